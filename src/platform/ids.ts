@@ -1,0 +1,29 @@
+import { v5, v7 } from 'uuid';
+
+/** Namespaces of derived ids. For ever: another value would make other devices and events of the same names. */
+const SERIAL_NAMESPACE = '5f7d2c4e-6a1b-5c3d-9e8f-10a2b3c4d5e6';
+const COMMAND_NAMESPACE = '0b9c8d7e-1f2a-5b3c-8d4e-5f60718293a4';
+
+/** Time-ordered random id (UUIDv7). */
+export function newId(): string {
+  return v7();
+}
+
+export function normaliseSerial(serial: string): string {
+  return serial.trim().toUpperCase();
+}
+
+/** One serial number, one device id: so that "append with no stream" is the check for a duplicate serial. */
+export function deviceIdOfSerial(serial: string): string {
+  return v5(normaliseSerial(serial), SERIAL_NAMESPACE);
+}
+
+/** The id of the n-th event of a command: a repeat of the command makes the same ids. */
+export function eventIdOf(commandId: string, index: number): string {
+  return v5(`${index}`, commandId);
+}
+
+/** A command id that a repeat of the same cause makes again (idempotency keys, policies). */
+export function derivedCommandId(...parts: readonly string[]): string {
+  return v5(parts.join('|'), COMMAND_NAMESPACE);
+}
