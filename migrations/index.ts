@@ -1,0 +1,12 @@
+/**
+ * Forward-only migrations of the schemas `log`, `work` and `vault`, in order. A landed one is never edited.
+ * Read models are not here: each projection owns its DDL.
+ */
+export interface Migration {
+  /** `20261121T0900_log`: the time it was written, then what it is about. Never reused. */
+  readonly id: string;
+  /** Run as one transaction. */
+  readonly sql: string;
+}
+
+export const migrations: readonly Migration[] = [];

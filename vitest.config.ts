@@ -1,0 +1,19 @@
+import { defineConfig } from 'vitest/config';
+
+/** The level of a test is in its name: `unit` needs nothing, `int` starts engines, `e2e` the whole system. */
+const project = (name: 'unit' | 'int' | 'e2e') => ({
+  extends: true as const,
+  test: {
+    name,
+    include: [`test/**/*.${name}.test.ts`],
+    ...(name === 'unit' ? {} : { testTimeout: 60_000, hookTimeout: 120_000 }),
+  },
+});
+
+export default defineConfig({
+  test: {
+    environment: 'node',
+    maxWorkers: 2,
+    projects: [project('unit'), project('int'), project('e2e')],
+  },
+});
