@@ -1,0 +1,26 @@
+import type { Uuid } from '../kernel.ts';
+import type { AdminRole, SessionEndReason, SessionScope, UserProfile } from './events.ts';
+
+/** What may be asked of a user. Passwords are checked before: a decider sees only whether they matched. */
+export type UserCommand =
+  | C<'RegisterUser', { profile: UserProfile }>
+  | C<'ChangeProfile', { profile: UserProfile }>
+  | C<'VerifyEmail', object>
+  | C<'ChangePassword', { by: 'owner' | 'reset' | 'admin'; passwordMatched: boolean }>
+  /** Limits decide before the match counts: a locked account refuses a right password too. */
+  | C<'LogIn', { sessionId: Uuid; scope: SessionScope; passwordMatched: boolean }>
+  | C<'EndSession', { sessionId: Uuid; reason: SessionEndReason }>
+  | C<'RecordRefreshTokenReuse', { sessionId: Uuid }>
+  | C<'SuspendUser', { reason?: string }>
+  | C<'ActivateUser', object>
+  | C<'GrantAdminRole', { role: AdminRole; permissions: readonly string[] }>
+  | C<'RevokeAdminRole', object>
+  | C<'EraseSubject', { requestedBy: 'owner' | 'admin' }>;
+
+interface C<Type extends string, Data> {
+  readonly type: Type;
+  readonly data: Readonly<Data & { userId: Uuid }>;
+}
+
+export type UserCommandType = UserCommand['type'];
+export type UserCommandOf<T extends UserCommandType> = Extract<UserCommand, { type: T }>;

@@ -1,0 +1,41 @@
+import type { Instant, Sensitive, Uuid } from '../kernel.ts';
+
+/** Everything that is ever written to `user-<id>`. Wire form of schema version 1, for ever. */
+export type UserEvent =
+  | E<'UserRegistered', { userId: Uuid; profile: Sensitive<UserProfile> }>
+  | E<'ProfileChanged', { profile: Sensitive<UserProfile> }>
+  | E<'EmailVerified', Empty>
+  | E<'PasswordChanged', { by: 'owner' | 'reset' | 'admin' }>
+  | E<'LoginSucceeded', { sessionId: Uuid; scope: SessionScope }>
+  /** Written only while it counts towards the limit. */
+  | E<'LoginRefused', { reason: 'password' | 'suspended' | 'role' }>
+  | E<'SessionEnded', { sessionId: Uuid; reason: SessionEndReason }>
+  /** A rotated refresh token came again: its whole family ended. */
+  | E<'RefreshTokenReused', { sessionId: Uuid }>
+  | E<'UserSuspended', { reason?: string }>
+  | E<'UserActivated', Empty>
+  | E<'AdminRoleGranted', { role: AdminRole; permissions: readonly string[] }>
+  | E<'AdminRoleRevoked', Empty>
+  | E<'SubjectErased', { requestedBy: 'owner' | 'admin'; at: Instant }>;
+
+interface E<Type extends string, Data> {
+  readonly type: Type;
+  readonly data: Readonly<Data>;
+}
+type Empty = Record<never, never>;
+
+export type UserEventType = UserEvent['type'];
+export type UserEventOf<T extends UserEventType> = Extract<UserEvent, { type: T }>;
+
+export interface UserProfile {
+  readonly email: string;
+  readonly firstName: string;
+  readonly lastName: string;
+  readonly residentState: string;
+  readonly zipCode?: string;
+  readonly phoneNumber?: string;
+}
+
+export type AdminRole = 'super_admin' | 'admin' | 'support';
+export type SessionScope = 'user' | 'admin';
+export type SessionEndReason = 'logout' | 'revoked' | 'password_changed' | 'suspended' | 'token_reused' | 'erased';
