@@ -1,0 +1,261 @@
+import type { AdminRole, UserProfile } from '../domain/user/events.ts';
+import type { AccessWindow, CourierDetails, DeviceProfile, DeviceSettings, LockStatus, UnlockCause } from '../domain/device/events.ts';
+import type { Instant, Sealed, Uuid } from '../domain/kernel.ts';
+
+/**
+ * The questions that the read side answers, and the rows it answers with. Personal data comes from the one read model
+ * `people` by a join at the time of the query; `null` means that there is none or that it was erased.
+ */
+export interface ReadModels {
+  readonly devices: DeviceQueries;
+  readonly links: LinkQueries;
+  readonly deliveries: DeliveryQueries;
+  readonly unlocks: UnlockQueries;
+  readonly users: UserQueries;
+  readonly audit: AuditQueries;
+  readonly activity: ActivityQueries;
+}
+
+export interface Page {
+  readonly limit: number;
+  readonly offset: number;
+}
+export interface Paged<Row> {
+  readonly rows: readonly Row[];
+  readonly total: number;
+}
+
+export type DeviceLifecycle = 'available' | 'assigned' | 'active' | 'maintenance' | 'decommissioned';
+
+/** One box: what it is, whose, and what it last said. */
+export interface DeviceRow {
+  readonly deviceId: Uuid;
+  readonly serialNumber: string;
+  readonly model: string;
+  readonly profile: DeviceProfile;
+  readonly lifecycle: DeviceLifecycle;
+  readonly ownerId: Uuid | null;
+  readonly ownerSuspended: boolean;
+  readonly assignmentId: Uuid | null;
+  readonly assignedAt: Instant | null;
+  readonly name: string | null;
+  readonly address: string | null;
+  readonly latitude: number | null;
+  readonly longitude: number | null;
+  readonly registeredAt: Instant;
+  readonly pin: Sealed | null;
+  readonly pinExpiresAt: Instant | null;
+  readonly protocolLevel: 0 | 1;
+  readonly keyVersion: number;
+  readonly lockStatus: LockStatus;
+  readonly lockStatusAt: Instant | null;
+  readonly doorOpen: boolean | null;
+  readonly batteryLevel: number | null;
+  readonly firmwareVersion: string | null;
+  /** From the events of going on- and offline; the exact age of the last report is in `lastHeardAt`. */
+  readonly online: boolean;
+  /** Joined from `work.device_live`: the last report of any kind. */
+  readonly lastHeardAt: Instant | null;
+  readonly lastUnlockAt: Instant | null;
+  readonly settings: DeviceSettings;
+  readonly configVersion: number;
+  readonly appliedConfigVersion: number | null;
+}
+
+export interface DeviceQueries {
+  byId(deviceId: Uuid): Promise<DeviceRow | undefined>;
+  bySerial(serialNumber: string): Promise<DeviceRow | undefined>;
+  ofOwner(userId: Uuid): Promise<readonly DeviceRow[]>;
+  list(filter: { lifecycle?: DeviceLifecycle; assigned?: boolean }, page: Page): Promise<Paged<DeviceRow & { readonly ownerEmail: string | null }>>;
+  counts(): Promise<{ readonly total: number; readonly active: number }>;
+}
+
+export type LinkStatus = 'active' | 'expired' | 'used' | 'revoked';
+
+export interface LinkRow {
+  readonly linkId: Uuid;
+  readonly deviceId: Uuid;
+  readonly ownerId: Uuid;
+  readonly assignmentId: Uuid;
+  readonly tokenHash: string;
+  /** Opened with the owner's key when the owner's own page needs it; a read model holds no token. */
+  readonly token: Sealed | null;
+  readonly name: string | null;
+  /** As recorded; `status` below is computed against the clock at the time of the query. */
+  readonly status: LinkStatus;
+  readonly isActive: boolean;
+  readonly createdAt: Instant;
+  readonly startsAt: Instant | null;
+  readonly expiresAt: Instant;
+  readonly maxUses: number;
+  /** Uses that are not proven unopened, those in flight included. */
+  readonly currentUses: number;
+  readonly usedAt: Instant | null;
+  readonly endedAt: Instant | null;
+  readonly deleted: boolean;
+  readonly requireIdentity: boolean;
+  readonly window: AccessWindow | null;
+}
+
+export interface LinkQueries {
+  byId(linkId: Uuid): Promise<LinkRow | undefined>;
+  byTokenHash(tokenHash: string): Promise<LinkRow | undefined>;
+  ofOwner(userId: Uuid, filter: { deviceId?: Uuid; active?: boolean }, page: Page): Promise<Paged<LinkRow>>;
+}
+
+export type UnlockState =
+  | 'requested'
+  | 'dispatched'
+  | 'published'
+  | 'acknowledged'
+  | 'opened'
+  | 'failed'
+  | 'unknown'
+  | 'cancelled'
+  | 'expired';
+
+/** One request to open, from tap to bolt. */
+export interface UnlockRow {
+  readonly unlockId: Uuid;
+  readonly deviceId: Uuid;
+  readonly cause: UnlockCause;
+  readonly state: UnlockState;
+  /** True when the use was never taken for good: proven unopened. */
+  readonly useReturned: boolean;
+  readonly reason: string | null;
+  readonly requestedAt: Instant;
+  readonly expiresAt: Instant;
+  readonly dispatchedAt: Instant | null;
+  readonly publishedAt: Instant | null;
+  readonly acknowledgedAt: Instant | null;
+  readonly openedAt: Instant | null;
+  readonly endedAt: Instant | null;
+  readonly correlationId: Uuid;
+}
+
+export interface UnlockQueries {
+  byId(unlockId: Uuid): Promise<UnlockRow | undefined>;
+  lastOfLink(linkId: Uuid): Promise<UnlockRow | undefined>;
+}
+
+/** A courier's unlock, seen as a delivery. `deliveryId` is the unlock id. */
+export interface DeliveryRow extends UnlockRow {
+  readonly linkId: Uuid;
+  readonly linkName: string | null;
+  readonly ownerId: Uuid;
+  readonly courier: CourierDetails | null;
+}
+
+export interface DeliveryQueries {
+  byId(deliveryId: Uuid): Promise<DeliveryRow | undefined>;
+  ofOwner(userId: Uuid, filter: { deviceId?: Uuid; completed?: boolean }, page: Page): Promise<Paged<DeliveryRow>>;
+  /** Completed ones since that instant. */
+  countSince(since: Instant): Promise<number>;
+}
+
+export interface UserRow {
+  readonly userId: Uuid;
+  /** Null once erased. */
+  readonly profile: UserProfile | null;
+  readonly registeredAt: Instant;
+  readonly emailVerified: boolean;
+  readonly suspended: boolean;
+  readonly erased: boolean;
+  readonly adminRole: AdminRole | null;
+  readonly permissions: readonly string[];
+  readonly lastLoginAt: Instant | null;
+  /** Grows with each suspension, role change, password change: a token made before it is no longer good. */
+  readonly accessVersion: number;
+}
+
+export interface UserQueries {
+  byId(userId: Uuid): Promise<UserRow | undefined>;
+  list(filter: { active?: boolean }, page: Page): Promise<Paged<UserRow & { readonly deviceCount: number }>>;
+  count(): Promise<number>;
+}
+
+/** Every event as one line: who, what, on what, when, from where, caused by what. */
+export interface AuditRow {
+  readonly position: bigint;
+  readonly eventId: Uuid;
+  readonly type: string;
+  /** S0-style action name, as `device_unlock`, `link_created`. */
+  readonly action: string;
+  /** `accepted` for facts, `refused`, `failed`. */
+  readonly outcome: 'accepted' | 'refused' | 'failed';
+  readonly actorKind: string;
+  readonly actorId: string;
+  readonly source: string;
+  readonly deviceId: Uuid | null;
+  readonly linkId: Uuid | null;
+  readonly userId: Uuid | null;
+  readonly unlockId: Uuid | null;
+  readonly occurredAt: Instant;
+  readonly recordedAt: Instant;
+  readonly commandId: Uuid;
+  readonly correlationId: Uuid;
+  readonly causationId: Uuid;
+  readonly stream: string;
+  readonly revision: bigint;
+  /** The event's data with sealed values left out. */
+  readonly data: Readonly<Record<string, unknown>>;
+}
+
+export interface AuditFilter {
+  readonly action?: string;
+  readonly types?: readonly string[];
+  readonly deviceId?: Uuid;
+  readonly userId?: Uuid;
+  readonly linkId?: Uuid;
+  readonly unlockId?: Uuid;
+  readonly correlationId?: Uuid;
+  readonly outcome?: AuditRow['outcome'];
+  readonly from?: Instant;
+  readonly to?: Instant;
+  readonly before?: bigint;
+  readonly after?: bigint;
+}
+
+export interface AuditQueries {
+  /** Newest first unless `after` is given. */
+  list(filter: AuditFilter, page: Page): Promise<Paged<AuditRow>>;
+  /** Every event of one cause chain, oldest first. */
+  chain(correlationId: Uuid): Promise<readonly AuditRow[]>;
+}
+
+/** What an owner sees of a box: sentences come from the type and its data. */
+export interface ActivityRow {
+  readonly position: bigint;
+  readonly deviceId: Uuid;
+  readonly activityType: 'device_control' | 'access_link' | 'user_action' | 'system_event';
+  readonly action: string;
+  readonly source: string;
+  readonly success: boolean;
+  readonly description: string;
+  readonly userId: Uuid | null;
+  readonly occurredAt: Instant;
+}
+
+export interface ActivityQueries {
+  ofDevice(deviceId: Uuid, since: Instant | undefined, page: Page): Promise<Paged<ActivityRow>>;
+}
+
+/** A change that others must hear of, written in the projection's own transaction (design: live changes). */
+export interface LiveChange {
+  readonly position: bigint;
+  readonly eventId: Uuid;
+  /** `device:<id>`, `unlock:<id>`, `link:<id>`, `user:<id>`, `admin`. */
+  readonly topics: readonly string[];
+  readonly type: string;
+  readonly payload: Readonly<Record<string, unknown>>;
+}
+
+/** What an API process hears of the live group, from this process or another. */
+export interface LiveFeed {
+  /** Resolves true once the named read models have passed `position`; false when `timeoutMs` went by first. */
+  reached(position: bigint, timeoutMs: number): Promise<boolean>;
+  /** Calls back for every change of the topic until the returned function is called. */
+  on(topic: string, listener: (change: LiveChange) => void): () => void;
+  /** Changes after `position` that are still kept (24 h), for a socket that resumes; undefined when that is too long ago. */
+  since(topic: string, position: bigint): Promise<readonly LiveChange[] | undefined>;
+}
