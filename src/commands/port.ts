@@ -1,7 +1,8 @@
 import type { DomainEvent, Recorded } from '../domain/events.ts';
-import type { DeviceCommand } from '../domain/device/commands.ts';
+import type { DeviceCommand, InFlightUnlock } from '../domain/device/commands.ts';
+import type { CourierDetails, DeviceProfile, UnlockCause } from '../domain/device/events.ts';
 import type { UserCommand } from '../domain/user/commands.ts';
-import type { Actor, Origin, Refusal, Source, Uuid } from '../domain/kernel.ts';
+import type { Actor, Instant, Origin, Refusal, Source, Uuid } from '../domain/kernel.ts';
 
 /** Any command of an aggregate. Its stream follows from `data.deviceId` or `data.userId`. */
 export type AnyCommand = DeviceCommand | UserCommand;
@@ -47,4 +48,95 @@ export interface CommandBus {
 
 export class ConcurrencyConflict extends Error {
   override readonly name = 'ConcurrencyConflict';
+}
+
+/** How far one request to open has come. Request is not done: only `opened` says that the bolt moved. */
+export interface UnlockProgress {
+  readonly unlockId: Uuid;
+  readonly deviceId: Uuid;
+  readonly state: 'requested' | 'dispatched' | 'published' | 'acknowledged' | 'opened' | 'failed' | 'unknown' | 'cancelled' | 'expired';
+  readonly requestedAt: Instant;
+  readonly expiresAt: Instant;
+  /** When the state above was reached. */
+  readonly at: Instant;
+  /** Why it failed, was cancelled or is unknown. */
+  readonly reason?: string;
+  /** True where the use came back: proven unopened. */
+  readonly useReturned: boolean;
+}
+
+export interface UnlockAsk {
+  readonly deviceId: Uuid;
+  readonly cause: UnlockCause;
+  readonly courier?: CourierDetails;
+  readonly reason?: string;
+}
+
+export type UnlockReply =
+  | { readonly kind: 'refused'; readonly refusal: Refusal }
+  | { readonly kind: 'progress'; readonly unlock: UnlockProgress; readonly repeated: boolean };
+
+/** The one way to ask a box to open. */
+export interface UnlockService {
+  /**
+   * Refuses at once what cannot be (offline, no use left counting those in flight); waits its turn where the box is busy,
+   * first come first served; then, with `until: 'outcome'`, waits for the box's answer. `UNLOCK_WAIT_SECONDS` bounds both
+   * together; what is not known by then is answered as it stands.
+   */
+  request(ask: UnlockAsk, context: CommandContext, until: 'accepted' | 'outcome'): Promise<UnlockReply>;
+
+  /**
+   * For a revocation that was just accepted: waits up to `timeoutMs` for the end of an opening already dispatched under
+   * that right, and names it if it is still under way.
+   */
+  awaitInFlight(deviceId: Uuid, linkId: Uuid | undefined, timeoutMs: number): Promise<InFlightUnlock | undefined>;
+}
+
+/** What the station that flashes a box writes into it. Answered once, at registration (device protocol, section 1). */
+export interface ProvisioningBlock {
+  readonly protocol: 1;
+  readonly profile: DeviceProfile;
+  readonly topic_prefix: string;
+  readonly mqtt: { readonly url: string; readonly client_id: string; readonly username: string; readonly password: string };
+  readonly device_key: string;
+  readonly key_version: number;
+  readonly ca_pem?: string;
+}
+
+export interface RegisterDeviceInput {
+  readonly serialNumber: string;
+  readonly model?: string;
+  readonly profile?: DeviceProfile;
+  readonly hardwareId?: string;
+}
+
+export type RegisterDeviceReply =
+  | { readonly kind: 'refused'; readonly refusal: Refusal }
+  | {
+      readonly kind: 'registered';
+      readonly deviceId: Uuid;
+      readonly serialNumber: string;
+      readonly pin: string;
+      readonly provisioning: ProvisioningBlock;
+      readonly position: bigint | undefined;
+    };
+
+/** Registration and PINs: what needs the vault beside the box's stream. */
+export interface DeviceRegistration {
+  register(input: RegisterDeviceInput, context: CommandContext): Promise<RegisterDeviceReply>;
+  regeneratePin(
+    deviceId: Uuid,
+    context: CommandContext,
+  ): Promise<{ readonly kind: 'refused'; readonly refusal: Refusal } | { readonly kind: 'regenerated'; readonly pin: string; readonly position: bigint | undefined }>;
+  /** The keyed tag that a claim is compared by. */
+  pinTag(deviceId: Uuid, pin: string): string;
+}
+
+/** Same key, same answer: the command id of a repeat is the first one's (design: command path). */
+export interface Idempotency {
+  /**
+   * @param principal user id, or the link id of a courier
+   * @param requestHash SHA-256 of what was asked; another one under the same key is a mistake of the client
+   */
+  begin(principal: string, route: string, key: string, requestHash: string): Promise<{ readonly kind: 'go'; readonly commandId: Uuid; readonly repeated: boolean } | { readonly kind: 'mismatch' }>;
 }
