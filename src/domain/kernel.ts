@@ -115,12 +115,13 @@ export function refuseCounting<E>(events: readonly E[], code: RefusalCode, detai
 
 /**
  * One aggregate: how a command becomes events, and how events become the state that decides.
- * `now` is read anew by the caller for each attempt; a decider has no other clock.
+ * `now` is read anew by the caller for each attempt; a decider has no other clock. `at` is the event's
+ * `metadata.occurredAt`, which is the `now` of the decision that made it. A state is plain JSON: it can be a snapshot.
  */
 export interface Decider<State, Command, Event> {
   readonly initialState: State;
   decide(state: State, command: Command, now: Instant): Decision<Event>;
-  evolve(state: State, event: Event): State;
+  evolve(state: State, event: Event, at: Instant): State;
 }
 
 /** Makes a missed case of a union an error at compile time and a loud one at run time. */

@@ -115,6 +115,8 @@ export type DeviceEvent =
   | E<'DeviceWentOnline', { evidence: ReportEvidence }>
   | E<'DeviceWentOffline', { lastHeardAt: Instant }>
   | E<'DeviceTampered', { evidence: ReportEvidence; reportSeq?: number }>
+  /** The tamper contact rests again: the next tampering is a new fact. */
+  | E<'DeviceTamperCleared', { evidence: ReportEvidence; reportSeq?: number }>
   | E<'DeviceCloneSuspected', { connectIds: readonly string[] }>
   | E<'ParcelDetected', { evidence: ReportEvidence; reportSeq?: number }>
   | E<'ParcelRemoved', { evidence: ReportEvidence; reportSeq?: number }>;
