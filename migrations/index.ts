@@ -1,3 +1,5 @@
+import { log } from './20261121T0900_log.ts';
+
 /**
  * Forward-only migrations of the schemas `log`, `work` and `vault`, in order. A landed one is never edited.
  * Read models are not here: each projection owns its DDL.
@@ -9,4 +11,4 @@ export interface Migration {
   readonly sql: string;
 }
 
-export const migrations: readonly Migration[] = [];
+export const migrations: readonly Migration[] = [log];

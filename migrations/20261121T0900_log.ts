@@ -1,0 +1,123 @@
+import type { Migration } from './index.ts';
+
+/**
+ * The embedded event store. `log.append` is the only writer. Its first statement takes a lock that is released after the
+ * commit is visible, so positions come in commit order: a reader that has seen one has seen every lower one.
+ */
+export const log: Migration = {
+  id: '20261121T0900_log',
+  sql: `
+CREATE TABLE log.events (
+  position    bigint           NOT NULL PRIMARY KEY,
+  stream      text COLLATE "C" NOT NULL,
+  revision    bigint           NOT NULL,
+  event_id    uuid             NOT NULL,
+  type        text COLLATE "C" NOT NULL,
+  data        json             NOT NULL, -- json keeps the text that was hashed and sealed; jsonb would not
+  metadata    json             NOT NULL,
+  recorded_at timestamptz      NOT NULL,
+  CONSTRAINT events_stream_revision UNIQUE (stream, revision),
+  CONSTRAINT events_stream_event_id UNIQUE (stream, event_id)
+);
+
+-- A batch of appends, judged one by one, each also against the earlier ones of its batch. Append i has counts[i] of the
+-- events, in order. expected[i]: a revision, -1 = no stream, -2 = any.
+-- verdicts[i]: 0 = appended, 1 = conflict (revisions[i] is the actual one, -1 = no stream), 2 = stored before.
+-- revisions[i], positions[i]: of the append's last event.
+CREATE FUNCTION log.append(
+  streams text[], expected bigint[], counts integer[], ids uuid[], types text[], data json[], metadata json[],
+  OUT verdicts integer[], OUT revisions bigint[], OUT positions bigint[], OUT recorded_at timestamptz
+) LANGUAGE plpgsql VOLATILE AS $function$
+#variable_conflict use_variable
+DECLARE
+  head   bigint;
+  before bigint;
+  first  integer := 1;
+  n      integer;
+  stream text;
+  actual bigint;
+  known  integer;
+  known_revision bigint;
+  known_position bigint;
+BEGIN
+  PERFORM pg_advisory_xact_lock(7021787012117);
+  -- From here on every statement takes a snapshot later than the lock, so it sees all that was committed under it.
+  SELECT coalesce(max(e.position), 0) INTO head FROM log.events e;
+  before := head;
+  recorded_at := date_trunc('milliseconds', clock_timestamp());
+  verdicts := array_fill(0, ARRAY[cardinality(streams)]);
+  revisions := array_fill(-1::bigint, ARRAY[cardinality(streams)]);
+  positions := array_fill(0::bigint, ARRAY[cardinality(streams)]);
+
+  FOR i IN 1 .. cardinality(streams) LOOP
+    n := counts[i];
+    stream := streams[i];
+    SELECT e.revision INTO actual FROM log.events e WHERE e.stream = stream ORDER BY e.revision DESC LIMIT 1;
+    known := 0;
+    IF actual IS NULL THEN
+      actual := -1;
+    ELSIF n = 1 THEN
+      SELECT 1, e.revision, e.position INTO known, known_revision, known_position
+        FROM log.events e WHERE e.stream = stream AND e.event_id = ids[first];
+      known := coalesce(known, 0);
+    ELSE
+      SELECT count(*), max(e.revision), max(e.position) INTO known, known_revision, known_position
+        FROM log.events e WHERE e.stream = stream AND e.event_id = ANY (ids[first : first + n - 1]);
+    END IF;
+
+    IF known = n THEN -- a repeat: answered as the first time, whatever was appended since
+      verdicts[i] := 2;
+      revisions[i] := known_revision;
+      positions[i] := known_position;
+    ELSIF known > 0 OR (expected[i] <> -2 AND expected[i] <> actual) THEN
+      verdicts[i] := 1;
+      revisions[i] := actual;
+    ELSE
+      IF n = 1 THEN
+        INSERT INTO log.events VALUES
+          (head + 1, stream, actual + 1, ids[first], types[first], data[first], metadata[first], recorded_at);
+      ELSE
+        INSERT INTO log.events
+          SELECT head + 1 + k, stream, actual + 1 + k,
+                 ids[first + k], types[first + k], data[first + k], metadata[first + k], recorded_at
+            FROM generate_series(0, n - 1) AS k;
+      END IF;
+      head := head + n;
+      revisions[i] := actual + n;
+      positions[i] := head;
+    END IF;
+    first := first + n;
+  END LOOP;
+
+  -- Only a hint for other processes: they also look every half second.
+  IF head > before THEN
+    PERFORM pg_notify('loqey_log', head::text);
+  END IF;
+END
+$function$;
+
+-- The first revision that a read of the stream shows: its metadata's $maxCount and $maxAge (seconds) hide older ones.
+CREATE FUNCTION log.first_visible(of_stream text) RETURNS bigint LANGUAGE plpgsql STABLE AS $function$
+DECLARE
+  settings json;
+  last     bigint;
+  first    bigint := 0;
+BEGIN
+  SELECT e.data INTO settings FROM log.events e WHERE e.stream = '$$' || of_stream ORDER BY e.revision DESC LIMIT 1;
+  IF NOT FOUND THEN
+    RETURN 0;
+  END IF;
+  SELECT e.revision INTO last FROM log.events e WHERE e.stream = of_stream ORDER BY e.revision DESC LIMIT 1;
+  IF settings->>'$maxCount' IS NOT NULL THEN
+    first := greatest(first, last + 1 - (settings->>'$maxCount')::bigint);
+  END IF;
+  IF settings->>'$maxAge' IS NOT NULL THEN
+    SELECT coalesce(min(e.revision), last + 1) INTO first FROM log.events e
+      WHERE e.stream = of_stream AND e.revision >= first
+        AND e.recorded_at > clock_timestamp() - make_interval(secs => (settings->>'$maxAge')::double precision);
+  END IF;
+  RETURN coalesce(first, 0);
+END
+$function$;
+`,
+};
