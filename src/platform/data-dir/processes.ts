@@ -3,10 +3,15 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
 /** A pid of this machine that runs; a process of another user counts. */
 export function isAlive(pid: number): boolean {
+  return isTaken(pid) && !isZombie(pid);
+}
+
+/** A pid that signals reach, also that of a dead process that nobody has waited for. */
+export function isTaken(pid: number): boolean {
   if (!Number.isSafeInteger(pid) || pid <= 0) return false;
   try {
     process.kill(pid, 0);
-    return !isZombie(pid);
+    return true;
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'EPERM';
   }

@@ -34,7 +34,15 @@ export function serverUser(paths: readonly string[]): ServerUser {
 }
 
 function setpriv({ uid, gid }: { uid: number; gid: number }, capability: string): string[] {
-  return ['setpriv', `--reuid=${uid}`, `--regid=${gid}`, '--clear-groups', `--inh-caps=+${capability}`, `--ambient-caps=+${capability}`];
+  return [
+    'setpriv',
+    `--reuid=${uid}`,
+    `--regid=${gid}`,
+    '--clear-groups',
+    '--securebits=+no_setuid_fixup', // else access(2), which the server asks, does not see the capability
+    `--inh-caps=+${capability}`,
+    `--ambient-caps=+${capability}`,
+  ];
 }
 
 /** The least of what this system grants that opens `folder`. */

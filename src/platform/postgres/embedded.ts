@@ -7,7 +7,7 @@ import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import pg from 'pg';
 import { fullJitter, pause } from '../backoff.ts';
-import { allProcesses, commandLine, isAlive, workingDirectory } from '../data-dir/processes.ts';
+import { allProcesses, commandLine, isAlive, isTaken, workingDirectory } from '../data-dir/processes.ts';
 import { component } from '../lifecycle.ts';
 import type { Logger } from '../logger.ts';
 import { sqlState } from './db.ts';
@@ -156,15 +156,7 @@ export function createEmbeddedPostgres(options: EmbeddedPostgresOptions): Embedd
     if (orphan === undefined) return false;
     const command = commandLine(orphan.pid);
     const ours = command?.some((part) => part.includes(paths.cluster)) === true;
-    if (!ours) {
-      await waitUntilUnused(paths.cluster);
-      // Its pid now belongs to another program, for which PostgreSQL would refuse to start.
-      if (isAlive(orphan.pid)) {
-        logger.warn({ pid: orphan.pid }, 'Removing the pid file of a server that no longer runs');
-        await rm(join(paths.cluster, 'postmaster.pid'), { force: true });
-      }
-      return false;
-    }
+    if (!ours) return false;
     pid = orphan.pid;
     port = orphan.port;
     const sameSettings = settingArguments().every((argument) => command.includes(argument));
@@ -180,6 +172,7 @@ export function createEmbeddedPostgres(options: EmbeddedPostgresOptions): Embedd
 
   async function launch(): Promise<void> {
     await waitUntilUnused(paths.cluster);
+    await removeStalePidFile();
     port = await choosePort(paths.port, port);
     rotateLog(paths.log);
     const log = openSync(paths.log, 'a', 0o600);
@@ -202,6 +195,17 @@ export function createEmbeddedPostgres(options: EmbeddedPostgresOptions): Embedd
     }
     await waitUntilReady();
     await writeFile(paths.port, `${port}\n`);
+  }
+
+  /**
+   * PostgreSQL refuses to start while the pid in its file exists at all: as another program's by now, or as that of a
+   * dead process that nobody waits for (in a container). No process is in the folder, so that file says nothing any more.
+   */
+  async function removeStalePidFile(): Promise<void> {
+    const stale = readPidFile(paths.cluster);
+    if (stale === undefined || !isTaken(stale.pid) || isOurs(stale.pid)) return;
+    logger.warn({ pid: stale.pid }, 'Removing the pid file of a database server that no longer runs');
+    await rm(join(paths.cluster, 'postmaster.pid'), { force: true });
   }
 
   /** As pg_ctl does: the server writes `ready` into its pid file. */
