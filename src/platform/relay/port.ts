@@ -4,14 +4,19 @@
  */
 export interface Relay {
   /**
-   * Resolves when the relay has taken all of them durably; rejects when it has not (the caller repeats or waits).
-   * The in-process relay has taken a message when every group of its topic has handled it: there is no store in between.
+   * Resolves when the relay has taken all of them durably. Rejects with RelayUnavailable when it has not, or when that is
+   * not known: the caller repeats, in the same order, so a message may come twice.
+   * The in-process relay has no store in between: it has taken a message when every group of the topic has handled it,
+   * so the publisher is the durable side. Never await a publish inside a handler that this publish waits for, directly
+   * or around a corner (A publishes to B's topic, B to A's): it would wait for itself until its timeout.
+   * A device topic without a running group is refused; `loqey.events` may have no reader.
    */
   publish(topic: RelayTopic, messages: readonly RelayMessage[]): Promise<void>;
 
   /**
    * One named group's consumer. Batches come in order per key; `handle` resolving is the commit. When it rejects, the
-   * batch comes again after a back-off with full jitter, for ever; so the effect must be idempotent.
+   * batch comes again, for ever: from a relay with a store after a back-off with full jitter, in process by the
+   * publisher's repeat (its `publish` rejects). So the effect must be idempotent.
    */
   consume(options: ConsumeOptions): RelayConsumer;
 
@@ -39,6 +44,8 @@ export interface ConsumeOptions {
    * `after` (default): commit once handled, at least once. `before`: commit first, at most once (level 0 commands).
    */
   readonly commit?: 'after' | 'before';
+  /** Batches handled at the same time, never two with the same key. Default 1. */
+  readonly concurrency?: number;
   readonly handle: (batch: readonly RelayMessage[]) => Promise<void>;
 }
 

@@ -1,0 +1,612 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
+import type { AuthenticateError, Client, PublishPacket } from 'aedes';
+import { fullJitter, pause } from '../backoff.ts';
+import { systemClock, type Clock } from '../clock.ts';
+import { component } from '../lifecycle.ts';
+import { silentLogger, type Logger } from '../logger.ts';
+import { Metrics } from '../metrics.ts';
+import { GuardedConnection } from './framing-guard.ts';
+import {
+  BrokerUnavailable,
+  PublishTimedOut,
+  type DeviceBroker,
+  type DeviceCredential,
+  type PublishAnswer,
+  type UplinkMessage,
+} from './port.ts';
+import { SessionMachine } from './session-only.ts';
+
+export interface EmbeddedBrokerLimits {
+  /** Remaining length of a packet from a client that is not let in yet; four times that in all. */
+  readonly maxConnectBytes: number;
+  /** Remaining length of any packet; beyond it the connection ends. */
+  readonly maxPacketBytes: number;
+  /** Payload of a publication; beyond it the message is dropped and counted. */
+  readonly maxPayloadBytes: number;
+  /** Per device, on average and at once; beyond it messages are dropped and counted. `Infinity` = no limit. */
+  readonly messagesPerSecond: number;
+  readonly messageBurst: number;
+  readonly maxConnectionsPerAddress: number;
+  readonly maxStrangersPerAddress: number;
+  /** Longest keepalive a client may ask for; 0 (none) is refused. */
+  readonly keepaliveSeconds: number;
+  /** From accept to CONNECT, TLS handshake included twice at most. */
+  readonly connectTimeoutMs: number;
+  /** How long a client may leave its socket full. */
+  readonly drainTimeoutMs: number;
+  /** A handler that makes no progress for this long ends the connection, so that the device sends again. */
+  readonly handlerTimeoutMs: number;
+  /** How long `stop` waits for handlers in flight. */
+  readonly stopTimeoutMs: number;
+}
+
+export const defaultLimits: EmbeddedBrokerLimits = {
+  maxConnectBytes: 4_096,
+  maxPacketBytes: 65_536,
+  maxPayloadBytes: 4_096,
+  messagesPerSecond: 5,
+  messageBurst: 30,
+  maxConnectionsPerAddress: 10_000,
+  maxStrangersPerAddress: 1_000,
+  keepaliveSeconds: 120,
+  connectTimeoutMs: 10_000,
+  drainTimeoutMs: 15_000,
+  handlerTimeoutMs: 20_000,
+  stopTimeoutMs: 5_000,
+};
+
+export interface EmbeddedBrokerTls {
+  readonly key: string;
+  readonly cert: string;
+  /** Who signs the devices' certificates; needed with `requestCert`. */
+  readonly ca?: string;
+  /** Ask for a client certificate: its CN must be the username. The password stays required. Default false. */
+  readonly requestCert?: boolean;
+}
+
+export interface EmbeddedBrokerOptions {
+  readonly host: string;
+  /** 0 = any free one; see `address()`. */
+  readonly port: number;
+  /** What the vault knows of this username now. Asked at each connect. */
+  readonly authenticate: (username: string) => Promise<DeviceCredential | undefined>;
+  readonly tls?: EmbeddedBrokerTls;
+  readonly limits?: Partial<EmbeddedBrokerLimits>;
+  readonly logger?: Logger;
+  readonly metrics?: Metrics;
+  readonly clock?: Clock;
+}
+
+export interface EmbeddedBroker extends DeviceBroker {
+  /** Where it listens. Throws before `start`. */
+  address(): { readonly host: string; readonly port: number };
+}
+
+/** One device's connection after it was let in. */
+interface Session {
+  readonly username: string;
+  readonly clientId: string;
+  readonly passwordHash: string;
+  readonly client: Client;
+  readonly bucket: Bucket;
+  publishTopics: ReadonlySet<string>;
+  subscribeTopics: ReadonlySet<string>;
+  revoked: boolean;
+  /** Messages with the handler, and when the last one began or ended while there were any. */
+  pending: number;
+  progressAt: number;
+}
+
+/** Tokens for messages; belongs to the device, not to its connection: connecting again refills nothing. */
+interface Bucket {
+  tokens: number;
+  at: number;
+}
+
+interface AddressCounts {
+  all: number;
+  strangers: number;
+}
+
+/** What CONNECT said that `authenticate` is not told. */
+interface Introduction {
+  readonly clientId: string;
+  readonly will: object | undefined;
+  readonly willTopic: string | undefined;
+  readonly willRetain: boolean;
+}
+
+class Connection extends GuardedConnection {
+  session: Session | undefined;
+  introduction: Introduction | undefined;
+  certificateName: string | undefined;
+}
+
+type DropReason = 'topic' | 'retained' | 'too_large' | 'rate' | 'revoked' | 'failed';
+type Refusal = 'unknown_user' | 'wrong_password' | 'foreign_client_id' | 'foreign_will' | 'wrong_certificate' | 'lookup_failed';
+
+const NOT_AUTHORIZED = 5;
+const SERVER_UNAVAILABLE = 3;
+const WILL_ATTEMPTS = 5;
+const MAX_BUCKETS = 50_000;
+const NO_HASH = Buffer.alloc(32);
+
+/**
+ * An MQTT 3.1.1 broker in this process, for devices only. aedes speaks the protocol; who may connect, what becomes of a
+ * publication and who gets a command is decided here.
+ *
+ * A publication goes to the uplink handler and nowhere else, and its PUBACK follows the handler: aedes would send it
+ * first, so the handler runs in `authorizePublish`. A handler that fails ends the connection without PUBACK, and the
+ * device sends again. What a device may not send is acknowledged, dropped and counted (MQTT 3.1.1 has no "no" for it,
+ * and closing would make faulty firmware reconnect for ever).
+ */
+export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBroker {
+  const { host, authenticate, logger = silentLogger, metrics = new Metrics(), clock = systemClock } = options;
+  const limits: EmbeddedBrokerLimits = { ...defaultLimits, ...options.limits };
+
+  let handler: ((message: UplinkMessage) => Promise<void>) | undefined;
+  let machine: SessionMachine | undefined;
+  let server: Server | undefined;
+  let sweep: NodeJS.Timeout | undefined;
+  let stopping = false;
+  let inFlight = 0;
+  let onIdle: (() => void) | undefined;
+  /** Raised by provision and revoke: what a lookup under way finds may be old by then. */
+  let credentialsVersion = 0;
+
+  const connections = new Set<Connection>();
+  const perAddress = new Map<string, AddressCounts>();
+  /** TCP sockets whose owner is not known yet. */
+  const strangers = new Map<Socket, AddressCounts>();
+  const sessions = new Map<string, Set<Connection>>();
+  const subscribers = new Map<string, Set<Connection>>();
+  const buckets = new Map<string, Bucket>();
+
+  const connectedGauge = metrics.gauge('loqey_mqtt_connected_devices', 'Devices connected to the embedded broker');
+  const refusedCounter = metrics.counter('loqey_mqtt_connects_refused_total', 'Connects the embedded broker refused', ['reason']);
+  const endedCounter = metrics.counter('loqey_mqtt_connections_ended_total', 'Connections ended by an error', ['reason']);
+  const droppedCounter = metrics.counter('loqey_mqtt_dropped_messages_total', 'Device messages dropped', ['reason']);
+  const received = metrics.counter('loqey_mqtt_received_messages_total', 'Device messages taken').labels();
+
+  // Connections
+
+  function admitSocket(transport: Socket): boolean {
+    const address = transport.remoteAddress;
+    if (address === undefined || stopping) return false;
+    let counts = perAddress.get(address);
+    if (counts === undefined) perAddress.set(address, (counts = { all: 0, strangers: 0 }));
+    if (counts.all >= limits.maxConnectionsPerAddress || counts.strangers >= limits.maxStrangersPerAddress) {
+      endedCounter.inc({ reason: 'too_many_connections' });
+      return false;
+    }
+    const count = counts;
+    count.all++;
+    count.strangers++;
+    strangers.set(transport, count);
+    transport.once('close', () => {
+      noLongerStranger(transport);
+      if (--count.all === 0) perAddress.delete(address);
+    });
+    return true;
+  }
+
+  function noLongerStranger(transport: Socket): void {
+    const count = strangers.get(transport);
+    if (count === undefined) return;
+    strangers.delete(transport);
+    count.strangers--;
+  }
+
+  function welcome(socket: Socket, transport: Socket, certificateName?: string): void {
+    const connection = new Connection(socket, transport, limits);
+    connection.certificateName = certificateName;
+    connections.add(connection);
+    connection.once('close', () => {
+      connections.delete(connection);
+      if (connection.session !== undefined) forget(connection, connection.session);
+    });
+    machine!.handle(connection);
+  }
+
+  function forget(connection: Connection, session: Session): void {
+    const mine = sessions.get(session.username);
+    if (mine?.delete(connection) === true && mine.size === 0) sessions.delete(session.username);
+    for (const topic of session.subscribeTopics) unsubscribe(connection, topic);
+    connectedGauge.set(sessions.size);
+  }
+
+  function unsubscribe(connection: Connection, topic: string): void {
+    const listening = subscribers.get(topic);
+    if (listening?.delete(connection) === true && listening.size === 0) subscribers.delete(topic);
+  }
+
+  function bucketOf(username: string): Bucket {
+    let bucket = buckets.get(username);
+    if (bucket === undefined) {
+      // The oldest goes: a device that was away that long has a full one anyway.
+      if (buckets.size >= MAX_BUCKETS) for (const oldest of buckets.keys()) if (buckets.delete(oldest)) break;
+      buckets.set(username, (bucket = { tokens: limits.messageBurst, at: clock.monotonic() }));
+    }
+    return bucket;
+  }
+
+  function spend(bucket: Bucket): boolean {
+    if (limits.messagesPerSecond === Infinity) return true;
+    const now = clock.monotonic();
+    bucket.tokens = Math.min(limits.messageBurst, bucket.tokens + ((now - bucket.at) / 1000) * limits.messagesPerSecond);
+    bucket.at = now;
+    if (bucket.tokens < 1) return false;
+    bucket.tokens--;
+    return true;
+  }
+
+  // Who may connect
+
+  async function letIn(client: Client, username: string | undefined, password: Buffer | undefined): Promise<Refusal | undefined> {
+    const connection = client.conn as Connection;
+    const { introduction } = connection;
+    if (introduction === undefined || username === undefined || password === undefined) return 'unknown_user';
+    let credential: DeviceCredential | undefined;
+    let version: number;
+    do {
+      version = credentialsVersion;
+      credential = await authenticate(username);
+    } while (version !== credentialsVersion);
+
+    const given = createHash('sha256').update(password).digest();
+    let passwordHash: string | undefined;
+    for (const hash of credential?.passwordHashes ?? ['']) {
+      const expected = Buffer.from(hash, 'hex');
+      const known = expected.length === given.length;
+      if (timingSafeEqual(known ? expected : NO_HASH, given) && known) passwordHash = hash;
+    }
+    if (credential === undefined || credential.username !== username) return 'unknown_user';
+    if (passwordHash === undefined) return 'wrong_password';
+    if (introduction.clientId !== credential.clientId) return 'foreign_client_id';
+    if (connection.certificateName !== undefined && connection.certificateName !== username) return 'wrong_certificate';
+    const { willTopic } = introduction;
+    if (introduction.willRetain || (willTopic !== undefined && !credential.publishTopics.includes(willTopic))) return 'foreign_will';
+    if (connection.destroyed || client.closed) return undefined;
+
+    connection.session = {
+      username,
+      clientId: credential.clientId,
+      passwordHash,
+      client,
+      bucket: bucketOf(username),
+      publishTopics: new Set(credential.publishTopics),
+      subscribeTopics: new Set(credential.subscribeTopics),
+      revoked: false,
+      pending: 0,
+      progressAt: 0,
+    };
+    connection.markKnown();
+    noLongerStranger(connection.transport);
+    let mine = sessions.get(username);
+    if (mine === undefined) sessions.set(username, (mine = new Set()));
+    mine.add(connection);
+    connectedGauge.set(sessions.size);
+    return undefined;
+  }
+
+  function refusal(reason: Refusal): AuthenticateError {
+    const returnCode = reason === 'lookup_failed' ? SERVER_UNAVAILABLE : NOT_AUTHORIZED;
+    return Object.assign(new Error(`refused: ${reason}`), { returnCode }) as AuthenticateError;
+  }
+
+  // What becomes of a publication
+
+  function drop(reason: DropReason, session: Session | undefined): void {
+    droppedCounter.inc({ reason });
+    logger.debug({ clientId: session?.clientId, reason }, 'device message dropped');
+  }
+
+  /** Why this publication may not pass, or nothing. A will is the device's own last word: no rate, no live session. */
+  function objection(session: Session, packet: PublishPacket, isWill: boolean): DropReason | undefined {
+    if (session.revoked) return 'revoked';
+    if (!isWill && !spend(session.bucket)) return 'rate';
+    if (packet.retain) return 'retained';
+    if (!session.publishTopics.has(packet.topic)) return 'topic';
+    if (packet.payload.length > limits.maxPayloadBytes) return 'too_large';
+    return undefined;
+  }
+
+  function authorizePublish(client: Client | null, packet: PublishPacket, callback: (error?: Error | null) => void): void {
+    const connection = client?.conn as Connection | undefined;
+    const session = connection?.session;
+    if (connection === undefined || session === undefined) {
+      drop('topic', undefined);
+      callback(new Error('not a device'));
+      return;
+    }
+    const isWill = packet === connection.introduction?.will;
+    const reason = objection(session, packet, isWill);
+    if (reason !== undefined) {
+      drop(reason, session);
+      callback(null);
+      return;
+    }
+    if (stopping) {
+      // Without PUBACK the device sends again later. A will now would call the box gone when it is the server.
+      callback(new Error('the broker is stopping'));
+      return;
+    }
+    const message: UplinkMessage = {
+      topic: packet.topic,
+      payload: packet.payload as Buffer,
+      qos: packet.qos,
+      retain: false,
+      receivedAt: clock.now(),
+    };
+    if (isWill) {
+      void handleWill(message, session).then(() => callback(null));
+      return;
+    }
+    if (session.pending++ === 0) session.progressAt = clock.monotonic();
+    inFlight++;
+    handler!(message).then(
+      () => {
+        settled(session);
+        received.inc();
+        callback(null);
+      },
+      (error: unknown) => {
+        settled(session);
+        drop('failed', session);
+        callback(message.qos === 0 ? null : new Error('the message could not be taken', { cause: error }));
+      },
+    );
+  }
+
+  function settled(session: Session): void {
+    session.pending--;
+    session.progressAt = clock.monotonic();
+    if (--inFlight === 0) onIdle?.();
+  }
+
+  /** Nobody sends a will again, so its handler gets a few tries. */
+  async function handleWill(message: UplinkMessage, session: Session): Promise<void> {
+    inFlight++;
+    try {
+      for (let attempt = 1; ; attempt++) {
+        try {
+          await handler!(message);
+          received.inc();
+          return;
+        } catch {
+          if (attempt === WILL_ATTEMPTS || stopping) return drop('failed', session);
+        }
+        await pause(fullJitter(attempt));
+      }
+    } finally {
+      if (--inFlight === 0) onIdle?.();
+    }
+  }
+
+  // Lifecycle
+
+  async function start(): Promise<void> {
+    if (handler === undefined) throw new Error('The broker has no uplink handler: set it before start');
+    stopping = false;
+    const aedes = new SessionMachine({
+      concurrency: 1_000,
+      connectTimeout: limits.connectTimeoutMs,
+      drainTimeout: limits.drainTimeoutMs,
+      keepaliveLimit: limits.keepaliveSeconds,
+      maxTopicLevels: 8,
+      maxClientsIdLength: 64,
+      maxInflightInbound: 0,
+      preConnect(client, packet, callback) {
+        packet.clean = true; // a stored session would keep commands for later
+        const { will } = packet;
+        (client.conn as Connection).introduction = {
+          clientId: packet.clientId,
+          will,
+          willTopic: will?.topic,
+          willRetain: will?.retain === true,
+        };
+        callback(null, true);
+      },
+      authenticate(client, username, password, done) {
+        letIn(client, username, password)
+          .catch((error: unknown): Refusal => {
+            logger.error({ err: error }, 'device credentials cannot be looked up');
+            return 'lookup_failed';
+          })
+          .then((reason) => {
+            if (reason === undefined) return done(null, true);
+            refusedCounter.inc({ reason });
+            logger.info({ reason, address: (client.conn as Connection).transport.remoteAddress }, 'device connect refused');
+            done(refusal(reason), null);
+          });
+      },
+      authorizePublish,
+      authorizeSubscribe(client, subscription, callback) {
+        const allowed = (client.conn as Connection).session?.subscribeTopics.has(subscription.topic) === true;
+        callback(null, allowed ? subscription : null); // null = SUBACK 0x80
+      },
+      authorizeForward(client, packet) {
+        const allowed = (client.conn as Connection).session?.subscribeTopics.has(packet.topic) === true;
+        return allowed && !packet.retain ? packet : null;
+      },
+    });
+    aedes.on('subscribe', (subscriptions, client) => {
+      const connection = client.conn as Connection;
+      if (connection.destroyed) return;
+      for (const { topic } of subscriptions) {
+        if (connection.session?.subscribeTopics.has(topic) !== true) continue;
+        let listening = subscribers.get(topic);
+        if (listening === undefined) subscribers.set(topic, (listening = new Set()));
+        listening.add(connection);
+      }
+    });
+    aedes.on('unsubscribe', (topics, client) => {
+      for (const topic of topics) unsubscribe(client.conn as Connection, topic);
+    });
+    for (const event of ['clientError', 'connectionError'] as const) {
+      aedes.on(event, (client, error) => {
+        endedCounter.inc({ reason: error.name === 'FramingViolation' ? 'framing' : 'error' });
+        logger.debug({ clientId: client.id, reason: error.message }, 'device connection ended');
+      });
+    }
+    (aedes as NodeJS.EventEmitter).on('error', (error) => logger.error({ err: error }, 'embedded broker'));
+    await aedes.listen();
+    machine = aedes;
+    server = options.tls === undefined ? plainServer() : tlsServer(options.tls);
+    try {
+      await listening(server, host, options.port);
+    } catch (error) {
+      aedes.close(); // its timers
+      throw error;
+    }
+    sweep = setInterval(endStalled, 1_000);
+    sweep.unref();
+  }
+
+  function plainServer(): Server {
+    return createServer({ noDelay: true }, (socket) => {
+      if (admitSocket(socket)) welcome(socket, socket);
+      else socket.destroy();
+    });
+  }
+
+  function tlsServer({ key, cert, ca, requestCert = false }: EmbeddedBrokerTls): Server {
+    /** The TCP socket under each TLS one: only it can be reset. */
+    const transports = new Map<string, Socket>();
+    const peer = (socket: Socket): string => `${socket.remoteAddress}|${socket.remotePort}`;
+    const tls = createTlsServer({
+      noDelay: true,
+      key,
+      cert,
+      ...(ca === undefined ? {} : { ca }),
+      requestCert,
+      rejectUnauthorized: requestCert,
+      minVersion: 'TLSv1.2',
+      handshakeTimeout: limits.connectTimeoutMs,
+    });
+    tls.on('connection', (transport: Socket) => {
+      if (!admitSocket(transport)) return void transport.destroy();
+      const name = peer(transport);
+      transports.set(name, transport);
+      transport.once('close', () => transports.delete(name));
+    });
+    tls.on('secureConnection', (socket: TLSSocket) => {
+      const transport = transports.get(peer(socket));
+      if (transport === undefined) return void socket.destroy();
+      const name = requestCert ? socket.getPeerCertificate().subject?.CN : undefined;
+      welcome(socket, transport, requestCert ? String(name) : undefined);
+    });
+    tls.on('tlsClientError', () => endedCounter.inc({ reason: 'tls' }));
+    return tls;
+  }
+
+  /** A handler that hangs must not hang its device too: it reconnects and sends again. */
+  function endStalled(): void {
+    const now = clock.monotonic();
+    for (const connection of connections) {
+      const session = connection.session;
+      if (session !== undefined && session.pending > 0 && now - session.progressAt > limits.handlerTimeoutMs) {
+        connection.destroy(new Error('the message was not taken in time'));
+      }
+    }
+  }
+
+  async function stop(): Promise<void> {
+    stopping = true;
+    clearInterval(sweep);
+    const closed = server === undefined || !server.listening ? undefined : new Promise((resolve) => server!.close(resolve));
+    if (inFlight > 0) {
+      const idle = new Promise<void>((resolve) => (onIdle = resolve));
+      await Promise.race([idle, pause(limits.stopTimeoutMs)]);
+      onIdle = undefined;
+    }
+    await new Promise(setImmediate); // the last PUBACKs leave
+    await new Promise<void>((resolve) => (machine === undefined ? resolve() : machine.close(resolve)));
+    for (const connection of connections) connection.destroy();
+    await closed;
+    machine = undefined;
+    server = undefined;
+  }
+
+  // The port
+
+  async function publish(
+    topic: string,
+    payload: Buffer,
+    { qos, ttlMs }: { readonly qos: 0 | 1; readonly ttlMs: number },
+  ): Promise<PublishAnswer> {
+    if (machine === undefined || stopping) throw new BrokerUnavailable('The embedded broker is not running');
+    const listening = subscribers.get(topic);
+    if (listening === undefined) return { delivered: false };
+    const answers = await Promise.all([...listening].map((connection) => deliver(connection, topic, payload, qos, ttlMs)));
+    return { delivered: answers.includes(true) ? true : undefined };
+  }
+
+  function deliver(connection: Connection, topic: string, payload: Buffer, qos: 0 | 1, ttlMs: number): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      const timeout = setTimeout(() => {
+        // Still in our buffer: the box does not read. With the connection the bytes go too, so that they cannot be late.
+        connection.destroy(new Error('a command was not taken in time'));
+        reject(new PublishTimedOut(`Not taken within ${ttlMs} ms`));
+      }, ttlMs);
+      connection.session!.client.publish({ cmd: 'publish', topic, payload, qos, retain: false, dup: false }, () => {
+        clearTimeout(timeout);
+        resolve(!connection.destroyed);
+      });
+    });
+  }
+
+  const lifecycle = component(start, stop);
+  return {
+    ...lifecycle,
+    uplink: {
+      onMessage(next) {
+        handler = next;
+      },
+    },
+    downlink: { publish },
+    credentials: {
+      async provision(credential) {
+        credentialsVersion++;
+        for (const connection of sessions.get(credential.username) ?? []) {
+          const session = connection.session!;
+          if (!credential.passwordHashes.includes(session.passwordHash)) {
+            connection.destroy(new Error('its password was changed'));
+            continue;
+          }
+          for (const topic of session.subscribeTopics) if (!credential.subscribeTopics.includes(topic)) unsubscribe(connection, topic);
+          session.publishTopics = new Set(credential.publishTopics);
+          session.subscribeTopics = new Set(credential.subscribeTopics);
+        }
+      },
+      async revoke(deviceId) {
+        credentialsVersion++;
+        for (const connection of sessions.get(deviceId) ?? []) {
+          connection.session!.revoked = true;
+          connection.destroy(new Error('its credential was revoked'));
+        }
+      },
+    },
+    health() {
+      if (server?.listening !== true || stopping) return { healthy: false, detail: 'not listening' };
+      return { healthy: true, detail: `${sessions.size} devices connected`, connectedDevices: sessions.size };
+    },
+    address() {
+      const address = server?.address() as AddressInfo | null | undefined;
+      if (address === null || address === undefined) throw new Error('The embedded broker is not listening');
+      return { host: address.address, port: address.port };
+    },
+  };
+}
+
+function listening(server: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ host, port }, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+}
