@@ -2,7 +2,7 @@ import type { LockStatus } from '../../domain/device/events.ts';
 import type { Instant, Uuid } from '../../domain/kernel.ts';
 import { Fields, isHex16, isHex32, isText, isTime, isUuid } from './fields.ts';
 import { isObject, MAX_REPORT_BYTES, parseObject, type JsonObject, type JsonProblem } from './json.ts';
-import { verifyReport, type ReportKind } from './signature.ts';
+import { verifyReport, type ReportKind, type SigningKey } from './signature.ts';
 
 /** What a box says, of level 1 (signed) or level 0 (the old payloads). `undefined` = it did not say. */
 export type Report = SignedReport | UnsignedReport;
@@ -172,7 +172,7 @@ export type ParsedReport<R extends Report> =
 
 export interface ReportKey {
   readonly version: number;
-  readonly rpt: Buffer;
+  readonly rpt: SigningKey;
 }
 
 /** Verifies under the first key that fits (the current one first, then a pending one), then parses. */

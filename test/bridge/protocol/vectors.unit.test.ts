@@ -25,7 +25,8 @@ describe('the test vectors of the device protocol', () => {
 
   it('keys come out bit for bit', () => {
     for (const [purpose, hex] of Object.entries(vectors.keys)) {
-      expect(vectorKeys[purpose as keyof typeof vectors.keys].toString('hex')).toBe(hex);
+      const key = vectorKeys[purpose as keyof typeof vectors.keys];
+      expect((Buffer.isBuffer(key) ? key : key.export()).toString('hex')).toBe(hex);
     }
   });
 
@@ -57,7 +58,7 @@ describe('the test vectors of the device protocol', () => {
 
     expect(openSecret(secret, vectorKeys.enc, vectorDeviceId, input.commandId)).toBe(plaintext);
     const { device_key } = JSON.parse(plaintext) as { device_key: string };
-    expect(deriveKeys(Buffer.from(device_key, 'hex'), vectorDeviceId, 2).cmd.toString('hex')).toBe(cmd_of_version_2);
+    expect(deriveKeys(Buffer.from(device_key, 'hex'), vectorDeviceId, 2).cmd.export().toString('hex')).toBe(cmd_of_version_2);
   });
 
   it('V5 config comes out bit for bit', () => {
@@ -113,7 +114,7 @@ describe('what must fail', () => {
 
   it('a secret under another key, device or command, or changed', () => {
     const { secret, command_id: id } = JSON.parse(vectors.vectors.V4.payload) as { secret: string; command_id: string };
-    expect(openSecret(secret, vectorKeys.cmd, vectorDeviceId, id)).toBeUndefined();
+    expect(openSecret(secret, vectorKeys.mqtt, vectorDeviceId, id)).toBeUndefined();
     expect(openSecret(secret, vectorKeys.enc, vectorDeviceId.replace('6', '7'), id)).toBeUndefined();
     expect(openSecret(secret, vectorKeys.enc, vectorDeviceId, id.replace('0', '1'))).toBeUndefined();
     expect(openSecret(secret.replace('3', '4'), vectorKeys.enc, vectorDeviceId, id)).toBeUndefined();
