@@ -1,4 +1,5 @@
 import { log } from './20261121T0900_log.ts';
+import { vault } from './20261121T0910_vault.ts';
 
 /**
  * Forward-only migrations of the schemas `log`, `work` and `vault`, in order. A landed one is never edited.
@@ -11,4 +12,4 @@ export interface Migration {
   readonly sql: string;
 }
 
-export const migrations: readonly Migration[] = [log];
+export const migrations: readonly Migration[] = [log, vault];
