@@ -173,3 +173,14 @@ export interface Origin {
   readonly ip?: string;
   readonly userAgent?: string;
 }
+
+type Present<T> = { [K in keyof T as undefined extends T[K] ? never : K]: T[K] } & {
+  [K in keyof T as undefined extends T[K] ? K : never]?: Exclude<T[K], undefined>;
+};
+
+/** Leaves out what is undefined: on the wire a thing is absent, never null. */
+export function present<T extends object>(value: T): Present<T> {
+  const kept: Record<string, unknown> = {};
+  for (const [key, member] of Object.entries(value)) if (member !== undefined) kept[key] = member;
+  return kept as Present<T>;
+}

@@ -1,4 +1,5 @@
 import type { Instant, Uuid } from '../kernel.ts';
+import { toMs } from '../time.ts';
 import type { JournalStatus } from './commands.ts';
 
 /** What was known when the command was dispatched; absent where the box had not said it by then. */
@@ -50,6 +51,6 @@ export function settleUnknown(dispatch: DispatchKnowledge, status: JournalStatus
     return listReachesBack ? 'not_executed' : 'unknown';
   }
   // Its number was not taken yet, and by the box's own trusted clock it would be refused from now on.
-  const past = status.timeOk && status.timestamp !== undefined && Date.parse(status.timestamp) > Date.parse(dispatch.expiresAt) + GRACE_MS;
+  const past = status.timeOk && status.timestamp !== undefined && toMs(status.timestamp) > toMs(dispatch.expiresAt) + GRACE_MS;
   return past ? 'not_executed' : 'unknown';
 }
