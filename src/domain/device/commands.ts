@@ -145,6 +145,8 @@ export interface JournalStatus {
 export interface DeviceReport {
   readonly evidence: ReportEvidence;
   readonly reportSeq?: number;
+  /** Told after newer reports: it changes no fact of now, but an opening that nobody asked for is still one. */
+  readonly past?: true;
   readonly lockStatus?: LockStatus;
   readonly cause?: string;
   readonly commandId?: Uuid;

@@ -17,7 +17,12 @@ export function recordReport(device: RegisteredDevice, { data }: DeviceCommandOf
   if (!signed && device.protocol.level === 1) return quiet;
   const events: DeviceEvent[] = [];
   if (signed && device.protocol.level === 0) events.push({ type: 'DeviceProtocolPinned', data: { level: 1 } });
-  events.push(...presence(device, data, now), ...lock(device, data), ...firmware(device, data), ...sensors(device, data));
+  if (data.past === true) return accept(...events, ...unexplained(device, data, false));
+  if (data.past === true) {
+    events.push(...unexplained(device, data, false));
+  } else {
+    events.push(...presence(device, data, now), ...lock(device, data), ...firmware(device, data), ...sensors(device, data));
+  }
   return accept(...events);
 }
 
@@ -30,25 +35,26 @@ function presence({ reported }: RegisteredDevice, report: DeviceReport, now: Ins
 function lock(device: RegisteredDevice, report: DeviceReport): readonly DeviceEvent[] {
   const { lockStatus, cause, commandId, evidence, reportSeq } = report;
   if (lockStatus === undefined) return [];
-  const events: DeviceEvent[] = [];
   const changed = lockStatus !== device.reported.lockStatus;
-  if (changed) events.push({ type: 'LockStateReported', data: present({ lockStatus, cause, commandId, evidence, reportSeq }) });
-  if (lockStatus === 'unlocked' && cause !== undefined && !isExplained(device, report) && (changed || isNews(device, report))) {
-    events.push({ type: 'UnexplainedOpening', data: present({ reportedCause: cause, commandId, reportSeq, evidence }) });
-  }
-  return events;
+  const told: readonly DeviceEvent[] = changed
+    ? [{ type: 'LockStateReported', data: present({ lockStatus, cause, commandId, evidence, reportSeq }) }]
+    : [];
+  return [...told, ...unexplained(device, report, changed)];
+}
+
+/** A change to open that nothing here accounts for. One opening, one alert, however often the box repeats its report. */
+function unexplained(device: RegisteredDevice, report: DeviceReport, changed: boolean): readonly DeviceEvent[] {
+  const { lockStatus, cause, commandId, evidence, reportSeq } = report;
+  if (lockStatus !== 'unlocked' || cause === undefined || isExplained(device, report)) return [];
+  const key = openingKey(report);
+  const news = key === undefined ? changed : !device.reported.unexplained.includes(key);
+  return news ? [{ type: 'UnexplainedOpening', data: present({ reportedCause: cause, commandId, reportSeq, evidence }) }] : [];
 }
 
 /** By a command that the box was sent, or by something that needs none: a key, the keypad, the start. */
 function isExplained(device: RegisteredDevice, { cause, commandId }: DeviceReport): boolean {
   if (cause === 'command') return commandId !== undefined && mayHaveOpened(device, commandId);
   return cause !== 'unknown';
-}
-
-/** One opening, one alert, however often the box repeats its report. */
-function isNews({ reported }: RegisteredDevice, report: DeviceReport): boolean {
-  const key = openingKey(report);
-  return key !== undefined && !reported.unexplained.includes(key);
 }
 
 export function openingKey({ commandId, reportSeq }: { readonly commandId?: string; readonly reportSeq?: number }): string | undefined {

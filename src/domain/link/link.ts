@@ -157,11 +157,11 @@ export function deleteLink(device: RegisteredDevice, { data }: DeviceCommandOf<'
   );
 }
 
-/** Records what the clock did. Early, late or repeated it changes nothing that a decision reads. */
+/** Records what the clock did, of a used-up link too: its use may come back. It changes nothing that a decision reads. */
 export function expireLink(device: RegisteredDevice, { data }: DeviceCommandOf<'ExpireLink'>, now: Instant): DeviceDecision {
   const link = findLink(device.links, data.linkId);
   if (link === undefined) return refuse('link_not_found');
-  if (link.expiryRecorded || linkStatus(device, link, now) !== 'expired' || usesLeft(link) === 0) return quiet;
+  if (link.expiryRecorded || linkStatus(device, link, now) !== 'expired') return quiet;
   return accept(
     { type: 'LinkExpired', data: { linkId: link.linkId } },
     ...cancelUndispatched(device, 'link_expired', (unlock) => isCausedBy(unlock, link.linkId)),
