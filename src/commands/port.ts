@@ -2,7 +2,7 @@ import type { DomainEvent, Recorded } from '../domain/events.ts';
 import type { DeviceCommand, InFlightUnlock } from '../domain/device/commands.ts';
 import type { CourierDetails, DeviceProfile, UnlockCause } from '../domain/device/events.ts';
 import type { UserCommand } from '../domain/user/commands.ts';
-import type { Actor, Instant, Origin, Refusal, Source, Uuid } from '../domain/kernel.ts';
+import type { Actor, Instant, Origin, Refusal, RefusalCode, Source, Uuid } from '../domain/kernel.ts';
 
 /** Any command of an aggregate. Its stream follows from `data.deviceId` or `data.userId`. */
 export type AnyCommand = DeviceCommand | UserCommand;
@@ -22,12 +22,14 @@ export interface CommandContext {
   readonly deviceTime?: string;
   /** The unlock path goes before everything else. */
   readonly lane?: 'urgent' | 'normal';
+  /** A refusal that the caller does not take for an answer yet (it waits its turn), so it is not one for the log. */
+  readonly unrecorded?: RefusalCode;
 }
 
 export type CommandOutcome =
   | {
       readonly kind: 'accepted';
-      /** The events of this command: appended now, or found again when `repeated`. Sealed values stay sealed. Empty = quiet. */
+      /** The events of this command: appended now, or found again when it created something. Sealed values stay sealed. Empty = quiet. */
       readonly events: readonly Recorded<DomainEvent>[];
       readonly revision: bigint | undefined;
       /** Position of the last of `events`; undefined when quiet. */
@@ -70,6 +72,8 @@ export interface UnlockAsk {
   readonly cause: UnlockCause;
   readonly courier?: CourierDetails;
   readonly reason?: string;
+  /** Of the link's window, where it has one. */
+  readonly timeZone?: string;
 }
 
 export type UnlockReply =

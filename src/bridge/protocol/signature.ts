@@ -58,3 +58,9 @@ function verify(prefix: Buffer, payload: Buffer, key: SigningKey): boolean {
   const stated = payload.subarray(end + opening.length, end + opening.length + digits);
   return timingSafeEqual(Buffer.from(expected, 'latin1'), stated);
 }
+
+/** Whether a payload ends as a signed one does. Says nothing about whose signature it is. */
+export function looksSigned(payload: Buffer): boolean {
+  const end = payload.length - SUFFIX_BYTES;
+  return end >= 2 && payload[payload.length - 1] === BRACE && payload.compare(opening, 0, opening.length, end, end + opening.length) === 0;
+}

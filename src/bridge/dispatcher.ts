@@ -1,0 +1,277 @@
+import { createHmac } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
+import type { DomainEvent, Recorded, RecordedOf } from '../domain/events.ts';
+import type { Aggregates } from '../commands/handle.ts';
+import type { Reactor } from '../commands/policies/reactor.ts';
+import type { CommandContext } from '../commands/port.ts';
+import { deviceAggregate } from '../domain/registry.ts';
+import type { DeviceSettings } from '../domain/device/events.ts';
+import type { DeviceState } from '../domain/device/state.ts';
+import { instant, type Clock } from '../platform/clock.ts';
+import { derivedCommandId, newId } from '../platform/ids.ts';
+import type { Logger } from '../platform/logger.ts';
+import type { Metrics } from '../platform/metrics.ts';
+import type { Relay } from '../platform/relay/port.ts';
+import type { Keyring } from './keyring.ts';
+import type { LiveDevice, LiveDevices } from './live-devices.ts';
+import { isReachable } from './presence.ts';
+import {
+  ackCommand,
+  commandQos,
+  commandValidityMs,
+  configCommand,
+  newNonce,
+  reportCommand,
+  timeCommand,
+  unlockCommand,
+  type CommandBody,
+  type CommandInput,
+  type CommandSource,
+} from './protocol/commands.ts';
+import type { DeviceKeys } from './protocol/keys.ts';
+import { signCommand } from './protocol/signature.ts';
+import { encodeCommand } from './relay-messages.ts';
+import { topicFor, type TopicOwner } from './topics.ts';
+
+/** Old firmware has no memory: what it is sent is worth nothing after this. */
+const LEVEL0_VALIDITY_MS = 10_000;
+const REMEMBERED = 10_000;
+
+export interface Dispatcher {
+  /** Claims and sends what this process has just appended, without waiting for the subscription. */
+  hint(events: readonly Recorded<DomainEvent>[]): void;
+  /** The guarantee behind the hint: sees every request, sends what no one has claimed, cancels what is from before its start. */
+  readonly reactor: Reactor;
+  sendTime(device: LiveDevice, challenge: string): Promise<void>;
+  sendAck(device: LiveDevice, acked: readonly number[]): Promise<void>;
+  sendConfig(device: LiveDevice, desired: DeviceSettings, configVersion: number): Promise<void>;
+  askForStatus(deviceId: string): Promise<void>;
+  /** Resolves when nothing is being dispatched. */
+  drained(): Promise<void>;
+}
+
+/**
+ * Makes signed bytes of what was decided. It alone has the store and the vault: bridge and broker carry what it signed,
+ * and can delay or drop it, but not make it.
+ */
+export function createDispatcher(deps: {
+  readonly bus: Aggregates;
+  readonly live: LiveDevices;
+  readonly keyring: Keyring;
+  readonly relay: Relay;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+}): Dispatcher {
+  const { bus, live, keyring, relay, clock, metrics } = deps;
+  const logger = deps.logger.child({ component: 'dispatcher' });
+  const startedAt = instant(clock.now());
+  const underWay = new Map<string, Promise<void>>();
+  const done = new LRUCache<string, true>({ max: REMEMBERED });
+  const dispatched = metrics.counter('loqey_unlock_dispatches_total', 'Requests to open, by what the dispatcher made of them', ['outcome']);
+  const latency = metrics.histogram('loqey_unlock_dispatch_seconds', 'From the accepted request to its bytes in the relay');
+
+  /** Once per unlock in this process; the claim in the box's stream makes it once in all. */
+  function dispatch(event: RecordedOf<'UnlockRequested'>): Promise<void> {
+    const { unlockId } = event.data;
+    if (done.has(unlockId)) return Promise.resolve();
+    const running = underWay.get(unlockId);
+    if (running !== undefined) return running;
+    const work = claimAndSend(event)
+      .then(() => {
+        done.set(unlockId, true);
+      })
+      .finally(() => underWay.delete(unlockId));
+    underWay.set(unlockId, work);
+    return work;
+  }
+
+  async function claimAndSend(event: RecordedOf<'UnlockRequested'>): Promise<void> {
+    const since = clock.monotonic();
+    const deviceId = event.stream.slice('device-'.length);
+    const { unlockId } = event.data;
+    const [device, keys] = await Promise.all([live.byId(deviceId), keyring.of(deviceId)]);
+    const context = contextOf(event, 'dispatch');
+    if (device === undefined || keys === undefined || !isReachable(device, clock.now())) {
+      await bus.execute({ type: 'CancelUnlock', data: { deviceId, unlockId, reason: 'device_unreachable' } }, context);
+      dispatched.inc({ outcome: 'unreachable' });
+      return;
+    }
+    const outcome = await bus.execute(
+      {
+        type: 'DispatchUnlock',
+        data: {
+          deviceId,
+          unlockId,
+          level: device.level,
+          ...(device.level === 0 ? {} : { keyVersion: keys.current.version }),
+          ...(device.journalId === undefined ? {} : { journalId: device.journalId }),
+          ...(device.reportSeq === undefined ? {} : { reportSeq: device.reportSeq }),
+          ...(device.lastSeq === undefined ? {} : { reportedSeq: device.lastSeq }),
+        },
+      },
+      context,
+    );
+    const claim = outcome.kind === 'accepted' && !outcome.repeated ? outcome.events.find((each) => each.type === 'UnlockDispatched') : undefined;
+    if (claim === undefined) {
+      // Ended instead, or another process has claimed it and sends the bytes.
+      dispatched.inc({ outcome: 'not_sent' });
+      return;
+    }
+    await send(device, keys.current, unlockBody(event, claim as RecordedOf<'UnlockDispatched'>, device, keys.current));
+    dispatched.inc({ outcome: 'sent' });
+    latency.observe((clock.monotonic() - since) / 1_000);
+  }
+
+  function unlockBody(request: RecordedOf<'UnlockRequested'>, claim: RecordedOf<'UnlockDispatched'>, device: LiveDevice, keys: DeviceKeys): CommandBody {
+    const { unlockId, cause, issuedAt } = request.data;
+    const expiresAt = device.level === 1 ? request.data.expiresAt : earlier(request.data.expiresAt, instant(clock.now() + LEVEL0_VALIDITY_MS));
+    return unlockCommand({
+      commandId: unlockId,
+      deviceId: nameOf(device),
+      source: sourceOf(cause.kind),
+      ...(cause.kind === 'owner' || cause.kind === 'admin' ? { userId: cause.id } : {}),
+      ...(cause.kind === 'link' ? { linkId: cause.id } : {}),
+      issuedAt,
+      expiresAt,
+      keyVersion: keys.version,
+      // Not random but unpredictable without the key, so that the bytes of one command can only ever be these.
+      nonce: createHmac('sha256', keys.cmd).update(`loqey-nonce-v1\n${unlockId}\n`).digest('hex').slice(0, 32),
+      seq: claim.data.seq ?? Date.parse(issuedAt),
+    });
+  }
+
+  async function send(device: LiveDevice, keys: DeviceKeys, body: CommandBody): Promise<void> {
+    const { action } = body;
+    const payload = signCommand(body, keys.cmd);
+    await relay.publish('device-commands', [
+      encodeCommand({
+        deviceId: device.deviceId,
+        commandId: body['command_id'] as string,
+        action,
+        topic: topicFor(topicOwner(device), action),
+        payload,
+        qos: device.level === 1 ? commandQos[action] : 0,
+        expiresAt: Date.parse(body['expires_at'] as string),
+        level: device.level,
+      }),
+    ]);
+  }
+
+  /** What the system says of itself to a box: no one asked for it and the log does not need to know. */
+  async function sendSystem(device: LiveDevice, make: (input: Omit<CommandInput, 'nonce'>) => CommandBody, validityMs: number): Promise<void> {
+    const keys = await keyring.of(device.deviceId);
+    if (keys === undefined || device.level === 0) return;
+    const now = clock.now();
+    const body = make({
+      commandId: newId(),
+      deviceId: device.deviceId,
+      source: 'system',
+      issuedAt: instant(now),
+      expiresAt: instant(now + validityMs),
+      keyVersion: keys.current.version,
+    });
+    await send(device, keys.current, body);
+  }
+
+  const withNonce = (input: Omit<CommandInput, 'nonce'>): CommandInput => ({ ...input, nonce: newNonce() });
+
+  const dispatcher: Dispatcher = {
+    hint(events) {
+      for (const event of events) {
+        if (event.type !== 'UnlockRequested') continue;
+        dispatch(event).catch((error: unknown) => {
+          // The reactor sees the same event and tries again.
+          logger.warn({ err: error, stream: event.stream }, 'An unlock could not be dispatched at once');
+        });
+      }
+    },
+
+    reactor: {
+      name: 'dispatcher',
+      eventTypes: ['UnlockRequested', 'DeviceSettingsChanged', 'UnlockOutcomeUnknown'],
+      startFrom: 'now',
+      async react(event) {
+        const deviceId = event.stream.slice('device-'.length);
+        switch (event.type) {
+          case 'UnlockRequested':
+            // From before this process: no recovered job ever starts an opening. It certainly has not opened.
+            if (event.metadata.occurredAt < startedAt) await cancelOld(deviceId, event);
+            else await dispatch(event);
+            return;
+          case 'DeviceSettingsChanged': {
+            const device = await live.byId(deviceId);
+            if (device !== undefined && isReachable(device, clock.now())) await dispatcher.sendConfig(device, event.data.desired, event.data.configVersion);
+            return;
+          }
+          case 'UnlockOutcomeUnknown':
+            await dispatcher.askForStatus(deviceId);
+            return;
+          default:
+            return;
+        }
+      },
+    },
+
+    sendTime: (device, challenge) => sendSystem(device, (input) => timeCommand({ ...input, challenge }), commandValidityMs.time),
+    sendAck: (device, acked) => sendSystem(device, (input) => ackCommand({ ...withNonce(input), acked }), commandValidityMs.ack),
+    sendConfig: (device, desired, configVersion) =>
+      sendSystem(device, (input) => configCommand({ ...withNonce(input), configVersion, desired }), commandValidityMs.config),
+    async askForStatus(deviceId) {
+      const device = await live.byId(deviceId);
+      if (device === undefined || !isReachable(device, clock.now())) return;
+      await sendSystem(device, (input) => reportCommand(withNonce(input)), commandValidityMs.report);
+    },
+    async drained() {
+      await Promise.allSettled(underWay.values());
+    },
+  };
+  return dispatcher;
+
+  async function cancelOld(deviceId: string, event: RecordedOf<'UnlockRequested'>): Promise<void> {
+    const { state } = await bus.load<DeviceState>(deviceAggregate, deviceId);
+    const current = state.kind === 'registered' ? state.unlocks.current : null;
+    if (current?.unlockId !== event.data.unlockId || current.phase !== 'requested') return;
+    await bus.execute({ type: 'CancelUnlock', data: { deviceId, unlockId: current.unlockId, reason: 'undeliverable' } }, contextOf(event, 'cancel'));
+    dispatched.inc({ outcome: 'too_old' });
+  }
+}
+
+function contextOf(event: Recorded<DomainEvent>, purpose: string): CommandContext {
+  return {
+    commandId: derivedCommandId(purpose, event.eventId),
+    correlationId: event.metadata.correlationId,
+    causationId: event.eventId,
+    actor: { kind: 'system', id: 'dispatcher' },
+    source: 'system',
+    lane: 'urgent',
+    ...(event.metadata.traceparent === undefined ? {} : { traceparent: event.metadata.traceparent }),
+  };
+}
+
+function sourceOf(cause: 'link' | 'owner' | 'admin' | 'schedule'): CommandSource {
+  switch (cause) {
+    case 'link':
+      return 'delivery_link';
+    case 'owner':
+      return 'mobile_app';
+    case 'admin':
+      return 'web_dashboard';
+    case 'schedule':
+      return 'scheduled_task';
+  }
+}
+
+/** What the firmware knows itself by: its id, or in the old families the key of its topics. */
+function nameOf(device: LiveDevice): string {
+  return device.profile === 'smartlock' ? device.topicKey : device.deviceId;
+}
+
+/** The topic of a family is made of one name alone, which is the row's key. */
+function topicOwner({ profile, deviceId, topicKey }: LiveDevice): TopicOwner {
+  return { profile, deviceId, serialNumber: topicKey, hardwareId: topicKey };
+}
+
+function earlier(a: string, b: string): string {
+  return a < b ? a : b;
+}

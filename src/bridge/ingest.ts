@@ -1,0 +1,287 @@
+import type { Aggregates } from '../commands/handle.ts';
+import type { CommandContext } from '../commands/port.ts';
+import { deviceAggregate } from '../domain/registry.ts';
+import type { DeviceCommand } from '../domain/device/commands.ts';
+import type { DeviceState } from '../domain/device/state.ts';
+import { deviceIdOfSerial, derivedCommandId, newId } from '../platform/ids.ts';
+import { instant, type Clock } from '../platform/clock.ts';
+import type { Logger } from '../platform/logger.ts';
+import type { Metrics } from '../platform/metrics.ts';
+import type { Relay, RelayConsumer, RelayMessage } from '../platform/relay/port.ts';
+import type { Dispatcher } from './dispatcher.ts';
+import type { BoxKeys, Keyring } from './keyring.ts';
+import type { LiveDevice, LiveDevices, RejectedReport, TelemetryRow } from './live-devices.ts';
+import { isUuid } from './protocol/fields.ts';
+import { openReport, parseUnsigned, type Report, type ReportKey, type ReportProblem } from './protocol/reports.ts';
+import { looksSigned, type ReportKind } from './protocol/signature.ts';
+import { decodeUp, type PublishedMessage, type ReportMessage } from './relay-messages.ts';
+import { signedEffects, unsignedEffects, type ReportEffects } from './report-effects.ts';
+import { parseUpTopic, type Profile } from './topics.ts';
+
+/** Boxes whose commands run side by side in one batch. */
+const SIDE_BY_SIDE = 32;
+const MAX_ACKED = 16;
+/** The settings are sent again to a box that still reports older ones, at most so often. */
+const CONFIG_AGAIN_MS = 60_000;
+
+export interface IngestDeps {
+  readonly bus: Aggregates;
+  readonly live: LiveDevices;
+  readonly keyring: Keyring;
+  readonly relay: Relay;
+  readonly dispatcher: Pick<Dispatcher, 'sendTime' | 'sendAck' | 'sendConfig'>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+}
+
+type Problem = ReportProblem | 'unknown_device' | 'wrong_family' | 'unsigned_from_pinned' | 'malformed_relay';
+
+/** A message whose box is known by name; whether the box exists is not yet. */
+interface Addressed {
+  readonly deviceId: string;
+  readonly profile: Profile;
+  readonly kind: ReportKind;
+  readonly message: ReportMessage;
+}
+
+interface Box {
+  device: LiveDevice;
+  readonly keys: BoxKeys | undefined;
+  readonly reports: Addressed[];
+}
+
+/** Everything that one batch leaves behind. */
+interface Harvest {
+  readonly telemetry: TelemetryRow[];
+  readonly rejected: RejectedReport[];
+}
+
+/**
+ * Relay → facts. A batch is verified, what changed a fact becomes commands, then one statement keeps the rest. Only then
+ * is the batch handled: so a PUBACK that waits for it, and every signed `ack`, stand for something durable.
+ */
+export function createIngest(deps: IngestDeps): RelayConsumer {
+  const { bus, live, keyring, relay, dispatcher, clock, metrics } = deps;
+  const logger = deps.logger.child({ component: 'ingest' });
+  const accepted = metrics.counter('loqey_device_reports_total', 'Reports of devices that counted', ['kind', 'evidence']);
+  const dropped = metrics.counter('loqey_device_reports_dropped_total', 'Reports of devices that had no effect', ['problem']);
+  const latency = metrics.histogram('loqey_ingest_seconds', 'From the bridge to durable', ['kind']);
+  let unsignedCounter = 0;
+
+  async function handle(batch: readonly RelayMessage[]): Promise<void> {
+    const published: PublishedMessage[] = [];
+    const reports: ReportMessage[] = [];
+    for (const message of batch) {
+      const decoded = decodeUp(message);
+      if (decoded === undefined) dropped.inc({ problem: 'malformed_relay' });
+      else if (decoded.kind === 'published') published.push(decoded);
+      else reports.push(decoded);
+    }
+    await Promise.all([recordPublished(published), reports.length === 0 ? undefined : ingest(reports)]);
+  }
+
+  async function recordPublished(messages: readonly PublishedMessage[]): Promise<void> {
+    await sideBySide(messages, async ({ deviceId, unlockId, delivered }) => {
+      // Nobody was subscribed: it stays dispatched, and the box's silence decides.
+      if (!delivered) return;
+      await bus.execute({ type: 'RecordUnlockPublished', data: { deviceId, unlockId } }, systemContext('published', unlockId));
+    });
+  }
+
+  async function ingest(messages: readonly ReportMessage[]): Promise<void> {
+    const addressed = await address(messages);
+    const deviceIds = [...new Set(addressed.map(({ deviceId }) => deviceId))];
+    const [rows, keys] = await Promise.all([live.load(deviceIds), keyring.ofMany(deviceIds)]);
+    const boxes = new Map<string, Box>();
+    for (const each of addressed) {
+      const device = rows.get(each.deviceId);
+      if (device === undefined) {
+        dropped.inc({ problem: 'unknown_device' });
+        continue;
+      }
+      const box = boxes.get(each.deviceId) ?? { device, keys: keys.get(each.deviceId), reports: [] };
+      box.reports.push(each);
+      boxes.set(each.deviceId, box);
+    }
+    const harvest: Harvest = { telemetry: [], rejected: [] };
+    const after: (() => Promise<void>)[] = [];
+    await sideBySide([...boxes.values()], async (box) => {
+      const acked: number[] = [];
+      for (const report of box.reports) {
+        const effects = await takeIn(box, report, harvest);
+        if (effects?.ack !== undefined) acked.push(effects.ack);
+      }
+      if (acked.length > 0) after.push(() => acknowledge(box.device, acked));
+    });
+    await live.save([...boxes.values()].map(({ device }) => device), harvest.telemetry, harvest.rejected);
+    const now = clock.now();
+    for (const { kind, message } of addressed) latency.observe({ kind }, Math.max(0, now - message.receivedAt) / 1_000);
+    for (const send of after) background(send, 'An acknowledgement could not be sent');
+  }
+
+  /** Whose each report is, by its topic alone; `transisttag` names the box in the payload, unproven. */
+  async function address(messages: readonly ReportMessage[]): Promise<Addressed[]> {
+    const found: Addressed[] = [];
+    const byHardware: { readonly key: string; readonly kind: ReportKind; readonly message: ReportMessage }[] = [];
+    for (const message of messages) {
+      const topic = parseUpTopic(message.topic);
+      if (topic === undefined) {
+        dropped.inc({ problem: 'wrong_family' });
+        continue;
+      }
+      const { profile, kind } = topic;
+      const key = topic.key ?? nameInPayload(kind, message.payload);
+      if (key === undefined) dropped.inc({ problem: 'unknown_device' });
+      else if (profile === 'smartlock') byHardware.push({ key, kind, message });
+      else found.push({ deviceId: isUuid(key) ? key : deviceIdOfSerial(key), profile, kind, message });
+    }
+    if (byHardware.length > 0) {
+      const ids = await live.byTopicKey('smartlock', [...new Set(byHardware.map(({ key }) => key))]);
+      for (const { key, kind, message } of byHardware) {
+        const deviceId = ids.get(key);
+        if (deviceId === undefined) dropped.inc({ problem: 'unknown_device' });
+        else found.push({ deviceId, profile: 'smartlock', kind, message });
+      }
+    }
+    return found;
+  }
+
+  async function takeIn(box: Box, { kind, profile, message }: Addressed, harvest: Harvest): Promise<ReportEffects | undefined> {
+    const { device, keys } = box;
+    const receivedAt = instant(message.receivedAt);
+    const reject = (problem: Problem, field?: string): undefined => {
+      dropped.inc({ problem });
+      harvest.rejected.push({ deviceId: device.deviceId, topic: message.topic, problem, field, size: message.payload.length, receivedAt });
+      return undefined;
+    };
+    // A message counts only on the family of the box's own profile.
+    if (profile !== device.profile) return reject('wrong_family');
+
+    const signed = looksSigned(message.payload);
+    if (!signed && device.level === 1) return reject('unsigned_from_pinned');
+    const parsed = signed
+      ? openReport(kind, message.payload, device.deviceId, reportKeys(keys))
+      : parseUnsigned(kind, message.payload);
+    if (!parsed.ok) return reject(parsed.problem, parsed.field);
+
+    const report = parsed.report;
+    const effects = report.level === 1 ? signedEffects(device, report, receivedAt) : unsignedEffects(device, report, receivedAt);
+    // The commands first: if they fail, the row must not say that their facts were told.
+    const context = contextOf(report, effects.device, receivedAt);
+    for (const [index, command] of effects.commands.entries()) {
+      await bus.execute(command, { ...context, commandId: commandIdOf(context, command, index) });
+    }
+    if (effects.unsignedAnswer !== undefined) await answerUnsigned(effects, context);
+    if (effects.journal !== undefined) await settle(effects, context);
+    box.device = effects.device;
+    if (effects.timeChallenge !== undefined) {
+      const challenge = effects.timeChallenge;
+      background(() => dispatcher.sendTime(effects.device, challenge), 'The time could not be sent');
+    }
+    harvest.telemetry.push(telemetryOf(report, effects.device, kind, message, receivedAt));
+    accepted.inc({ kind, evidence: report.level === 1 ? 'signed' : 'unsigned' });
+    return effects;
+  }
+
+  /** It names no command, so it counts for the one in flight, where there is exactly one. */
+  async function answerUnsigned({ device, unsignedAnswer }: ReportEffects, context: CommandContext): Promise<void> {
+    const { state } = await bus.load<DeviceState>(deviceAggregate, device.deviceId);
+    const current = state.kind === 'registered' ? state.unlocks.current : null;
+    if (current === null || unsignedAnswer === undefined) return;
+    const data = { deviceId: device.deviceId, unlockId: current.unlockId, ...unsignedAnswer };
+    await bus.execute({ type: 'RecordUnlockAnswer', data }, { ...context, commandId: newId(), lane: 'urgent' });
+  }
+
+  /** What the box says of its journal and settings, held against what the log knows. */
+  async function settle({ device, journal, configVersion }: ReportEffects, context: CommandContext): Promise<void> {
+    // Every ten minutes each box says the same again; what settles comes at a hello, a change, or when it was asked.
+    if (journal === undefined || !journal.asked) return;
+    const { state } = await bus.load<DeviceState>(deviceAggregate, device.deviceId);
+    if (state.kind !== 'registered') return;
+    if (state.unlocks.unknown.length > 0) {
+      const data = { deviceId: device.deviceId, status: journal.status };
+      await bus.execute({ type: 'SettleUnlocks', data }, { ...context, commandId: derivedCommandId('settle', context.commandId) });
+    }
+    if (configVersion === undefined) return;
+    if (configVersion > state.settings.version) {
+      // A restored server: ours jumps beyond what the box has, and is sent.
+      await bus.execute(
+        { type: 'ReportSettingsVersion', data: { deviceId: device.deviceId, configVersion } },
+        { ...context, commandId: derivedCommandId('settings', context.commandId) },
+      );
+    } else if (configVersion < state.settings.version && dueForConfig(device)) {
+      device.configSentAt = instant(clock.now());
+      background(() => dispatcher.sendConfig(device, state.settings.desired, state.settings.version), 'Settings could not be sent');
+    }
+  }
+
+  function dueForConfig({ configSentAt }: LiveDevice): boolean {
+    return configSentAt === undefined || clock.now() - Date.parse(configSentAt) >= CONFIG_AGAIN_MS;
+  }
+
+  async function acknowledge(device: LiveDevice, acked: readonly number[]): Promise<void> {
+    for (let from = 0; from < acked.length; from += MAX_ACKED) await dispatcher.sendAck(device, acked.slice(from, from + MAX_ACKED));
+  }
+
+  /** Best effort by design: the box asks or reports again. Never awaited, because the way down leads back here. */
+  function background(send: () => Promise<void>, failure: string): void {
+    send().catch((error: unknown) => logger.warn({ err: error }, failure));
+  }
+
+  function telemetryOf(report: Report, device: LiveDevice, kind: ReportKind, message: ReportMessage, receivedAt: string): TelemetryRow {
+    if (report.level === 1) {
+      const { keyVersion, reportSeq, timestamp } = report;
+      return { deviceId: device.deviceId, keyVersion, reportSeq, kind, receivedAt, deviceTime: timestamp, body: message.payload.toString('utf8') };
+    }
+    // Unsigned reports have no number: the time they came, made unique in this process.
+    unsignedCounter = (unsignedCounter + 1) % 1_000;
+    const reportSeq = message.receivedAt * 1_000 + unsignedCounter;
+    return { deviceId: device.deviceId, keyVersion: 0, reportSeq, kind, receivedAt, deviceTime: undefined, body: message.payload.toString('utf8') };
+  }
+
+  return relay.consume({ topic: 'device-reports', group: 'ingest', maxBatch: 500, concurrency: 4, handle });
+}
+
+function reportKeys(keys: BoxKeys | undefined): readonly ReportKey[] {
+  if (keys === undefined) return [];
+  return keys.pending === undefined ? [keys.current] : [keys.current, keys.pending];
+}
+
+function nameInPayload(kind: ReportKind, payload: Buffer): string | undefined {
+  const parsed = parseUnsigned(kind, payload);
+  return parsed.ok && parsed.report.level === 0 ? parsed.report.deviceKey : undefined;
+}
+
+function contextOf(report: Report, device: LiveDevice, receivedAt: string): CommandContext {
+  const signed = report.level === 1;
+  // A report that comes again makes the same command id.
+  const commandId = signed ? derivedCommandId('report', device.deviceId, `${report.keyVersion}`, `${report.reportSeq}`) : newId();
+  return {
+    commandId,
+    correlationId: commandId,
+    actor: { kind: 'device', id: device.deviceId },
+    source: 'mqtt_device',
+    receivedAt,
+    ...(signed && report.timestamp !== undefined ? { deviceTime: report.timestamp } : {}),
+    ...(report.kind === 'responses' ? { lane: 'urgent' as const } : {}),
+  };
+}
+
+function commandIdOf({ commandId }: CommandContext, command: DeviceCommand, index: number): string {
+  return derivedCommandId(command.type, commandId, `${index}`);
+}
+
+function systemContext(purpose: string, unlockId: string): CommandContext {
+  const commandId = derivedCommandId(purpose, unlockId);
+  return { commandId, correlationId: commandId, actor: { kind: 'system', id: 'bridge' }, source: 'system' };
+}
+
+/** At most `SIDE_BY_SIDE` at once; the first failure fails the batch, which then comes again. */
+async function sideBySide<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  let next = 0;
+  const lane = async (): Promise<void> => {
+    for (let index = next++; index < items.length; index = next++) await work(items[index]!);
+  };
+  await Promise.all(Array.from({ length: Math.min(SIDE_BY_SIDE, items.length) }, lane));
+}

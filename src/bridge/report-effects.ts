@@ -1,0 +1,238 @@
+import type { DeviceCommand, DeviceReport, JournalStatus, UnlockAnswer } from '../domain/device/commands.ts';
+import type { LiveDevice } from './live-devices.ts';
+import type { ResponseReport, SignedReport, StatusReport, UnsignedReport, WillReport } from './protocol/reports.ts';
+
+/** What one report asks for. Pure: the same report on the same row asks for the same. */
+export interface ReportEffects {
+  readonly device: LiveDevice;
+  readonly commands: readonly DeviceCommand[];
+  /** The report is kept and repeated by the box until its number is acknowledged. */
+  readonly ack: number | undefined;
+  readonly timeChallenge: string | undefined;
+  /** What the box says of its journal: settles unlocks whose outcome is unknown. */
+  readonly journal: { readonly status: JournalStatus; readonly asked: boolean } | undefined;
+  /** An old firmware's answer: it names no command, so it is held against the one in flight. */
+  readonly unsignedAnswer: Omit<UnlockAnswer, 'unlockId'> | undefined;
+  /** The settings that the box runs on, where it has just said so. */
+  readonly configVersion: number | undefined;
+}
+
+const nothing = { commands: [], ack: undefined, timeChallenge: undefined, journal: undefined, unsignedAnswer: undefined, configVersion: undefined } as const;
+
+/** A verified report of level 1 (device protocol, sections 6 and 7). `receivedAt` is an instant. */
+export function signedEffects(before: LiveDevice, report: SignedReport, receivedAt: string): ReportEffects {
+  const order = compareOrder(before, report.keyVersion, report.reportSeq, before.reportSeq);
+  const device: LiveDevice = { ...before, level: 1 };
+  if (report.kind === 'status' && (report.reason === 'will' || report.reason === 'bye')) return goodbye(device, report, receivedAt, order);
+
+  device.lastHeardAt = receivedAt;
+  const isHello = report.kind === 'status' && report.reason === 'hello';
+  // A hello that comes late, after a newer connection's, does not bring the old connection back.
+  if (isHello && order === 'newer') {
+    device.connectId = report.connectId;
+    delete device.goneAt;
+  }
+  if (report.connectId === device.connectId) device.connectHeardAt = receivedAt;
+  if (order === 'newer') remember(device, report);
+
+  switch (report.kind) {
+    case 'status':
+      return statusEffects(device, before, report);
+    case 'heartbeat': {
+      const facts = order === 'newer' ? changedFacts(device, { online: report.online, battery: report.battery }) : undefined;
+      return { ...nothing, device, commands: recordReport(device, facts, { evidence: 'signed', reportSeq: report.reportSeq }), timeChallenge: report.timeChallenge, configVersion: report.configVersion };
+    }
+    case 'battery': {
+      const facts = order === 'newer' ? changedFacts(device, { battery: report.battery }) : undefined;
+      return { ...nothing, device, commands: recordReport(device, facts, { evidence: 'signed', reportSeq: report.reportSeq }) };
+    }
+    case 'responses':
+      return responseEffects(device, report);
+  }
+}
+
+/** A report of old firmware: believed as far as it goes, marked as unsigned, proof of nothing. */
+export function unsignedEffects(before: LiveDevice, report: UnsignedReport, receivedAt: string): ReportEffects {
+  const device: LiveDevice = { ...before, lastHeardAt: receivedAt, connectHeardAt: receivedAt };
+  const online = 'online' in report ? report.online : true;
+  if (online) delete device.goneAt;
+  else device.goneAt = receivedAt;
+  if (report.battery !== undefined) device.battery = report.battery;
+  if ('signalStrength' in report && report.signalStrength !== undefined) device.signalStrength = report.signalStrength;
+  const status = report.kind === 'status' ? report.status : report.kind === 'responses' ? report.newStatus : undefined;
+  const facts = changedFacts(device, {
+    online,
+    ...(report.battery === undefined ? {} : { battery: report.battery }),
+    ...(status === undefined ? {} : { lockStatus: status }),
+    ...(report.kind === 'status' && report.firmwareVersion !== undefined ? { firmwareVersion: report.firmwareVersion } : {}),
+  });
+  const commands = recordReport(device, facts, { evidence: 'unsigned' });
+  if (report.kind !== 'responses' || (report.command !== undefined && report.command !== 'unlock')) return { ...nothing, device, commands };
+  return {
+    ...nothing,
+    device,
+    commands,
+    unsignedAnswer: {
+      phase: 'final',
+      result: report.success ? 'opened' : 'failed',
+      evidence: 'unsigned',
+      signed: false,
+      ...(report.newStatus === undefined ? {} : { newStatus: report.newStatus }),
+      ...(report.success ? {} : { reason: 'reported' }),
+    },
+  };
+}
+
+type Order = 'newer' | 'same' | 'older';
+
+function compareOrder(before: LiveDevice, keyVersion: number, reportSeq: number, known: number | undefined): Order {
+  const knownVersion = before.keyVersion ?? 0;
+  if (known === undefined || keyVersion > knownVersion) return 'newer';
+  if (keyVersion < knownVersion || reportSeq < known) return 'older';
+  return reportSeq === known ? 'same' : 'newer';
+}
+
+function goodbye(device: LiveDevice, report: StatusReport | WillReport, receivedAt: string, order: Order): ReportEffects {
+  // They count by their connection alone: the will of an older one is the past.
+  if (report.connectId === device.connectId) device.goneAt = receivedAt;
+  // A will was written at connect time: only a bye is a word of now.
+  if (report.reason === 'bye' && order === 'newer') {
+    device.lastHeardAt = receivedAt;
+    remember(device, report);
+  }
+  return { ...nothing, device };
+}
+
+function remember(device: LiveDevice, report: SignedReport): void {
+  device.keyVersion = report.keyVersion;
+  device.reportSeq = report.reportSeq;
+  if ('journalId' in report) {
+    if (device.journalId !== report.journalId) delete device.lastSeq;
+    device.journalId = report.journalId;
+    device.lastSeq = Math.max(report.lastSeq, device.lastSeq ?? 0);
+  }
+  if (report.kind === 'status' || report.kind === 'heartbeat') {
+    device.configVersion = report.configVersion;
+    if (report.signalStrength !== undefined) device.signalStrength = report.signalStrength;
+  }
+  if (report.kind === 'heartbeat') device.uptime = report.uptime;
+  if (report.battery !== undefined) device.battery = report.battery;
+}
+
+function statusEffects(device: LiveDevice, before: LiveDevice, report: StatusReport | WillReport): ReportEffects {
+  if (report.reason === 'will') return { ...nothing, device };
+  const mustArrive = report.reason === 'changed' || report.reason === 'tamper' || report.reason === 'parcel';
+  const ack = mustArrive ? report.reportSeq : undefined;
+  const order = compareOrder(before, report.keyVersion, report.reportSeq, before.statusSeq);
+  if (order === 'same') return { ...nothing, device, ack };
+  if (order === 'older') {
+    // History: the live state stays. An opening that nobody asked for is still one, however late it is told.
+    const opening = report.reason === 'changed' && report.status === 'unlocked' ? [pastOpening(device, report)] : [];
+    return { ...nothing, device, commands: opening, ack };
+  }
+  device.statusSeq = report.reportSeq;
+  const facts = changedFacts(
+    device,
+    {
+      online: report.online,
+      battery: report.battery,
+      lockStatus: report.status,
+      ...(report.doorOpen === undefined ? {} : { doorOpen: report.doorOpen }),
+      ...(report.parcelPresent === undefined ? {} : { parcelPresent: report.parcelPresent }),
+      ...(report.tamper === undefined ? {} : { tamper: report.tamper }),
+      ...(report.firmwareVersion === undefined ? {} : { firmwareVersion: report.firmwareVersion }),
+      ...(report.capabilities === undefined ? {} : { capabilities: report.capabilities }),
+      ...(report.protocols === undefined ? {} : { protocols: report.protocols }),
+    },
+    report.reason === 'changed',
+  );
+  const journal: JournalStatus = {
+    reportSeq: report.reportSeq,
+    journalId: report.journalId,
+    lastSeq: report.lastSeq,
+    lastExecuted: report.lastExecuted.map(({ commandId, seq, result }) => ({ commandId, seq, result })),
+    timeOk: report.timeOk,
+    ...(report.timestamp === undefined ? {} : { timestamp: report.timestamp }),
+  };
+  return {
+    ...nothing,
+    device,
+    commands: recordReport(device, facts, {
+      evidence: 'signed',
+      reportSeq: report.reportSeq,
+      ...(report.cause === undefined ? {} : { cause: report.cause }),
+      ...(report.commandId === undefined ? {} : { commandId: report.commandId }),
+    }),
+    ack,
+    timeChallenge: report.timeChallenge,
+    journal: { status: journal, asked: report.reason !== 'periodic' },
+    configVersion: report.configVersion,
+  };
+}
+
+function pastOpening(device: LiveDevice, report: StatusReport): DeviceCommand {
+  return {
+    type: 'RecordReport',
+    data: {
+      deviceId: device.deviceId,
+      evidence: 'signed',
+      past: true,
+      reportSeq: report.reportSeq,
+      lockStatus: report.status,
+      ...(report.cause === undefined ? {} : { cause: report.cause }),
+      ...(report.commandId === undefined ? {} : { commandId: report.commandId }),
+    },
+  };
+}
+
+function responseEffects(device: LiveDevice, report: ResponseReport): ReportEffects {
+  const ack = report.phase === 'final' ? report.reportSeq : undefined;
+  const { deviceId } = device;
+  if (report.command === 'unlock') return { ...nothing, device, commands: [{ type: 'RecordUnlockAnswer', data: { deviceId, ...answerOf(report) } }], ack };
+  if (report.command === 'config' && report.result === 'applied') {
+    const configVersion = report.configVersion ?? report.seq;
+    if (configVersion === undefined) return { ...nothing, device, ack };
+    device.configVersion = configVersion;
+    const data = { deviceId, configVersion, ...(report.rejected === undefined ? {} : { rejected: report.rejected }) };
+    return { ...nothing, device, commands: [{ type: 'ReportSettingsVersion', data }], ack };
+  }
+  return { ...nothing, device, ack };
+}
+
+function answerOf(report: ResponseReport): UnlockAnswer {
+  const { commandId, phase, result, reason, executed, evidence, newStatus, journalId, seq, durationMs } = report;
+  return {
+    unlockId: commandId,
+    phase,
+    // A final answer always has one of these: the parser saw to it. `applied` is no answer to an unlock.
+    result: phase === 'accepted' ? 'accepted' : result === undefined || result === 'applied' ? 'refused' : result,
+    signed: true,
+    journalId,
+    ...(reason === undefined ? {} : { reason }),
+    ...(executed === undefined ? {} : { executed }),
+    ...(evidence === undefined ? {} : { evidence }),
+    ...(newStatus === undefined ? {} : { newStatus }),
+    ...(seq === undefined ? {} : { seq }),
+    ...(durationMs === undefined ? {} : { durationMs }),
+  };
+}
+
+type Facts = Partial<Pick<DeviceReport, 'online' | 'battery' | 'lockStatus' | 'doorOpen' | 'parcelPresent' | 'tamper' | 'firmwareVersion' | 'capabilities' | 'protocols'>>;
+
+/** The facts that are worth a command: all of them when one differs from what was last told, or when it must be told. */
+function changedFacts(device: LiveDevice, facts: Facts, mustTell = false): Facts | undefined {
+  const known = device.facts;
+  const differs = Object.entries(facts).some(([name, value]) => !same(known[name], value));
+  if (!differs && !mustTell) return undefined;
+  device.facts = { ...known, ...facts };
+  return facts;
+}
+
+function same(a: unknown, b: unknown): boolean {
+  return a === b || (Array.isArray(a) && Array.isArray(b) && a.length === b.length && a.every((item, index) => item === b[index]));
+}
+
+function recordReport(device: LiveDevice, facts: Facts | undefined, about: Pick<DeviceReport, 'evidence' | 'reportSeq' | 'cause' | 'commandId'>): readonly DeviceCommand[] {
+  if (facts === undefined) return [];
+  return [{ type: 'RecordReport', data: { deviceId: device.deviceId, ...about, ...facts } }];
+}

@@ -1,0 +1,106 @@
+import { randomInt } from 'node:crypto';
+import type { DeviceEventOf, DeviceProfile } from '../domain/device/events.ts';
+import type { DomainEvent, Recorded, RecordedOf } from '../domain/events.ts';
+import { isSealed } from '../domain/kernel.ts';
+import { instant, type Clock } from '../platform/clock.ts';
+import { deviceIdOfSerial, normaliseSerial } from '../platform/ids.ts';
+import type { Sealer } from '../platform/vault/sealer.ts';
+import type { Reactor } from './policies/reactor.ts';
+import type { CommandBus, DeviceRegistration, ProvisioningBlock } from './port.ts';
+
+/** What a new box needs outside its stream: keys, a broker credential, a row. Each call can be repeated. */
+export interface Provisioner {
+  /** The master key, before the registration: a registered box always has one. */
+  prepare(deviceId: string, keyVersion: number): Promise<void>;
+  provision(device: ProvisionedDevice): Promise<ProvisioningBlock>;
+  /** It can no longer connect. */
+  revoke(deviceId: string): Promise<void>;
+}
+
+export interface ProvisionedDevice {
+  readonly deviceId: string;
+  readonly serialNumber: string;
+  readonly profile: DeviceProfile;
+  readonly hardwareId?: string;
+}
+
+export interface RegistrationSettings {
+  readonly pinLength: number;
+  readonly pinExpiryHours: number;
+  readonly defaultModel: string;
+}
+
+const FIRST_KEY_VERSION = 1;
+
+export function createRegistration(deps: {
+  readonly bus: CommandBus;
+  readonly provisioner: Provisioner;
+  readonly sealer: Pick<Sealer, 'open'>;
+  readonly pinTag: (deviceId: string, pin: string) => string;
+  readonly settings: RegistrationSettings;
+  readonly clock: Clock;
+}): DeviceRegistration {
+  const { bus, provisioner, sealer, pinTag, settings, clock } = deps;
+
+  function newPin(deviceId: string): { readonly pin: string; readonly pinTag: string; readonly pinExpiresAt: string } {
+    const pin = `${randomInt(10 ** settings.pinLength)}`.padStart(settings.pinLength, '0');
+    return { pin, pinTag: pinTag(deviceId, pin), pinExpiresAt: instant(clock.now() + settings.pinExpiryHours * 3_600_000) };
+  }
+
+  /** From the event, so that a repeat shows the PIN of the first time. */
+  async function pinOf(events: readonly Recorded<DomainEvent>[], type: 'DeviceRegistered' | 'DevicePinRegenerated'): Promise<string> {
+    const event = events.find((each): each is RecordedOf<'DeviceRegistered'> | RecordedOf<'DevicePinRegenerated'> => each.type === type);
+    const pin = event?.data.pin;
+    const opened = isSealed(pin) ? await sealer.open<string>(pin, type, 'pin') : pin;
+    if (opened === undefined) throw new Error(`The PIN of ${event?.stream ?? 'a box'} cannot be opened`);
+    return opened;
+  }
+
+  return {
+    pinTag,
+
+    async register(input, context) {
+      const serialNumber = normaliseSerial(input.serialNumber);
+      const deviceId = deviceIdOfSerial(serialNumber);
+      const profile = input.profile ?? 'loqey';
+      await provisioner.prepare(deviceId, FIRST_KEY_VERSION);
+      const hardware = input.hardwareId === undefined ? {} : { hardwareId: input.hardwareId };
+      const outcome = await bus.execute(
+        {
+          type: 'RegisterDevice',
+          data: { deviceId, serialNumber, model: input.model ?? settings.defaultModel, profile, ...hardware, keyVersion: FIRST_KEY_VERSION, ...newPin(deviceId) },
+        },
+        context,
+      );
+      if (outcome.kind === 'refused') return { kind: 'refused', refusal: outcome.refusal };
+      const pin = await pinOf(outcome.events, 'DeviceRegistered');
+      const provisioning = await provisioner.provision({ deviceId, serialNumber, profile, ...hardware });
+      return { kind: 'registered', deviceId, serialNumber, pin, provisioning, position: outcome.position };
+    },
+
+    async regeneratePin(deviceId, context) {
+      const outcome = await bus.execute({ type: 'RegeneratePin', data: { deviceId, ...newPin(deviceId) } }, context);
+      if (outcome.kind === 'refused') return { kind: 'refused', refusal: outcome.refusal };
+      return { kind: 'regenerated', pin: await pinOf(outcome.events, 'DevicePinRegenerated'), position: outcome.position };
+    },
+  };
+}
+
+/** Finishes a registration that broke off after its event, and shuts out a box that was decommissioned. */
+export function provisioningReactor(provisioner: Provisioner): Reactor {
+  return {
+    name: 'provisioning',
+    eventTypes: ['DeviceRegistered', 'DeviceDecommissioned'],
+    startFrom: 'start',
+    async react(event) {
+      if (event.type === 'DeviceDecommissioned') {
+        await provisioner.revoke(event.stream.slice('device-'.length));
+        return;
+      }
+      if (event.type !== 'DeviceRegistered') return;
+      const { deviceId, serialNumber, profile, hardwareId }: DeviceEventOf<'DeviceRegistered'>['data'] = event.data;
+      await provisioner.provision({ deviceId, serialNumber, profile, ...(hardwareId === undefined ? {} : { hardwareId }) });
+    },
+  };
+}
+

@@ -1,0 +1,80 @@
+import { deviceAggregate, userAggregate, type Aggregate } from '../domain/registry.ts';
+import type { AnyCommand } from './port.ts';
+
+/** Where a command is decided. */
+export interface CommandRoute {
+  readonly aggregate: Aggregate;
+  readonly stream: string;
+  /** True where a repeat must answer with what the first one made, however long ago. */
+  readonly creates: boolean;
+}
+
+type CommandType = AnyCommand['type'];
+
+interface Row {
+  readonly aggregate: 'device' | 'user';
+  readonly creates?: true;
+}
+
+/** One row per command. The compiler misses none: a new command without its row is an error here. */
+const rows: { readonly [T in CommandType]: Row } = {
+  RegisterDevice: { aggregate: 'device', creates: true },
+  RegeneratePin: { aggregate: 'device', creates: true },
+  ViewPin: { aggregate: 'device' },
+  StartMaintenance: { aggregate: 'device' },
+  EndMaintenance: { aggregate: 'device' },
+  DecommissionDevice: { aggregate: 'device' },
+  AssignDevice: { aggregate: 'device', creates: true },
+  RenameDevice: { aggregate: 'device' },
+  ChangeDeviceLocation: { aggregate: 'device' },
+  RequestUnlink: { aggregate: 'device' },
+  UnlinkDevice: { aggregate: 'device' },
+  SuspendOwner: { aggregate: 'device' },
+  ActivateOwner: { aggregate: 'device' },
+  ChangeSettings: { aggregate: 'device' },
+  ReportSettingsVersion: { aggregate: 'device' },
+  StartKeyRotation: { aggregate: 'device' },
+  CompleteKeyRotation: { aggregate: 'device' },
+  PinProtocol: { aggregate: 'device' },
+  UnpinProtocol: { aggregate: 'device' },
+  AcceptLevel0Deliveries: { aggregate: 'device' },
+  CreateLink: { aggregate: 'device', creates: true },
+  UpdateLink: { aggregate: 'device' },
+  RevokeLink: { aggregate: 'device' },
+  DeleteLink: { aggregate: 'device' },
+  ExpireLink: { aggregate: 'device' },
+  RequestUnlock: { aggregate: 'device', creates: true },
+  DispatchUnlock: { aggregate: 'device' },
+  CancelUnlock: { aggregate: 'device' },
+  RecordUnlockPublished: { aggregate: 'device' },
+  RecordUnlockAnswer: { aggregate: 'device' },
+  ExpireUnlock: { aggregate: 'device' },
+  SettleUnlocks: { aggregate: 'device' },
+  CloseUnknownUnlock: { aggregate: 'device' },
+  RecordReport: { aggregate: 'device' },
+  RecordOffline: { aggregate: 'device' },
+  RecordCloneSuspicion: { aggregate: 'device' },
+  RegisterUser: { aggregate: 'user', creates: true },
+  ChangeProfile: { aggregate: 'user' },
+  VerifyEmail: { aggregate: 'user' },
+  ChangePassword: { aggregate: 'user' },
+  LogIn: { aggregate: 'user' },
+  EndSession: { aggregate: 'user' },
+  RecordRefreshTokenReuse: { aggregate: 'user' },
+  SuspendUser: { aggregate: 'user' },
+  ActivateUser: { aggregate: 'user' },
+  GrantAdminRole: { aggregate: 'user' },
+  RevokeAdminRole: { aggregate: 'user' },
+  EraseSubject: { aggregate: 'user' },
+};
+
+export const commandTypes = Object.keys(rows) as readonly CommandType[];
+
+export function routeOf(command: AnyCommand): CommandRoute {
+  const { aggregate, creates = false } = rows[command.type];
+  if (aggregate === 'device') {
+    const { deviceId } = command.data as { deviceId: string };
+    return { aggregate: deviceAggregate, stream: deviceAggregate.streamOf(deviceId), creates };
+  }
+  return { aggregate: userAggregate, stream: userAggregate.streamOf((command.data as { userId: string }).userId), creates };
+}

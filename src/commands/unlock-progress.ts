@@ -1,0 +1,48 @@
+import type { DomainEvent, Recorded } from '../domain/events.ts';
+import type { UnlockProgress } from './port.ts';
+
+const ended: ReadonlySet<UnlockProgress['state']> = new Set(['opened', 'failed', 'unknown', 'cancelled', 'expired']);
+
+/** True when nothing more is expected of this attempt; `unknown` may still be settled much later. */
+export function isOver({ state }: UnlockProgress): boolean {
+  return ended.has(state);
+}
+
+/** The unlock that an event is about. */
+export function unlockIdOf(event: DomainEvent): string | undefined {
+  return event.type.startsWith('Unlock') ? (event.data as { unlockId?: string }).unlockId : undefined;
+}
+
+/** One step on. Events of other unlocks, and all others, leave it as it is. */
+export function advance(progress: UnlockProgress | undefined, event: Recorded<DomainEvent>): UnlockProgress | undefined {
+  const at = event.metadata.occurredAt;
+  if (event.type === 'UnlockRequested') {
+    const { unlockId, issuedAt, expiresAt } = event.data;
+    const deviceId = event.stream.slice('device-'.length);
+    return { unlockId, deviceId, state: 'requested', requestedAt: issuedAt, expiresAt, at, useReturned: false };
+  }
+  if (progress === undefined || unlockIdOf(event) !== progress.unlockId) return progress;
+  switch (event.type) {
+    case 'UnlockDispatched':
+      return { ...progress, state: 'dispatched', at };
+    case 'UnlockPublished':
+      // The box can answer before the broker's own answer is recorded.
+      return progress.state === 'dispatched' ? { ...progress, state: 'published', at } : progress;
+    case 'UnlockAcknowledged':
+      return { ...progress, state: 'acknowledged', at };
+    case 'UnlockConfirmed':
+      return { ...progress, state: 'opened', at };
+    case 'UnlockFailed':
+      return { ...progress, state: 'failed', at, reason: event.data.reason, useReturned: event.data.useReturned };
+    case 'UnlockOutcomeUnknown':
+      return { ...progress, state: 'unknown', at, reason: event.data.reason };
+    case 'UnlockSettled':
+      return { ...progress, state: event.data.outcome === 'opened' ? 'opened' : 'failed', at, useReturned: event.data.useReturned };
+    case 'UnlockCancelled':
+      return { ...progress, state: 'cancelled', at, reason: event.data.reason, useReturned: true };
+    case 'UnlockExpired':
+      return { ...progress, state: 'expired', at, useReturned: true };
+    default:
+      return progress;
+  }
+}

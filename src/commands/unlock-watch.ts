@@ -1,0 +1,147 @@
+import type { DomainEvent, Recorded } from '../domain/events.ts';
+import { deviceStream } from '../domain/device/stream.ts';
+import type { EventStore } from '../platform/event-store/port.ts';
+import type { Logger } from '../platform/logger.ts';
+import { recordedOf } from './handle.ts';
+import type { UnlockProgress } from './port.ts';
+import { advance, isOver, unlockIdOf } from './unlock-progress.ts';
+
+/** How far back a box's stream is read for one unlock. */
+const LOOK_BACK = 300;
+
+export interface UnlockWatch {
+  /** How far it has come: as heard, or read from the log where the watch began in the middle. */
+  now(): Promise<UnlockProgress | undefined>;
+  /** Resolves when it is over, or after `timeoutMs`, with how far it came. */
+  untilOver(timeoutMs: number): Promise<UnlockProgress | undefined>;
+  close(): void;
+}
+
+export interface UnlockWatches {
+  open(deviceId: string, unlockId: string): UnlockWatch;
+  /** As the log has it now. */
+  read(deviceId: string, unlockId: string): Promise<UnlockProgress | undefined>;
+  /** Called when an unlock of this box came to its end. */
+  onEnded(deviceId: string, listener: () => void): () => void;
+}
+
+/** Where other processes append too: what tells that a box's stream moved on. */
+export interface ForeignChanges {
+  on(topic: string, listener: () => void): () => void;
+}
+
+interface Watched {
+  readonly unlockId: string;
+  progress: UnlockProgress | undefined;
+  readonly waiters: Set<() => void>;
+}
+
+/** Follows unlocks through this process's own appends, and through the live feed where others append as well. */
+export function createUnlockWatches(deps: {
+  readonly store: EventStore;
+  readonly onAppended: (listener: (events: readonly Recorded<DomainEvent>[]) => void) => () => void;
+  readonly foreign: ForeignChanges | undefined;
+  readonly logger: Logger;
+}): UnlockWatches {
+  const { store, foreign } = deps;
+  const logger = deps.logger.child({ component: 'unlock-watch' });
+  const byUnlock = new Map<string, Set<Watched>>();
+  const endListeners = new Map<string, Set<() => void>>();
+
+  deps.onAppended((events) => {
+    for (const event of events) {
+      const unlockId = unlockIdOf(event);
+      if (unlockId === undefined) continue;
+      const over = endsUnlock(event);
+      for (const watched of byUnlock.get(unlockId) ?? []) {
+        watched.progress = advance(watched.progress, event);
+        if (over) wake(watched);
+      }
+      if (over) for (const listener of endListeners.get(event.stream.slice('device-'.length)) ?? []) listener();
+    }
+  });
+
+  async function read(deviceId: string, unlockId: string): Promise<UnlockProgress | undefined> {
+    const events: Recorded<DomainEvent>[] = [];
+    for await (const wire of store.readStream(deviceStream(deviceId), { direction: 'backwards', limit: LOOK_BACK })) {
+      const event = recordedOf(wire);
+      if (unlockIdOf(event) !== unlockId) continue;
+      events.push(event);
+      if (event.type === 'UnlockRequested') break;
+    }
+    return events.reverse().reduce<UnlockProgress | undefined>(advance, undefined);
+  }
+
+  function listenToForeign(deviceId: string, changed: () => void): () => void {
+    return foreign === undefined ? () => undefined : foreign.on(`device:${deviceId}`, changed);
+  }
+
+  return {
+    read,
+
+    open(deviceId, unlockId) {
+      const watched: Watched = { unlockId, progress: undefined, waiters: new Set() };
+      const others = byUnlock.get(unlockId) ?? new Set();
+      others.add(watched);
+      byUnlock.set(unlockId, others);
+      const stopForeign = listenToForeign(deviceId, () => {
+        read(deviceId, unlockId).then(
+          (progress) => {
+            watched.progress = progress ?? watched.progress;
+            if (watched.progress !== undefined && isOver(watched.progress)) wake(watched);
+          },
+          (error: unknown) => logger.warn({ err: error, deviceId }, 'An unlock could not be followed'),
+        );
+      });
+      const now = async () => watched.progress ?? (await read(deviceId, unlockId));
+      return {
+        now,
+        async untilOver(timeoutMs) {
+          // Listens first and reads then: an end between the two is not missed.
+          const woken = new Promise<void>((resolve) => {
+            const done = () => {
+              clearTimeout(timer);
+              watched.waiters.delete(done);
+              resolve();
+            };
+            const timer = setTimeout(done, Math.max(0, timeoutMs));
+            watched.waiters.add(done);
+          });
+          const progress = await now();
+          if (progress !== undefined && isOver(progress)) {
+            wake(watched);
+            return progress;
+          }
+          await woken;
+          return now();
+        },
+        close() {
+          stopForeign();
+          others.delete(watched);
+          if (others.size === 0 && byUnlock.get(unlockId) === others) byUnlock.delete(unlockId);
+        },
+      };
+    },
+
+    onEnded(deviceId, listener) {
+      const listeners = endListeners.get(deviceId) ?? new Set();
+      listeners.add(listener);
+      endListeners.set(deviceId, listeners);
+      const stopForeign = listenToForeign(deviceId, listener);
+      return () => {
+        stopForeign();
+        listeners.delete(listener);
+        if (listeners.size === 0 && endListeners.get(deviceId) === listeners) endListeners.delete(deviceId);
+      };
+    },
+  };
+}
+
+function wake(watched: Watched): void {
+  for (const waiter of [...watched.waiters]) waiter();
+}
+
+/** Frees the box for the next request. */
+function endsUnlock({ type }: DomainEvent): boolean {
+  return type === 'UnlockConfirmed' || type === 'UnlockFailed' || type === 'UnlockOutcomeUnknown' || type === 'UnlockCancelled' || type === 'UnlockExpired';
+}
