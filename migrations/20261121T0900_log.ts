@@ -20,73 +20,88 @@ CREATE TABLE log.events (
   CONSTRAINT events_stream_event_id UNIQUE (stream, event_id)
 );
 
--- A batch of appends, judged one by one, each also against the earlier ones of its batch. Append i has counts[i] of the
--- events, in order. expected[i]: a revision, -1 = no stream, -2 = any.
+-- A batch of appends, judged one by one in order, each also against the earlier ones of its batch. Append i has counts[i]
+-- of the events from firsts[i] on. expected[i]: a revision, -1 = no stream, -2 = any.
 -- verdicts[i]: 0 = appended, 1 = conflict (revisions[i] is the actual one, -1 = no stream), 2 = stored before.
 -- revisions[i], positions[i]: of the append's last event.
 CREATE FUNCTION log.append(
-  streams text[], expected bigint[], counts integer[], ids uuid[], types text[], data json[], metadata json[],
+  streams text[], expected bigint[], firsts integer[], counts integer[],
+  ids uuid[], types text[], data json[], metadata json[],
   OUT verdicts integer[], OUT revisions bigint[], OUT positions bigint[], OUT recorded_at timestamptz
 ) LANGUAGE plpgsql VOLATILE AS $function$
 #variable_conflict use_variable
 DECLARE
-  head   bigint;
-  before bigint;
-  first  integer := 1;
-  n      integer;
-  stream text;
-  actual bigint;
-  known  integer;
+  appends        integer := cardinality(streams);
+  before         bigint; -- the log's last position
+  head           bigint; -- and the last one now: exact, it is what others take for committed
+  simple         bigint[]; -- positions given by the first pass
+  given          bigint;
+  first          integer;
+  n              integer;
+  stream         text;
+  actual         bigint;
+  known          integer;
   known_revision bigint;
   known_position bigint;
 BEGIN
   PERFORM pg_advisory_xact_lock(7021787012117);
   -- From here on every statement takes a snapshot later than the lock, so it sees all that was committed under it.
-  SELECT coalesce(max(e.position), 0) INTO head FROM log.events e;
-  before := head;
   recorded_at := date_trunc('milliseconds', clock_timestamp());
-  verdicts := array_fill(0, ARRAY[cardinality(streams)]);
-  revisions := array_fill(-1::bigint, ARRAY[cardinality(streams)]);
-  positions := array_fill(0::bigint, ARRAY[cardinality(streams)]);
+  verdicts := array_fill(-1, ARRAY[appends]);
+  revisions := array_fill(-1::bigint, ARRAY[appends]);
+  positions := array_fill(0::bigint, ARRAY[appends]);
+  SELECT e.position INTO before FROM log.events e ORDER BY e.position DESC LIMIT 1;
+  before := coalesce(before, 0);
 
-  FOR i IN 1 .. cardinality(streams) LOOP
-    n := counts[i];
-    stream := streams[i];
-    SELECT e.revision INTO actual FROM log.events e WHERE e.stream = stream ORDER BY e.revision DESC LIMIT 1;
-    known := 0;
-    IF actual IS NULL THEN
-      actual := -1;
-    ELSIF n = 1 THEN
-      SELECT 1, e.revision, e.position INTO known, known_revision, known_position
-        FROM log.events e WHERE e.stream = stream AND e.event_id = ids[first];
-      known := coalesce(known, 0);
-    ELSE
+  -- The usual case for the whole batch at once: one event, the stream where it should be, the event new.
+  -- Append i takes position before + i; what does not fit the two unique constraints is left to the second pass.
+  WITH stored AS (
+    INSERT INTO log.events
+      SELECT before + a.i, a.stream, a.expected + 1, ids[a.first], types[a.first], data[a.first], metadata[a.first], recorded_at
+        FROM unnest(streams, expected, firsts, counts) WITH ORDINALITY AS a(stream, expected, first, n, i)
+       WHERE a.n = 1
+         AND (a.expected = -1
+           OR a.expected >= 0 AND (SELECT true FROM log.events e WHERE e.stream = a.stream AND e.revision = a.expected))
+    ON CONFLICT DO NOTHING
+    RETURNING position
+  )
+  SELECT array_agg(s.position), coalesce(max(s.position), before) INTO simple, head FROM stored s;
+  IF simple IS NOT NULL THEN
+    FOREACH given IN ARRAY simple LOOP
+      n := (given - before)::integer;
+      verdicts[n] := 0;
+      revisions[n] := expected[n] + 1;
+      positions[n] := given;
+    END LOOP;
+  END IF;
+
+  FOR i IN 1 .. appends LOOP
+    IF verdicts[i] = -1 THEN
+      n := counts[i];
+      first := firsts[i];
+      stream := streams[i];
+      SELECT e.revision INTO actual FROM log.events e WHERE e.stream = stream ORDER BY e.revision DESC LIMIT 1;
+      actual := coalesce(actual, -1);
       SELECT count(*), max(e.revision), max(e.position) INTO known, known_revision, known_position
         FROM log.events e WHERE e.stream = stream AND e.event_id = ANY (ids[first : first + n - 1]);
-    END IF;
-
-    IF known = n THEN -- a repeat: answered as the first time, whatever was appended since
-      verdicts[i] := 2;
-      revisions[i] := known_revision;
-      positions[i] := known_position;
-    ELSIF known > 0 OR (expected[i] <> -2 AND expected[i] <> actual) THEN
-      verdicts[i] := 1;
-      revisions[i] := actual;
-    ELSE
-      IF n = 1 THEN
-        INSERT INTO log.events VALUES
-          (head + 1, stream, actual + 1, ids[first], types[first], data[first], metadata[first], recorded_at);
+      IF known = n THEN -- a repeat: answered as the first time, whatever was appended since
+        verdicts[i] := 2;
+        revisions[i] := known_revision;
+        positions[i] := known_position;
+      ELSIF known > 0 OR (expected[i] <> -2 AND expected[i] <> actual) THEN
+        verdicts[i] := 1;
+        revisions[i] := actual;
       ELSE
         INSERT INTO log.events
           SELECT head + 1 + k, stream, actual + 1 + k,
                  ids[first + k], types[first + k], data[first + k], metadata[first + k], recorded_at
             FROM generate_series(0, n - 1) AS k;
+        head := head + n;
+        verdicts[i] := 0;
+        revisions[i] := actual + n;
+        positions[i] := head;
       END IF;
-      head := head + n;
-      revisions[i] := actual + n;
-      positions[i] := head;
     END IF;
-    first := first + n;
   END LOOP;
 
   -- Only a hint for other processes: they also look every half second.

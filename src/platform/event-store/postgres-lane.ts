@@ -15,6 +15,11 @@ import {
 /** A batch holds the lock of all appends, so its size bounds what an urgent append waits for: a few milliseconds. */
 const MAX_BATCH_EVENTS = 256;
 const MAX_BATCH_BYTES = 1024 * 1024;
+/** While the server works on one batch the next is on its way, if so many wait: fewer gain more by sharing a commit. */
+const MAX_IN_FLIGHT = 2;
+const WORTH_A_SECOND = 8;
+/** A server that does not answer is left after this, well within the time that a caller waits. */
+const QUERY_TIMEOUT_MS = 6_000;
 
 export interface Append {
   readonly stream: string;
@@ -29,8 +34,8 @@ export type Appended = (append: Append, result: AppendResult, recordedAt: string
 
 export interface LaneOptions {
   readonly name: 'urgent' | 'normal';
-  /** A new client, not yet connected. */
-  readonly client: () => pg.Client;
+  /** Of the lane's one connection. */
+  readonly client: pg.ClientConfig;
   /** Appends waiting, beyond which a further one is refused. */
   readonly maxWaiting: number;
   readonly onAppended: Appended;
@@ -70,10 +75,10 @@ interface Answers {
 }
 
 /**
- * One connection that keeps one batch in flight and fills the next meanwhile. A batch is one statement, hence one
- * transaction without BEGIN and COMMIT: the answer arrives only after the commit, and a failed commit is an error.
+ * One connection, whose batches fill while earlier ones are under way. A batch is one statement, hence one transaction
+ * without BEGIN and COMMIT: the answer arrives only after the commit, and a failed commit is an error.
  */
-export function createLane({ name, client: newClient, maxWaiting, onAppended, logger, metrics }: LaneOptions): Lane {
+export function createLane({ name, client: config, maxWaiting, onAppended, logger, metrics }: LaneOptions): Lane {
   const waitingGauge = metrics
     .gauge('loqey_event_store_appends_waiting', 'Appends that wait for the batch before theirs', ['lane'])
     .labels(name);
@@ -86,14 +91,24 @@ export function createLane({ name, client: newClient, maxWaiting, onAppended, lo
     .labels(name);
 
   let queue: Waiting[] = [];
+  let inFlight = 0;
+  let failures = 0;
+  let backingOff = false;
+  let pumping = false;
   let client: pg.Client | undefined;
-  let running: Promise<void> | undefined;
+  let connecting: Promise<pg.Client> | undefined;
   let stopped = false;
+  let idle = () => {};
   const stopping = new AbortController();
 
-  async function connected(): Promise<pg.Client> {
-    if (client !== undefined) return client;
-    const fresh = newClient();
+  function connected(): Promise<pg.Client> {
+    if (client !== undefined) return Promise.resolve(client);
+    connecting ??= connect().finally(() => (connecting = undefined));
+    return connecting;
+  }
+
+  async function connect(): Promise<pg.Client> {
+    const fresh = new pg.Client({ ...config, pipeline: true, query_timeout: QUERY_TIMEOUT_MS });
     const forget = () => {
       if (client === fresh) client = undefined;
     };
@@ -107,10 +122,10 @@ export function createLane({ name, client: newClient, maxWaiting, onAppended, lo
     return fresh;
   }
 
-  /** Also how a query that hangs is left: a client with an active query is destroyed, not asked. */
-  function disconnect(): void {
-    void client?.end().catch(() => undefined);
-    client = undefined;
+  /** Not asked but cut: the server or the network may have gone silent. */
+  function disconnect(broken: pg.Client | undefined): void {
+    broken?.connection.stream.destroy();
+    if (client === broken) client = undefined;
   }
 
   function settle(append: Waiting, outcome: Verdict | 'unknown' | 'refused' | 'failed', act: () => void): void {
@@ -148,27 +163,36 @@ export function createLane({ name, client: newClient, maxWaiting, onAppended, lo
     return batch;
   }
 
-  async function run(): Promise<void> {
-    let attempt = 0;
-    for (;;) {
+  function pump(): void {
+    pumping = false;
+    while (!backingOff && inFlight < MAX_IN_FLIGHT && queue.length >= (inFlight === 0 ? 1 : WORTH_A_SECOND)) {
       const batch = nextBatch();
-      waitingGauge.set(queue.length);
-      if (batch.length === 0) {
-        running = undefined; // in the same turn: the next append starts a new run
-        return;
-      }
-      const again = await send(batch);
-      if (again.length === 0) {
-        attempt = 0;
-        continue;
-      }
+      if (batch.length === 0) break;
+      inFlight++;
+      void deliver(batch);
+    }
+    waitingGauge.set(queue.length);
+    if (inFlight === 0 && queue.length === 0) idle();
+  }
+
+  async function deliver(batch: readonly Waiting[]): Promise<void> {
+    const again = await send(batch);
+    inFlight--;
+    if (again.length === 0) {
+      failures = 0;
+    } else {
       queue = [...again, ...queue];
       retries.inc();
-      await pause(fullJitter(attempt++, { baseMs: 20, capMs: 1_000 }), stopping.signal);
-      if (stopping.signal.aborted) {
-        for (const append of queue) giveUp(append, new Error('The event store has stopped'));
+      if (!backingOff) {
+        backingOff = true;
+        await pause(fullJitter(failures++, { baseMs: 20, capMs: 1_000 }), stopping.signal);
+        backingOff = false;
       }
     }
+    if (stopping.signal.aborted) {
+      for (const append of queue) giveUp(append, new Error('The event store has stopped'));
+    }
+    pump();
   }
 
   /** Sends one batch and settles its appends; returns those to send again, with the same ids. */
@@ -189,7 +213,7 @@ export function createLane({ name, client: newClient, maxWaiting, onAppended, lo
     } catch (error) {
       const certain = saysRolledBack(error);
       if (certain) batch.forEach((append, i) => (append.inDoubt = doubtBefore[i] ?? false));
-      else disconnect();
+      else disconnect(connection);
       if (!certain || isTransient(error) || sqlState(error) === '57014' /* statement_timeout */) {
         logger.warn({ err: error, lane: name, appends: batch.length }, 'A batch of appends failed and is sent again');
         return batch;
@@ -247,9 +271,9 @@ export function createLane({ name, client: newClient, maxWaiting, onAppended, lo
           stream, expected, events, bytes, timeoutMs, settled: false, inDoubt: false, resolve, reject, timer,
         };
         queue.push(append);
-        waitingGauge.set(queue.length);
         // Not at once: appends made in the same turn share the batch.
-        running ??= Promise.resolve().then(run);
+        if (!pumping) queueMicrotask(pump);
+        pumping = true;
       });
     },
 
@@ -259,24 +283,29 @@ export function createLane({ name, client: newClient, maxWaiting, onAppended, lo
 
     async stop(drainMs) {
       stopped = true;
-      const drained = running ?? Promise.resolve();
+      const drained = new Promise<void>((resolve) => (idle = resolve));
+      pump();
       const timer = setTimeout(() => {
         stopping.abort();
-        disconnect();
+        disconnect(client);
       }, drainMs);
       await drained;
       clearTimeout(timer);
-      const last = client;
-      client = undefined;
-      await last?.end().catch(() => undefined);
+      await client?.end().catch(() => undefined);
     },
   };
 }
 
-const appendText = 'SELECT verdicts, revisions, positions, recorded_at FROM log.append($1, $2, $3, $4, $5, $6, $7)';
+const appendText = 'SELECT verdicts, revisions, positions, recorded_at FROM log.append($1, $2, $3, $4, $5, $6, $7, $8)';
 
 function appendQuery(batch: readonly Append[]): pg.QueryArrayConfig {
   const events = batch.flatMap((append) => append.events);
+  let first = 1; // of an append's events among all: arrays of PostgreSQL count from 1
+  const firsts = batch.map((append) => {
+    const mine = first;
+    first += append.events.length;
+    return mine;
+  });
   return {
     name: 'log.append',
     text: appendText,
@@ -284,6 +313,7 @@ function appendQuery(batch: readonly Append[]): pg.QueryArrayConfig {
     values: [
       textArray(batch, (append) => append.stream),
       `{${batch.map(({ expected }) => (expected === 'no_stream' ? -1 : expected === 'any' ? -2 : expected)).join(',')}}`,
+      `{${firsts.join(',')}}`,
       `{${batch.map((append) => append.events.length).join(',')}}`,
       `{${events.map((event) => event.eventId).join(',')}}`,
       textArray(events, (event) => event.type),

@@ -83,7 +83,7 @@ export function createPostgresEventStore(options: PostgresEventStoreOptions): Ev
   const lane = (name: 'urgent' | 'normal') =>
     createLane({
       name,
-      client: () => new pg.Client(config(name, '-c synchronous_commit=on')), // whatever the server's own setting is
+      client: config(name, '-c synchronous_commit=on'), // whatever the server's own setting is
       maxWaiting: maxWaitingAppends,
       onAppended,
       logger,
