@@ -1,0 +1,3 @@
+import { envExample } from '../src/platform/config-text.ts';
+
+process.stdout.write(envExample());

@@ -1,0 +1,205 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { envExample, helpText, printConfig } from '../../../src/platform/config-text.ts';
+import { ConfigError, ignoredNames, loadConfig, table } from '../../../src/platform/config.ts';
+
+const secrets = { SECRET_KEY: 's'.repeat(32), DATA_KEY_MASTER: 'ab'.repeat(32), AUDIT_SIGNING_KEY: Buffer.alloc(32, 1).toString('base64') };
+
+function problems(environ: Record<string, string>): readonly string[] {
+  try {
+    loadConfig(environ);
+    return [];
+  } catch (error) {
+    expect(error).toBeInstanceOf(ConfigError);
+    return (error as ConfigError).problems;
+  }
+}
+
+describe('defaults', () => {
+  it('are those of one machine: everything embedded, reachable from this machine only', () => {
+    const config = loadConfig({});
+    expect(config).toMatchObject({
+      environment: 'development',
+      host: '127.0.0.1',
+      port: 8_000,
+      mqttBrokerPort: 1_883,
+      dataDir: './data',
+      roles: ['api', 'projector', 'worker', 'bridge'],
+      databaseUrl: undefined,
+      eventStoreUrl: undefined,
+      kafkaBrokers: undefined,
+      mqttUrl: undefined,
+      unlockTtlSeconds: 30,
+      unlockWaitSeconds: 5,
+      allowLevel0Devices: true,
+      courierDataDays: 180,
+      accessTokenMinutes: 30,
+      bcryptRounds: 12,
+      adminEmail: 'admin@example.com',
+      deliveryBaseUrl: 'http://localhost:8000',
+      given: [],
+      ignored: [],
+    });
+    expect(Object.isFrozen(config)).toBe(true);
+  });
+
+  it('follow PORT and ENVIRONMENT', () => {
+    expect(loadConfig({ PORT: '8010' }).deliveryBaseUrl).toBe('http://localhost:8010');
+    const staging = loadConfig({ ENVIRONMENT: 'staging' });
+    expect(staging.allowLevel0Devices).toBe(false);
+    expect(staging.deliveryBaseUrl).toBe('https://delivery.loqey.com');
+    const production = loadConfig({ ENVIRONMENT: 'production', ...secrets });
+    expect(production.adminEmail).toBeUndefined();
+    expect(production.dataKeyMaster).toEqual(Buffer.from('ab'.repeat(32), 'hex'));
+  });
+
+  it('stand for an empty variable too', () => {
+    expect(loadConfig({ PORT: '', DATABASE_URL: ' ' })).toMatchObject({ port: 8_000, databaseUrl: undefined });
+  });
+});
+
+describe('values', () => {
+  it('are read in the forms that people write them', () => {
+    const config = loadConfig({
+      BACKEND_CORS_ORIGINS: '["https://a.example", "https://b.example"]',
+      ALLOWED_HOSTS: 'a.example, b.example',
+      ROLES: 'API, bridge',
+      DATABASE_URL: 'postgresql+psycopg2://u:p@db:5432/loqey',
+      DELIVERY_BASE_URL: 'https://go.example/',
+      ALLOW_LEVEL0_DEVICES: 'No',
+      LOG_LEVEL: 'warning',
+      LOG_ROTATION_SIZE: '2 mb',
+      KAFKA_BROKERS: 'k1:9092,k2:9092',
+    });
+    expect(config).toMatchObject({
+      corsOrigins: ['https://a.example', 'https://b.example'],
+      allowedHosts: ['a.example', 'b.example'],
+      roles: ['api', 'bridge'],
+      databaseUrl: 'postgresql://u:p@db:5432/loqey',
+      deliveryBaseUrl: 'https://go.example',
+      allowLevel0Devices: false,
+      logLevel: 'WARN',
+      logRotationBytes: 2 * 1_024 ** 2,
+      kafkaBrokers: ['k1:9092', 'k2:9092'],
+    });
+  });
+
+  it('of MQTT_BROKER_HOST and its port make the URL; alone the port is the embedded one', () => {
+    expect(loadConfig({ MQTT_BROKER_HOST: 'broker' }).mqttUrl).toBe('mqtt://broker:1883');
+    expect(loadConfig({ MQTT_BROKER_HOST: 'broker', MQTT_BROKER_PORT: '8883' }).mqttUrl).toBe('mqtts://broker:8883');
+    expect(loadConfig({ MQTT_BROKER_PORT: '1900' }).mqttUrl).toBeUndefined();
+  });
+
+  it('take NEON_DATABASE_URL for DATABASE_URL, and refuse two that differ', () => {
+    expect(loadConfig({ NEON_DATABASE_URL: 'postgres://neon/db' }).databaseUrl).toBe('postgres://neon/db');
+    expect(problems({ NEON_DATABASE_URL: 'postgres://neon/db', DATABASE_URL: 'postgres://other/db' })).toEqual([
+      'DATABASE_URL and NEON_DATABASE_URL mean the same and differ: set one of them.',
+    ]);
+  });
+
+  it('that are wrong are all named, with what is allowed', () => {
+    expect(
+      problems({ PORT: 'abc', UNLOCK_TTL_SECONDS: '60', ROLES: 'api,cook', DATABASE_URL: 'mysql://x', ENVIRONMENT: 'prod', BCRYPT_ROUNDS: '12.5' }),
+    ).toEqual([
+      'ENVIRONMENT must be one of development, staging, production; it is "prod".',
+      'PORT must be a whole number from 1 to 65535; it is "abc".',
+      'ROLES must be any of api, projector, worker, bridge, separated by commas; it is "api,cook".',
+      'DATABASE_URL must be a URL such as postgres://user:password@host:5432/loqey.',
+      'UNLOCK_TTL_SECONDS must be a whole number from 5 to 30 seconds; it is "60".',
+      'BCRYPT_ROUNDS must be a whole number from 4 to 15; it is "12.5".',
+    ]);
+  });
+
+  it('of secrets are never repeated in an error', () => {
+    for (const [name, entry] of Object.entries(table)) {
+      if (!entry.secret) continue;
+      const canary = `canary${'\n'.repeat(2)}${'x'.repeat(600)}`;
+      expect(problems({ [entry.env]: canary }).join(), name).not.toContain('canary');
+    }
+  });
+
+  it('never make loadConfig throw anything but a ConfigError', () => {
+    const names = Object.values(table).map((entry) => entry.env);
+    fc.assert(
+      fc.property(fc.dictionary(fc.constantFrom(...names), fc.oneof(fc.string(), fc.webUrl(), fc.integer().map(String), fc.json())), (environ) => {
+        problems(environ);
+      }),
+    );
+  });
+});
+
+describe('contradictions', () => {
+  it('production makes no secrets', () => {
+    expect(problems({ ENVIRONMENT: 'production', SECRET_KEY: secrets.SECRET_KEY, ADMIN_EMAIL: 'a@b.example' })).toEqual([
+      'DATA_KEY_MASTER must be set: with ENVIRONMENT=production no secret is made.',
+      'AUDIT_SIGNING_KEY must be set: with ENVIRONMENT=production no secret is made.',
+      'ADMIN_PASSWORD must be set with ADMIN_EMAIL: with ENVIRONMENT=production no password is made.',
+    ]);
+  });
+
+  it('between settings are named', () => {
+    expect(problems({ DEFAULT_LINK_EXPIRY_HOURS: '200' })[0]).toMatch(/^DEFAULT_LINK_EXPIRY_HOURS \(200\) must not exceed MAX_LINK_EXPIRY_HOURS/);
+    expect(problems({ MQTT_URL: 'mqtt://a', MQTT_BROKER_HOST: 'b' })[0]).toMatch(/^MQTT_URL and MQTT_BROKER_HOST/);
+    expect(problems({ MQTT_TLS_CERT_FILE: 'a.pem' })[0]).toMatch(/^MQTT_TLS_CERT_FILE and MQTT_TLS_KEY_FILE/);
+    expect(problems({ MQTT_DOWNLINK_USERNAME: 'loqey_backend' })[0]).toMatch(/must differ/);
+  });
+});
+
+describe('names', () => {
+  it('that are misspelt are named with the nearest one', () => {
+    expect(problems({ MQTT_BROKR_PORT: '1883' })).toEqual(['MQTT_BROKR_PORT is not a setting. Did you mean MQTT_BROKER_PORT?']);
+  });
+
+  it('of other programs and of a container platform do no harm', () => {
+    expect(problems({ HOME: '/root', PGHOST: 'x', MQTT_SERVICE_HOST: '10.0.0.1', MQTT_PORT: 'tcp://10.0.0.1:1883', MQTT_PORT_1883_TCP_ADDR: '10.0.0.1' })).toEqual([]);
+  });
+
+  it('from the former stack are accepted, with the reason why they do nothing', () => {
+    const environ = Object.fromEntries(Object.keys(ignoredNames).map((env) => [env, 'x']));
+    const { ignored } = loadConfig({ ...environ, WEBHOOK_TIMEOUT: '1', BILLING_CURRENCY: 'INR' });
+    expect(ignored.map((each) => each.env).sort()).toEqual([...Object.keys(ignoredNames), 'WEBHOOK_TIMEOUT', 'BILLING_CURRENCY'].sort());
+  });
+
+  it('that the requirements list are all known', () => {
+    const required =
+      'DATABASE_URL NEON_DATABASE_URL DATABASE_ECHO SECRET_KEY ALGORITHM ACCESS_TOKEN_EXPIRE_MINUTES REFRESH_TOKEN_EXPIRE_DAYS BCRYPT_ROUNDS MQTT_BROKER_HOST MQTT_BROKER_PORT MQTT_USERNAME MQTT_PASSWORD MQTT_CLIENT_ID MQTT_KEEPALIVE MQTT_TIMEOUT MQTT_TOPIC_PREFIX MQTT_STATUS_TOPIC MQTT_COMMAND_TOPIC MQTT_SUBSCRIBE_TOPIC MQTT_PUBLISH_TOPIC REDIS_URL CELERY_BROKER_URL CELERY_RESULT_BACKEND CELERY_TASK_SERIALIZER CELERY_RESULT_SERIALIZER CELERY_ACCEPT_CONTENT CELERY_TIMEZONE CELERY_ENABLE_UTC API_V1_STR PROJECT_NAME PROJECT_VERSION DEBUG LOG_LEVEL ENVIRONMENT BACKEND_CORS_ORIGINS ALLOWED_HOSTS DEVICE_PIN_LENGTH DEVICE_PIN_EXPIRY_HOURS ACCESS_LINK_TOKEN_LENGTH DEFAULT_LINK_EXPIRY_HOURS MAX_LINK_EXPIRY_HOURS SMTP_HOST SMTP_PORT SMTP_TLS SMTP_USER SMTP_PASSWORD EMAIL_FROM EMAIL_FROM_NAME FRONTEND_URL ADMIN_DASHBOARD_URL DELIVERY_BASE_URL LOG_FILE_PATH CELERY_LOG_FILE_PATH MQTT_LOG_FILE_PATH ENABLE_FILE_LOGGING LOG_ROTATION_SIZE LOG_RETENTION_DAYS WORKERS MAX_CONNECTIONS KEEP_ALIVE TIMEOUT_KEEP_ALIVE RELOAD DEV_MODE TEST_MODE ' +
+      'EVENTSTORE_URL KAFKA_BOOTSTRAP_SERVERS KAFKA_BROKERS MQTT_DOWNLINK_USERNAME MQTT_DOWNLINK_PASSWORD MQTT_ADMIN_USERNAME MQTT_ADMIN_PASSWORD MQTT_URL HOST PORT DATA_DIR ROLES ADMIN_EMAIL ADMIN_PASSWORD UNLOCK_TTL_SECONDS UNLOCK_WAIT_SECONDS ALLOW_LEVEL0_DEVICES COURIER_DATA_DAYS DATA_KEY_MASTER AUDIT_SIGNING_KEY';
+    const known = new Set([...Object.values(table).flatMap((entry) => [entry.env, ...entry.aliases]), ...Object.keys(ignoredNames)]);
+    expect(required.split(' ').filter((env) => !known.has(env))).toEqual([]);
+  });
+
+  it('are each used once', () => {
+    const names = [...Object.values(table).flatMap((entry) => [entry.env, ...entry.aliases]), ...Object.keys(ignoredNames)];
+    expect(new Set(names).size).toBe(names.length);
+  });
+});
+
+describe('what is printed', () => {
+  it('.env.example is the one of this table (npm run config:print > .env.example)', () => {
+    expect(readFileSync(join(import.meta.dirname, '../../../.env.example'), 'utf8')).toBe(envExample());
+  });
+
+  it('.env.example, uncommented, gives the defaults', () => {
+    const pairs = [...envExample().matchAll(/^#([A-Z0-9_]+)=(.*)$/gm)].map(([, env = '', value = '']) => [env, value] as const);
+    expect(pairs).toHaveLength(Object.keys(table).length);
+    const { given: _given, ...read } = loadConfig(Object.fromEntries(pairs));
+    const { given: _none, ...defaults } = loadConfig({});
+    expect(read).toEqual(defaults);
+  });
+
+  it('the help has every name and fits 100 columns', () => {
+    const help = helpText();
+    for (const entry of Object.values(table)) expect(help).toContain(entry.env);
+    expect(help.split('\n').filter((line) => line.length > 100)).toEqual([]);
+  });
+
+  it('the configuration shows no secret', () => {
+    const printed = printConfig(loadConfig({ ...secrets, ADMIN_PASSWORD: 'canary-password', DATABASE_URL: 'postgres://u:canary@h/d', PORT: '8010' }));
+    expect(printed).not.toMatch(/canary|ssss|abab/);
+    expect(printed).toContain('SECRET_KEY=(set)');
+    expect(printed).toContain('PORT=8010\n');
+    expect(printed).toContain('HOST=127.0.0.1   # default');
+  });
+});
