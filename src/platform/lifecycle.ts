@@ -26,3 +26,43 @@ export function component(start: () => Promise<void>, stop: () => Promise<void>)
     },
   };
 }
+
+/** Starts components in the order they were added and stops them in the reverse one. */
+export interface Stack {
+  add<T extends Pick<Component, 'stop'>>(name: string, part: T): T;
+  stop(): Promise<void>;
+}
+
+/**
+ * What was started is released last in, first out, each part with what is left of one deadline. A part that fails to stop
+ * does not keep the others from it.
+ */
+export function stack(options: { readonly deadlineMs: number; readonly onFailure: (name: string, error: unknown) => void }): Stack {
+  const parts: { readonly name: string; readonly part: Pick<Component, 'stop'> }[] = [];
+  let stopping: Promise<void> | undefined;
+
+  async function release(): Promise<void> {
+    const deadline = performance.now() + options.deadlineMs;
+    for (const { name, part } of parts.reverse()) {
+      let timer: NodeJS.Timeout | undefined;
+      try {
+        const late = new Promise<never>((_, reject) => {
+          timer = setTimeout(() => reject(new Error(`${name} did not stop in time`)), Math.max(500, deadline - performance.now()));
+        });
+        await Promise.race([part.stop(), late]);
+      } catch (error) {
+        options.onFailure(name, error);
+      } finally {
+        clearTimeout(timer);
+      }
+    }
+  }
+
+  return {
+    add(name, part) {
+      parts.push({ name, part });
+      return part;
+    },
+    stop: () => (stopping ??= release()),
+  };
+}

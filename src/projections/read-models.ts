@@ -172,6 +172,8 @@ export interface UserQueries {
   byId(userId: Uuid): Promise<UserRow | undefined>;
   list(filter: { active?: boolean }, page: Page): Promise<Paged<UserRow & { readonly deviceCount: number }>>;
   count(): Promise<number>;
+  /** Whether anyone has an admin role: until then the first start makes one. */
+  hasAdmin(): Promise<boolean>;
 }
 
 /** Every event as one line: who, what, on what, when, from where, caused by what. */

@@ -1,0 +1,51 @@
+import { randomInt } from 'node:crypto';
+import { newId } from '../platform/ids.ts';
+import type { CommandBus, CommandContext } from './port.ts';
+
+/** The parts of the vault that a new account needs. */
+export interface AccountVault {
+  /** The user whose address this is, or `userId`, who holds it from now on. */
+  claimEmail(email: string, userId: string): Promise<string>;
+  hashPassword(password: string): Promise<string>;
+  storePassword(userId: string, hash: string): Promise<void>;
+}
+
+export interface FirstAdmin {
+  readonly email: string;
+  /** To be shown once: set when it was made here and not given. */
+  readonly generatedPassword: string | undefined;
+}
+
+/**
+ * A super_admin for an installation that has none. Each step can be repeated: a start that broke off in the middle is
+ * finished by the next one, with a new password.
+ */
+export async function createAdmin(
+  deps: { readonly bus: CommandBus; readonly vault: AccountVault },
+  { email, password }: { readonly email: string; readonly password: string | undefined },
+): Promise<FirstAdmin> {
+  const { bus, vault } = deps;
+  const chosen = password ?? readablePassword();
+  const hash = await vault.hashPassword(chosen);
+  const userId = await vault.claimEmail(email, newId());
+  await vault.storePassword(userId, hash);
+  const profile = { email, firstName: 'First', lastName: 'Administrator', residentState: '' };
+  const registered = await bus.execute({ type: 'RegisterUser', data: { userId, profile } }, boot());
+  if (registered.kind === 'refused' && registered.refusal.code !== 'user_exists') throw new Error(`The administrator could not be made: ${registered.refusal.code}`);
+  const granted = await bus.execute({ type: 'GrantAdminRole', data: { userId, role: 'super_admin', permissions: [] } }, boot());
+  if (granted.kind === 'refused') throw new Error(`The administrator got no role: ${granted.refusal.code}`);
+  return { email, generatedPassword: password === undefined ? chosen : undefined };
+}
+
+function boot(): CommandContext {
+  const commandId = newId();
+  return { commandId, correlationId: commandId, actor: { kind: 'system', id: 'boot' }, source: 'system' };
+}
+
+/** Without the signs that people mistake for one another: 57^14, about 81 bits. */
+const alphabet = 'ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789';
+
+function readablePassword(): string {
+  const group = (length: number) => Array.from({ length }, () => alphabet[randomInt(alphabet.length)]).join('');
+  return `${group(5)}-${group(4)}-${group(5)}`;
+}
