@@ -56,6 +56,8 @@ export interface LiveDevices {
   save(devices: readonly LiveDevice[], telemetry: readonly TelemetryRow[], rejected: readonly RejectedReport[]): Promise<void>;
   /** Boxes not heard since `before` whose facts still say online. */
   silentSince(before: string, limit: number): Promise<readonly { readonly deviceId: string; readonly lastHeardAt: string }[]>;
+  /** Only if it was not heard since. */
+  markOffline(deviceId: string, before: string): Promise<void>;
   rejectedOf(deviceId: string): Promise<readonly RejectedReport[]>;
   /** Removes telemetry older than that, and all but the last 20 dropped messages of each box. */
   prune(telemetryBefore: string): Promise<void>;
@@ -112,6 +114,13 @@ export function createLiveDevices(db: Database): LiveDevices {
         values: [before, limit],
       });
       return rows.map((row) => ({ deviceId: row.device_id, lastHeardAt: row.last_heard_at }));
+    },
+
+    async markOffline(deviceId, before) {
+      await pool.query(
+        `UPDATE work.device_live SET facts = (facts::jsonb || '{"online": false}')::json WHERE device_id = $1 AND last_heard_at < $2`,
+        [deviceId, before],
+      );
     },
 
     async rejectedOf(deviceId) {
