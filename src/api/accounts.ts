@@ -1,0 +1,206 @@
+import { createHash } from 'node:crypto';
+import type { Uuid } from '../domain/kernel.ts';
+import type { SessionScope, UserProfile } from '../domain/user/events.ts';
+import { newId } from '../platform/ids.ts';
+import type { UserRow } from '../projections/read-models.ts';
+import type { Call } from './call.ts';
+import { invalid, refused, unauthorized, type ApiError } from './errors.ts';
+import type { AccessGate } from './gate.ts';
+import type { ApiDeps, Session } from './ports.ts';
+import type { AccessTokens } from './tokens.ts';
+
+/** bcrypt reads no further; a longer password would be cut off in silence. */
+const MAX_PASSWORD_BYTES = 72;
+/** As the limit in the user's own stream, so that an address without an account answers no differently. */
+const UNKNOWN_LOGIN_FAILURES = 5;
+const UNKNOWN_LOGIN_WINDOW_SECONDS = 900;
+
+export interface TokenPair {
+  readonly access_token: string;
+  readonly refresh_token: string;
+  readonly token_type: 'bearer';
+  readonly expires_in: number;
+  readonly tokens: { readonly access: string; readonly refresh: string };
+}
+
+export interface SignedIn {
+  readonly tokens: TokenPair;
+  readonly user: Pick<UserRow, 'userId' | 'profile' | 'registeredAt' | 'emailVerified' | 'suspended' | 'adminRole' | 'permissions'>;
+}
+
+/** Registration, logins and sessions. */
+export interface Accounts {
+  register(call: Call, profile: UserProfile, password: string): Promise<SignedIn>;
+  logIn(call: Call, email: string, password: string, scope: SessionScope): Promise<SignedIn>;
+  refresh(call: Call, refreshToken: string): Promise<TokenPair>;
+  logOut(call: Call, session: Session): Promise<void>;
+}
+
+export function createAccounts(deps: ApiDeps, tokens: AccessTokens, gate: AccessGate): Accounts {
+  const { bus, credentials, reads, live, settings, clock, metrics } = deps;
+  const { passwords, emails, sessions } = credentials;
+  const logger = deps.logger.child({ component: 'accounts' });
+  const unknownLogins = metrics.counter('loqey_logins_unknown_total', 'Logins with an address that no account has');
+  const unknownFailures = new FailureWindows(clock.now.bind(clock));
+
+  async function settled(position: bigint | undefined, call: Call): Promise<void> {
+    if (position === undefined) return;
+    call.position = position;
+    if (!(await live.reached(position, settings.readYourWritesMs))) call.consistent = false;
+  }
+
+  /** A session starts as an event; what its holder proves it with comes after. */
+  async function startSession(call: Call, userId: Uuid, scope: SessionScope, passwordMatched: boolean): Promise<Session> {
+    const sessionId = newId();
+    const actor = { kind: scope === 'admin' ? 'admin' : 'user', id: userId } as const;
+    const source = scope === 'admin' ? 'web_dashboard' : 'mobile_app';
+    const context = call.contextAs(actor, source, 'login');
+    const outcome = await bus.execute({ type: 'LogIn', data: { userId, sessionId, scope, passwordMatched } }, context);
+    if (outcome.kind === 'refused') {
+      // An address whose registration never got as far as an account is as unknown as any other.
+      throw outcome.refusal.code === 'user_not_found' ? badCredentials() : refused(outcome.refusal);
+    }
+    // The oldest sessions make room for a new one: what they are proved with ends with them.
+    for (const event of outcome.events) if (event.type === 'SessionEnded') await sessions.end(event.data.sessionId);
+    await settled(outcome.position, call);
+    return { sessionId, userId, scope };
+  }
+
+  async function grant(session: Session, refreshToken: string, row: UserRow | undefined): Promise<TokenPair> {
+    const access = tokens.sign(session, row?.accessVersion ?? 0);
+    return {
+      access_token: access,
+      refresh_token: refreshToken,
+      token_type: 'bearer',
+      expires_in: settings.tokens.accessSeconds,
+      tokens: { access, refresh: refreshToken },
+    };
+  }
+
+  return {
+    async register(call, profile, password) {
+      if (Buffer.byteLength(password) > MAX_PASSWORD_BYTES) throw invalid('password', `must have at most ${MAX_PASSWORD_BYTES} bytes`);
+      const hash = await passwords.hash(password);
+      const ours = newId();
+      const userId = await emails.claim(profile.email, ours);
+      // Stored before the account exists: no crash leaves an account that nobody can enter. An id that came from an
+      // earlier, unfinished registration may be in use by another one at this moment: there only the winner stores.
+      if (userId === ours) await passwords.store(userId, hash);
+      const actor = { kind: 'user', id: userId } as const;
+      const outcome = await bus.execute({ type: 'RegisterUser', data: { userId, profile } }, call.contextAs(actor, 'mobile_app'));
+      if (outcome.kind === 'refused') throw refused(outcome.refusal);
+      if (userId !== ours) await passwords.store(userId, hash);
+      await settled(outcome.position, call);
+
+      const session = await startSession(call, userId, 'user', true);
+      const refreshToken = await sessions.issue(session);
+      const row = await reads.users.byId(userId);
+      const user = row ?? {
+        userId,
+        profile,
+        registeredAt: new Date(clock.now()).toISOString(),
+        emailVerified: false,
+        suspended: false,
+        adminRole: null,
+        permissions: [],
+      };
+      return { tokens: await grant(session, refreshToken, row), user };
+    },
+
+    async logIn(call, email, password, scope) {
+      const userId = await emails.find(email);
+      const hash = userId === undefined ? undefined : await passwords.hashOf(userId);
+      const { matched, rehash } = await passwords.verify(password, hash);
+      if (userId === undefined) {
+        unknownLogins.inc();
+        const retryAfter = unknownFailures.add(email);
+        throw retryAfter === undefined ? badCredentials() : refused({ code: 'login_locked', details: { retry_after: retryAfter } });
+      }
+      const session = await startSession(call, userId, scope, matched);
+      if (rehash) {
+        void passwords
+          .hash(password)
+          .then((stronger) => passwords.store(userId, stronger))
+          .catch((error: unknown) => logger.warn({ err: error }, 'A password keeps its old cost: it could not be hashed again'));
+      }
+      const refreshToken = await sessions.issue(session);
+      const row = await reads.users.byId(userId);
+      const user = row ?? {
+        userId,
+        profile: null,
+        registeredAt: new Date(clock.now()).toISOString(),
+        emailVerified: false,
+        suspended: false,
+        adminRole: null,
+        permissions: [],
+      };
+      return { tokens: await grant(session, refreshToken, row), user };
+    },
+
+    async refresh(call, refreshToken) {
+      const rotation = await sessions.rotate(refreshToken);
+      switch (rotation.kind) {
+        case 'invalid':
+          throw unauthorized();
+        case 'reused': {
+          const { userId, sessionId } = rotation.session;
+          // Whoever has the stolen one, both have lost: the family is dead in the vault already.
+          const context = call.contextAs({ kind: 'user', id: userId }, 'mobile_app');
+          await bus.execute({ type: 'RecordRefreshTokenReuse', data: { userId, sessionId } }, context);
+          gate.forget(userId);
+          throw unauthorized();
+        }
+        case 'rotated': {
+          const row = await reads.users.byId(rotation.session.userId);
+          if (row?.suspended === true) throw refused({ code: 'user_suspended' });
+          if (row?.erased === true) throw unauthorized();
+          return grant(rotation.session, rotation.refreshToken, row);
+        }
+      }
+    },
+
+    async logOut(call, { userId, sessionId, scope }) {
+      // The vault first: whoever reads the session again because of the event finds it ended.
+      await sessions.end(sessionId);
+      gate.forget(userId);
+      const actor = { kind: scope === 'admin' ? 'admin' : 'user', id: userId } as const;
+      const context = call.contextAs(actor, scope === 'admin' ? 'web_dashboard' : 'mobile_app');
+      const outcome = await bus.execute({ type: 'EndSession', data: { userId, sessionId, reason: 'logout' } }, context);
+      if (outcome.kind === 'refused' && outcome.refusal.code !== 'session_not_found') throw refused(outcome.refusal);
+      await settled(outcome.position, call);
+    },
+  };
+}
+
+function badCredentials(): ApiError {
+  return refused({ code: 'credentials_invalid' });
+}
+
+/** Failed logins with addresses that have no account, by hash, in memory. */
+class FailureWindows {
+  private readonly now: () => number;
+  private readonly windows = new Map<string, { readonly startedAt: number; count: number }>();
+  private static readonly max = 20_000;
+
+  constructor(now: () => number) {
+    this.now = now;
+  }
+
+  /** Counts one more; seconds to wait when there were too many before it. */
+  add(email: string): number | undefined {
+    const key = createHash('sha256').update(email).digest('base64');
+    const now = this.now();
+    const length = UNKNOWN_LOGIN_WINDOW_SECONDS * 1_000;
+    let window = this.windows.get(key);
+    if (window === undefined || now - window.startedAt >= length) {
+      window = { startedAt: now, count: 0 };
+      this.windows.delete(key);
+      this.windows.set(key, window);
+      const oldest = this.windows.keys().next().value;
+      if (this.windows.size > FailureWindows.max && oldest !== undefined) this.windows.delete(oldest);
+    }
+    if (window.count >= UNKNOWN_LOGIN_FAILURES) return Math.ceil((window.startedAt + length - now) / 1_000);
+    window.count++;
+    return undefined;
+  }
+}

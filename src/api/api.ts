@@ -1,0 +1,71 @@
+import type { AnyCommand, CommandOutcome } from '../commands/port.ts';
+import type { Uuid } from '../domain/kernel.ts';
+import { createAccounts, type Accounts } from './accounts.ts';
+import type { Call } from './call.ts';
+import { refused } from './errors.ts';
+import { AccessGate } from './gate.ts';
+import type { ApiDeps } from './ports.ts';
+import { positionTokens, type PositionTokens } from './position.ts';
+import { inMemoryRateLimiter, type RateLimiter } from './rate-limit.ts';
+import { accessTokens, type AccessTokens } from './tokens.ts';
+
+export type Accepted = Extract<CommandOutcome, { kind: 'accepted' }>;
+
+/** What routes and sockets share. */
+export interface Api {
+  readonly deps: ApiDeps;
+  readonly tokens: AccessTokens;
+  readonly gate: AccessGate;
+  readonly accounts: Accounts;
+  readonly limiter: RateLimiter;
+  readonly positions: PositionTokens;
+  /**
+   * Carries out a command for this call and waits for the read models, bounded.
+   *
+   * @param step names a further command of the same call
+   * @throws ApiError with the words of its refusal
+   */
+  execute(call: Call, command: AnyCommand, step?: string): Promise<Accepted>;
+  /** Read your writes: the answer that follows may be read from the read models. */
+  settle(call: Call, position: bigint | undefined): Promise<void>;
+  /** `in_flight` of a revocation that came too late to stop an opening. */
+  inFlight(deviceId: Uuid, linkId?: Uuid): Promise<{ readonly in_flight?: { readonly command_id: string; readonly expires_at: string } }>;
+  /** Ends what listens. */
+  stop(): void;
+}
+
+export function createApi(deps: ApiDeps): Api {
+  const { settings, clock } = deps;
+  const tokens = accessTokens(settings.tokens, clock);
+  const gate = new AccessGate({ users: deps.reads.users, sessions: deps.credentials.sessions, live: deps.live, clock });
+
+  async function settle(call: Call, position: bigint | undefined): Promise<void> {
+    if (position === undefined) return;
+    if (call.position === undefined || position > call.position) call.position = position;
+    if (!(await deps.live.reached(position, settings.readYourWritesMs))) call.consistent = false;
+  }
+
+  return {
+    deps,
+    tokens,
+    gate,
+    accounts: createAccounts(deps, tokens, gate),
+    limiter: deps.rateLimiter ?? inMemoryRateLimiter(clock),
+    positions: positionTokens(deps.logId),
+    settle,
+
+    async execute(call, command, step) {
+      const outcome = await deps.bus.execute(command, call.context(step));
+      await settle(call, outcome.position);
+      if (outcome.kind === 'refused') throw refused(outcome.refusal);
+      return outcome;
+    },
+
+    async inFlight(deviceId, linkId) {
+      const under = await deps.unlocks.awaitInFlight(deviceId, linkId, settings.inFlightWaitMs);
+      return under === undefined ? {} : { in_flight: { command_id: under.unlockId, expires_at: under.expiresAt } };
+    },
+
+    stop: () => gate.stop(),
+  };
+}

@@ -1,0 +1,242 @@
+import { isUtf8 } from 'node:buffer';
+import { createHash } from 'node:crypto';
+import cors from 'cors';
+import express, { type Express, type NextFunction, type Request, type Response } from 'express';
+import type { Api } from './api.ts';
+import { Call } from './call.ts';
+import { accessLog } from './access-log.ts';
+import { ApiError, invalid, notFound, toApiError, unauthorized, forbidden } from './errors.ts';
+import { securityHeaders } from './headers.ts';
+import { linkOfToken } from './links.ts';
+import { openApiDocument } from './openapi.ts';
+import { limit } from './rate-limit.ts';
+import type { Reply } from './route.ts';
+import { Router, type Endpoint } from './router.ts';
+import { originAllowed } from './origins.ts';
+import { routeTable } from './table.ts';
+
+const MAX_BODY_BYTES = 32 * 1_024;
+const UUID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
+const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/;
+
+/** The HTTP API as an express app. It listens to nothing and knows no environment. */
+export function createApp(api: Api): Express {
+  const { settings, metrics, clock, isTransient } = api.deps;
+  const logger = api.deps.logger.child({ component: 'api' });
+  const router = new Router(routeTable);
+  const log = accessLog(api.deps.logger, metrics, clock);
+  const baseHeaders = [...securityHeaders(), 'Cache-Control', 'no-store'];
+  const json = 'application/json; charset=utf-8';
+  const unknownTokens = metrics.counter('loqey_link_tokens_unknown_total', 'Requests with a link token that no link has');
+  const unauthenticated = metrics.counter('loqey_unauthenticated_total', 'Requests refused for want of a good access token');
+  const openApi = Buffer.from(JSON.stringify(openApiDocument(settings)));
+
+  const parseJson = express.json({
+    limit: MAX_BODY_BYTES,
+    inflate: false,
+    // Bytes that are not UTF-8 would become other names in silence.
+    verify: (_req, _res, bytes, encoding) => {
+      if (encoding !== 'utf-8' || !isUtf8(bytes)) throw new Error('not UTF-8');
+    },
+  });
+  const allowCors = cors({
+    origin: (origin, answer) => answer(null, origin !== undefined && originAllowed(origin, settings)),
+    credentials: true,
+    methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'],
+    exposedHeaders: [
+      'X-Total-Count', 'Link', 'X-Next-Cursor', 'Loqey-Position', 'Loqey-Consistency', 'X-Request-Id', 'Retry-After',
+      'X-RateLimit-Limit', 'X-RateLimit-Remaining', 'X-RateLimit-Reset',
+    ],
+    maxAge: 600,
+  });
+
+  function send(call: Call, res: Response, status: number, body: string | Buffer, contentType: string): void {
+    if (res.headersSent || res.destroyed) return;
+    const headers = baseHeaders.concat(
+      'Content-Type', contentType,
+      'Content-Length', `${Buffer.byteLength(body)}`,
+      'X-Request-Id', call.id,
+      call.headers,
+    );
+    if (call.position !== undefined) headers.push('Loqey-Position', api.positions.encode(call.position));
+    if (!call.consistent) headers.push('Loqey-Consistency', 'pending');
+    res.writeHead(status, headers);
+    res.end(body);
+  }
+
+  function fail(call: Call, res: Response, thrown: unknown, pattern: string | undefined): void {
+    const error = toApiError(thrown, isTransient);
+    const { code, message, details, headers, status } = error;
+    for (const [name, value] of Object.entries(headers ?? {})) call.headers.push(name, value);
+    const body = { error: code, message, ...(details === undefined ? {} : { details }), trace_id: call.traceId };
+    send(call, res, status, JSON.stringify(body), json);
+    log(call, pattern, status, error === thrown ? undefined : thrown);
+  }
+
+  async function principal(call: Call, endpoint: Endpoint): Promise<void> {
+    const { access } = endpoint.route;
+    if (access.kind === 'anyone' || access.kind === 'link') {
+      if (endpoint.route.limit === 'none') return;
+      const kind = endpoint.route.limit ?? 'anonymous';
+      call.headers.push(...(await limit(api.limiter, settings.rateLimits, kind, call.ip)));
+      if (access.kind === 'anyone') return;
+      const link = await linkOfToken(api, (call.params as { link_token: string }).link_token);
+      if (link === undefined) {
+        unknownTokens.inc();
+        throw notFound('Access link not found');
+      }
+      call.who = { kind: 'courier', link };
+      return;
+    }
+    const token = bearer(call.req);
+    const claims = token === undefined ? undefined : api.tokens.verify(token);
+    if (claims === undefined) {
+      unauthenticated.inc();
+      // Who guesses tokens spends the same allowance as anyone without an account.
+      await limit(api.limiter, settings.rateLimits, 'anonymous', call.ip);
+      throw unauthorized(token === undefined ? 'Authentication required' : undefined);
+    }
+    call.headers.push(...(await limit(api.limiter, settings.rateLimits, 'account', claims.userId)));
+    if (endpoint.route.limit === 'pin') await limit(api.limiter, settings.rateLimits, 'pin', claims.userId);
+    const who = await api.gate.admit(claims);
+    if (access.kind === 'admin' && !who.permissions.has(access.permission)) throw forbidden();
+    call.who = who;
+  }
+
+  function readBody(req: Request, res: Response): Promise<unknown> {
+    const { headers } = req;
+    const announced = headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0';
+    if (!announced) return Promise.resolve({});
+    if (!/^application\/(?:json|[\w.-]+\+json)\s*(?:;|$)/i.test(headers['content-type'] ?? '')) {
+      throw new ApiError('unsupported_media_type', 'The body must be JSON: Content-Type: application/json');
+    }
+    return new Promise((resolve, reject) => {
+      parseJson(req, res, (error?: unknown) => {
+        if (error === undefined) resolve((req as { body?: unknown }).body ?? {});
+        else reject(error as Error);
+      });
+    });
+  }
+
+  /** The same key is the same command: its id is the first one's, and so is its effect. */
+  async function idempotency(call: Call, { route }: Endpoint): Promise<void> {
+    const key = call.req.headers['idempotency-key'];
+    if (key === undefined || !route.idempotent || call.who.kind === 'none') return;
+    if (typeof key !== 'string' || !IDEMPOTENCY_KEY.test(key)) throw invalid('Idempotency-Key', 'must be 1 to 255 printable ASCII characters');
+    const by = call.who.kind === 'courier' ? call.who.link.linkId : call.who.userId;
+    const hash = createHash('sha256').update(JSON.stringify([call.params, call.query, call.body])).digest('hex');
+    const begun = await api.deps.idempotency.begin(by, route.id, key, hash);
+    if (begun.kind === 'mismatch') {
+      throw new ApiError('unprocessable', 'This Idempotency-Key was used with another request', { 'Idempotency-Key': 'use a new key for a new request' });
+    }
+    call.commandId = begun.commandId;
+  }
+
+  async function run(call: Call, endpoint: Endpoint, values: readonly string[], res: Response): Promise<Reply> {
+    const { route, names, checkParams, checkQuery, checkBody } = endpoint;
+    call.route = route;
+    const params: Record<string, string> = {};
+    for (let i = 0; i < names.length; i++) {
+      const value = values[i] ?? '';
+      params[names[i] ?? ''] = UUID.test(value) ? value.toLowerCase() : value;
+    }
+    call.params = params;
+    await principal(call, endpoint);
+    checkParams?.(params);
+    call.query = queryOf(call.req);
+    checkQuery(call.query);
+    if (checkBody !== undefined) {
+      call.body = await readBody(call.req, res);
+      checkBody(call.body);
+    }
+    await idempotency(call, endpoint);
+    return route.handle(call, api);
+  }
+
+  async function serve(req: Request, res: Response, next: NextFunction): Promise<void> {
+    const call = new Call(req, clock.monotonic());
+    let pattern: string | undefined;
+    try {
+      if (!hostAllowed(req.headers.host, settings.allowedHosts)) throw invalid('host', 'is not a name of this server', 'Invalid host header');
+      const { origin } = req.headers;
+      if (origin !== undefined) {
+        // Answers a preflight by itself; for anything else it only adds headers.
+        let answered = true;
+        allowCors(req, res, () => (answered = false));
+        if (answered) return log(call, '(preflight)', res.statusCode);
+      }
+      const mark = req.url.indexOf('?');
+      const path = mark < 0 ? req.url : req.url.slice(0, mark);
+      if (path === '/openapi.json' || path === '/api/v1/openapi.json') {
+        send(call, res, 200, openApi, json);
+        return log(call, path, 200);
+      }
+      const found = router.find(req.method, path);
+      switch (found.kind) {
+        case 'found': {
+          pattern = found.endpoint.pattern;
+          const reply = await run(call, found.endpoint, found.values, res);
+          for (const [name, value] of Object.entries(reply.headers ?? {})) call.headers.push(name, value);
+          const { contentType } = found.endpoint.route;
+          send(call, res, reply.status, contentType === undefined ? JSON.stringify(reply.body) : String(reply.body), contentType ?? json);
+          return log(call, pattern, reply.status);
+        }
+        case 'wrong_method':
+          if (req.method === 'OPTIONS') {
+            call.headers.push('Allow', found.allow);
+            send(call, res, 204, '', json);
+            return log(call, '(options)', 204);
+          }
+          throw new ApiError('method_not_allowed', `${req.method} is not possible here`, undefined, { Allow: found.allow });
+        case 'malformed':
+          throw invalid('path', 'has a percent sign that escapes nothing', 'Invalid path');
+        case 'nothing':
+          throw notFound();
+      }
+    } catch (error) {
+      try {
+        fail(call, res, error, pattern);
+      } catch (worse) {
+        next(worse);
+      }
+    }
+  }
+
+  const app = express();
+  app.disable('x-powered-by');
+  app.disable('etag');
+  app.set('query parser', 'simple');
+  app.set('trust proxy', settings.trustProxyHops);
+  app.use((req, res, next) => void serve(req, res, next));
+  // Nothing should come here; if it does, the connection still gets an answer and the log the reason.
+  app.use((error: unknown, _req: Request, res: Response, _next: NextFunction) => {
+    logger.error({ err: error }, 'A request failed outside its handler');
+    if (res.headersSent) res.destroy();
+    else res.status(500).json({ error: 'internal_error', message: 'An unexpected error occurred' });
+  });
+  return app;
+}
+
+export function bearer(req: { readonly headers: { readonly authorization?: string | undefined } }): string | undefined {
+  const header = req.headers.authorization;
+  return header !== undefined && /^bearer /i.test(header) ? header.slice(7).trim() : undefined;
+}
+
+const noQuery: Readonly<Record<string, string>> = {};
+
+/** @throws ApiError 400 when a name is given twice: which of the two counts would be a guess */
+function queryOf(req: Request): Record<string, unknown> {
+  if (!req.url.includes('?')) return { ...noQuery };
+  const query: Record<string, unknown> = { ...(req.query as Record<string, unknown>) };
+  for (const [name, value] of Object.entries(query)) {
+    if (typeof value !== 'string') throw invalid(name, 'must be given once');
+  }
+  return query;
+}
+
+function hostAllowed(header: string | undefined, allowed: readonly string[]): boolean {
+  if (allowed.includes('*')) return true;
+  if (header === undefined) return false;
+  const host = header.replace(/:\d+$/, '').toLowerCase();
+  return allowed.some((name) => name === host || (name.startsWith('*.') && host.endsWith(name.slice(1))));
+}

@@ -1,0 +1,88 @@
+import type { Request } from 'express';
+import type { CommandContext } from '../commands/port.ts';
+import type { Actor, Origin, Source, Uuid } from '../domain/kernel.ts';
+import { derivedCommandId, newId } from '../platform/ids.ts';
+import { nobody, type Principal } from './principal.ts';
+import type { Route } from './route.ts';
+
+const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$/;
+const MAX_USER_AGENT = 256;
+
+/** One request on its way through: what was asked, by whom, and what the answer must say besides its body. */
+export class Call<P = unknown, Q = unknown, B = unknown, Who extends Principal = Principal> {
+  readonly req: Request;
+  /** Also the correlation id of every event that comes of it. */
+  readonly id: Uuid = newId();
+  readonly traceparent: string | undefined;
+  readonly startedAt: number;
+  route: Route | undefined;
+  params!: P;
+  query!: Q;
+  body!: B;
+  who: Who = nobody as Who;
+  /** A repeat with the same Idempotency-Key has the same one. */
+  commandId: Uuid;
+  /** Of the last event that this call appended. */
+  position: bigint | undefined;
+  /** False: the read models had not passed `position` in time. */
+  consistent = true;
+  /** Name, value, name, value… */
+  readonly headers: string[] = [];
+
+  constructor(req: Request, startedAt: number) {
+    this.req = req;
+    this.startedAt = startedAt;
+    this.commandId = this.id;
+    const traceparent = req.headers['traceparent'];
+    this.traceparent = typeof traceparent === 'string' && TRACEPARENT.test(traceparent) ? traceparent : undefined;
+  }
+
+  get traceId(): string {
+    return this.traceparent?.slice(3, 35) ?? this.id.replaceAll('-', '');
+  }
+
+  get ip(): string {
+    return this.req.ip ?? '';
+  }
+
+  get origin(): Origin {
+    const { ip } = this;
+    const agent = this.req.headers['user-agent']?.slice(0, MAX_USER_AGENT);
+    return { ...(ip === '' ? {} : { ip }), ...(agent === undefined ? {} : { userAgent: agent }) };
+  }
+
+  /**
+   * Context of a command of this call. A call that sends more than one names each further one: a repeat of the call
+   * makes the same ids again.
+   */
+  context(step?: string): CommandContext {
+    const { actor, source } = this.onBehalf();
+    return this.contextAs(actor, source, step);
+  }
+
+  contextAs(actor: Actor, source: Source, step?: string): CommandContext {
+    return {
+      commandId: step === undefined ? this.commandId : derivedCommandId(this.commandId, step),
+      correlationId: this.id,
+      ...(step === undefined ? {} : { causationId: this.commandId }),
+      actor,
+      source,
+      origin: this.origin,
+      ...(this.traceparent === undefined ? {} : { traceparent: this.traceparent }),
+    };
+  }
+
+  private onBehalf(): { readonly actor: Actor; readonly source: Source } {
+    const { who } = this;
+    switch (who.kind) {
+      case 'courier':
+        return { actor: { kind: 'courier', id: who.link.linkId }, source: 'delivery_link' };
+      case 'account':
+        return this.route?.access.kind === 'admin'
+          ? { actor: { kind: 'admin', id: who.userId }, source: 'web_dashboard' }
+          : { actor: { kind: 'user', id: who.userId }, source: 'mobile_app' };
+      case 'none':
+        throw new Error('A command needs a principal');
+    }
+  }
+}

@@ -1,0 +1,140 @@
+import type { TObject, TSchema } from 'typebox';
+import type { Access, Route } from './route.ts';
+import { pathsOf } from './router.ts';
+import { ErrorBody } from './schemas/common.ts';
+import type { ApiSettings } from './settings.ts';
+import { routeTable } from './table.ts';
+
+type Json = Record<string, unknown>;
+
+const errorTexts: Readonly<Record<number, string>> = {
+  400: 'Something in the request is not as it must be; `details` names it.',
+  401: 'No access token, or one that is no longer good.',
+  403: 'Not allowed.',
+  404: 'There is no such thing, or it is not yours.',
+  409: 'It conflicts with how things stand now.',
+  413: 'The body is too large.',
+  415: 'The body is not JSON in UTF-8.',
+  422: 'It cannot be done as things are; `details.reason` says why.',
+  429: 'Too many requests; `Retry-After` says when to come back.',
+  500: 'Our fault; `trace_id` finds it.',
+  503: 'Not available right now; try again.',
+};
+
+const tags = [
+  { name: 'authentication', description: 'Accounts and sessions.' },
+  { name: 'devices', description: "An owner's boxes." },
+  { name: 'access-links', description: 'Links that open a box.' },
+  { name: 'deliveries', description: 'What came by links.' },
+  { name: 'delivery', description: 'For couriers: a link and no account.' },
+  { name: 'commands', description: 'How far a request to open has come.' },
+  { name: 'admin', description: 'For administrators.' },
+  { name: 'system', description: 'For operations.' },
+];
+
+/** OpenAPI 3.1 of the route table. Older names of a route are there, deprecated; the `/api` prefix is a server. */
+export function openApiDocument(settings: Pick<ApiSettings, 'name' | 'version'>, table: readonly Route[] = routeTable): Json {
+  const paths: Record<string, Json> = {};
+  for (const route of table) {
+    for (const { method, path, alias } of pathsOf(route)) {
+      if (path.startsWith('/api/') && !path.startsWith('/api/v1/')) continue;
+      const item = (paths[path] ??= {});
+      item[method.toLowerCase()] = operationOf(route, path, alias);
+    }
+  }
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: settings.name,
+      version: settings.version,
+      description: 'Every path below `/api/v1` is served below `/api` too, its older name.',
+    },
+    tags,
+    paths,
+    components: {
+      securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } },
+      schemas: { Error: plain(ErrorBody) },
+    },
+  };
+}
+
+function operationOf(route: Route, path: string, alias: boolean): Json {
+  const names = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name ?? '');
+  const parameters = [
+    ...names.map((name) => ({ name, in: 'path', required: true, schema: plain(route.params.properties[name] ?? {}) })),
+    ...parametersOf(route.query),
+    ...(route.idempotent
+      ? [{
+          name: 'Idempotency-Key',
+          in: 'header',
+          required: false,
+          description: 'The same key with the same request has the same effect once, for 24 hours.',
+          schema: { type: 'string', maxLength: 255 },
+        }]
+      : []),
+  ];
+  const idSuffix = alias || path !== `/api/v1${route.path}` ? `_${path.replace(/^\/api\/v1/, '').replaceAll(/[^A-Za-z0-9]+/g, '_')}_${route.method.toLowerCase()}` : '';
+  return {
+    operationId: route.id + idSuffix,
+    tags: [route.tag],
+    summary: route.summary,
+    ...(alias ? { deprecated: true } : {}),
+    ...accessOf(route.access),
+    ...(parameters.length === 0 ? {} : { parameters }),
+    ...(route.body === undefined
+      ? {}
+      : { requestBody: { required: route.bodyOptional !== true, content: { 'application/json': { schema: plain(route.body) } } } }),
+    responses: responsesOf(route),
+  };
+}
+
+function parametersOf(query: TObject): Json[] {
+  const required = new Set<string>((query as { required?: string[] }).required ?? []);
+  return Object.entries(query.properties).map(([name, schema]) => ({ name, in: 'query', required: required.has(name), schema: plain(schema) }));
+}
+
+function accessOf(access: Access): Json {
+  switch (access.kind) {
+    case 'anyone':
+    case 'link':
+      return { security: [] };
+    case 'account':
+      return { security: [{ bearer: [] }] };
+    case 'admin':
+      return { security: [{ bearer: [] }], 'x-permission': access.permission };
+  }
+}
+
+/** Statuses of the error envelope that a route can answer, those that follow from its row included. */
+export function errorStatuses(route: Route): readonly number[] {
+  const open = route.access.kind === 'anyone' || route.access.kind === 'link';
+  const statuses = new Set<number>([
+    400,
+    500,
+    503,
+    ...(open ? [] : [401, 403]),
+    ...(route.limit === 'none' ? [] : [429]),
+    ...(route.body === undefined ? [] : [413, 415]),
+    ...(route.idempotent ? [422, 409] : []),
+    ...(route.errors ?? []),
+  ]);
+  return [...statuses].filter((status) => route.replies[status] === undefined).sort((a, b) => a - b);
+}
+
+function responsesOf(route: Route): Json {
+  const contentType = route.contentType?.split(';')[0] ?? 'application/json';
+  const good = Object.entries(route.replies).map(([status, schema]) => [
+    status,
+    { description: (schema as { description?: string }).description ?? route.summary, content: { [contentType]: { schema: plain(schema) } } },
+  ]);
+  const bad = errorStatuses(route).map((status) => [
+    `${status}`,
+    { description: errorTexts[status] ?? 'Error', content: { 'application/json': { schema: { $ref: '#/components/schemas/Error' } } } },
+  ]);
+  return Object.fromEntries([...good, ...bad]) as Json;
+}
+
+/** Schemas carry marks of their library that are not JSON. */
+function plain(schema: TSchema | object): unknown {
+  return JSON.parse(JSON.stringify(schema));
+}

@@ -1,0 +1,96 @@
+import type { CommandBus, CommandContext, DeviceRegistration, Idempotency, UnlockService } from '../commands/port.ts';
+import type { Refusal, Sealed, Uuid } from '../domain/kernel.ts';
+import type { RefusalTarget } from '../domain/system/events.ts';
+import type { SessionScope } from '../domain/user/events.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { Logger } from '../platform/logger.ts';
+import type { Metrics } from '../platform/metrics.ts';
+import type { LiveFeed, ReadModels } from '../projections/read-models.ts';
+import type { RateLimiter } from './rate-limit.ts';
+import type { ApiSettings } from './settings.ts';
+
+/** Everything the API stands on. compose.ts gives the real ones, tests small fakes. */
+export interface ApiDeps {
+  readonly settings: ApiSettings;
+  readonly bus: CommandBus;
+  readonly unlocks: UnlockService;
+  readonly registration: DeviceRegistration;
+  readonly idempotency: Idempotency;
+  readonly refusals: RefusalRecorder;
+  readonly reads: ReadModels;
+  readonly live: LiveFeed;
+  readonly credentials: Credentials;
+  readonly sealer: Opener;
+  readonly health: () => Promise<HealthReport>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  /** Identity of the log, for position tokens. */
+  readonly logId: Uuid;
+  /** Whether an error of the infrastructure is worth the same request again. */
+  readonly isTransient: (error: unknown) => boolean;
+  /** Default: fixed windows in this process. */
+  readonly rateLimiter?: RateLimiter;
+}
+
+/** What is refused outside an aggregate's decision is recorded all the same. */
+export interface RefusalRecorder {
+  recordAs(command: string, target: RefusalTarget, refusal: Refusal, context: CommandContext): void;
+}
+
+export interface Opener {
+  /** undefined: erased. */
+  open<T>(sealed: Sealed, type: string, path: string): Promise<T | undefined>;
+}
+
+/** Passwords, sessions and the e-mail index: the parts of the vault that logins need. */
+export interface Credentials {
+  readonly passwords: {
+    /** @throws TooBusy when the workers' queue is full */
+    hash(password: string): Promise<string>;
+    /** Takes as long without a stored hash as with one. */
+    verify(password: string, hash: string | undefined): Promise<{ readonly matched: boolean; readonly rehash: boolean }>;
+    hashOf(userId: Uuid): Promise<string | undefined>;
+    store(userId: Uuid, hash: string): Promise<void>;
+  };
+  readonly emails: {
+    /** The user whose address this is, or `userId`, who holds it from now on. */
+    claim(email: string, userId: Uuid): Promise<Uuid>;
+    find(email: string): Promise<Uuid | undefined>;
+  };
+  readonly sessions: {
+    issue(session: Session): Promise<string>;
+    rotate(refreshToken: string): Promise<Rotation>;
+    isLive(sessionId: Uuid): Promise<boolean>;
+    end(sessionId: Uuid): Promise<void>;
+    endAll(userId: Uuid): Promise<void>;
+  };
+}
+
+export interface Session {
+  readonly sessionId: Uuid;
+  readonly userId: Uuid;
+  readonly scope: SessionScope;
+}
+
+export type Rotation =
+  | { readonly kind: 'rotated'; readonly session: Session; readonly refreshToken: string }
+  /** A token that was exchanged before came again: its family has ended. */
+  | { readonly kind: 'reused'; readonly session: Session }
+  | { readonly kind: 'invalid' };
+
+export interface HealthReport {
+  /** False: this process should get no traffic. */
+  readonly ready: boolean;
+  readonly parts: Readonly<Record<HealthPart, PartHealth>>;
+  /** Projections by name: events behind the log's end. */
+  readonly lag: Readonly<Record<string, number>>;
+}
+
+export type HealthPart = 'database' | 'event_store' | 'relay' | 'mqtt' | 'projections' | 'worker';
+
+export interface PartHealth {
+  readonly state: 'healthy' | 'degraded' | 'down' | 'not_here';
+  /** What is wrong and since when, in one sentence. */
+  readonly detail?: string;
+}

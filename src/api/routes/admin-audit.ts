@@ -1,0 +1,134 @@
+import type { AuditFilter, AuditRow } from '../../projections/read-models.ts';
+import type { Api } from '../api.ts';
+import { invalid, notFound } from '../errors.ts';
+import { listReply, pagingOf } from '../paging.ts';
+import { admin, route, type Route } from '../route.ts';
+import { AuditEntry, AuditQuery, Trace } from '../schemas/admin.ts';
+import { Closed, Id, ListOf, paging } from '../schemas/common.ts';
+import { auditView, millisecondsBetween } from '../views.ts';
+
+export const adminAuditRoutes: readonly Route[] = [
+  route({
+    id: 'auditLog',
+    tag: 'admin',
+    summary: 'Who did what, on what, when, and because of what',
+    method: 'GET',
+    path: '/admin/logs/audit',
+    access: admin('audit:read'),
+    query: Closed({ ...AuditQuery, ...paging(100, 1_000) }),
+    replies: { 200: ListOf(AuditEntry) },
+  })(async (call, api) => {
+    const page = pagingOf(call.query, 100);
+    const { rows, total } = await api.deps.reads.audit.list(filterOf(api, call.query), page);
+    return listReply(call, page, rows.map((row) => auditView(row, api.positions.encode(row.position))), total);
+  }),
+
+  route({
+    id: 'unlockTrace',
+    tag: 'admin',
+    summary: 'The cause chain of one opening, from the tap to the bolt, with the time of each hop',
+    method: 'GET',
+    path: '/admin/unlocks/{unlock_id}/trace',
+    access: admin('audit:read'),
+    params: Closed({ unlock_id: Id }),
+    replies: { 200: Trace },
+    errors: [404],
+  })(async (call, api) => {
+    const unlock = await api.deps.reads.unlocks.byId(call.params.unlock_id);
+    if (unlock === undefined) throw notFound('Command not found');
+    const chain = await api.deps.reads.audit.chain(unlock.correlationId);
+    const first = chain[0]?.occurredAt ?? unlock.requestedAt;
+    const last = chain.at(-1)?.occurredAt ?? first;
+    return {
+      status: 200,
+      body: {
+        unlock_id: unlock.unlockId,
+        device_id: unlock.deviceId,
+        status: unlock.state,
+        correlation_id: unlock.correlationId,
+        started_at: first,
+        duration_ms: millisecondsBetween(first, last),
+        hops: chain.map((row) => hopView(api, row, first)),
+      },
+    };
+  }),
+];
+
+/** What each event is in the life of an opening. */
+const hops: Readonly<Record<string, string>> = {
+  UnlockRequested: 'request',
+  UnlockDispatched: 'dispatch',
+  UnlockPublished: 'broker',
+  UnlockAcknowledged: 'device',
+  UnlockConfirmed: 'bolt',
+  UnlockFailed: 'failed',
+  UnlockOutcomeUnknown: 'unknown',
+  UnlockSettled: 'settled',
+  UnlockCancelled: 'cancelled',
+  UnlockExpired: 'expired',
+  LockStateReported: 'lock state',
+  DoorStateReported: 'door',
+};
+
+function hopView(api: Api, row: AuditRow, startedAt: string) {
+  return {
+    hop: hops[row.type] ?? row.action,
+    type: row.type,
+    at: row.occurredAt,
+    recorded_at: row.recordedAt,
+    offset_ms: millisecondsBetween(startedAt, row.occurredAt),
+    actor: { kind: row.actorKind, id: row.actorId },
+    source: row.source,
+    event_id: row.eventId,
+    causation_id: row.causationId,
+    position: api.positions.encode(row.position),
+    details: { ...row.data },
+  };
+}
+
+interface AuditQueryValues {
+  readonly action?: string;
+  readonly type?: string;
+  readonly device_id?: string;
+  readonly user_id?: string;
+  readonly link_id?: string;
+  readonly unlock_id?: string;
+  readonly correlation_id?: string;
+  readonly outcome?: AuditRow['outcome'];
+  readonly date_from?: string;
+  readonly date_to?: string;
+  readonly before?: string;
+  readonly after?: string;
+}
+
+function filterOf(api: Api, query: AuditQueryValues): AuditFilter {
+  const position = (name: 'before' | 'after') => {
+    const token = query[name];
+    if (token === undefined) return {};
+    const decoded = api.positions.decode(token);
+    if (decoded === undefined) throw invalid(name, 'is not a position of this log');
+    return { [name]: decoded };
+  };
+  return {
+    ...(query.action === undefined ? {} : { action: query.action }),
+    ...(query.type === undefined ? {} : { types: query.type.split(',') }),
+    ...(query.device_id === undefined ? {} : { deviceId: query.device_id.toLowerCase() }),
+    ...(query.user_id === undefined ? {} : { userId: query.user_id.toLowerCase() }),
+    ...(query.link_id === undefined ? {} : { linkId: query.link_id.toLowerCase() }),
+    ...(query.unlock_id === undefined ? {} : { unlockId: query.unlock_id.toLowerCase() }),
+    ...(query.correlation_id === undefined ? {} : { correlationId: query.correlation_id.toLowerCase() }),
+    ...(query.outcome === undefined ? {} : { outcome: query.outcome }),
+    ...(query.date_from === undefined ? {} : { from: day('date_from', query.date_from, 'start') }),
+    ...(query.date_to === undefined ? {} : { to: day('date_to', query.date_to, 'end') }),
+    ...position('before'),
+    ...position('after'),
+  };
+}
+
+/** A bare date is the whole day in UTC. */
+function day(field: string, text: string, edge: 'start' | 'end'): string {
+  const time = text.length === 10 ? `${text}T${edge === 'start' ? '00:00:00.000' : '23:59:59.999'}Z` : text;
+  const parsed = Date.parse(time);
+  if (Number.isNaN(parsed)) throw invalid(field, 'must be a date or an ISO-8601 time');
+  return new Date(parsed).toISOString();
+}

@@ -1,0 +1,257 @@
+import type { AnyCommand } from '../../commands/port.ts';
+import { normaliseSerial } from '../../platform/ids.ts';
+import type { DeviceRow } from '../../projections/read-models.ts';
+import type { Api } from '../api.ts';
+import { invalid, notFound, refused } from '../errors.ts';
+import { listReply, pagingOf } from '../paging.ts';
+import { admin, route, type Route } from '../route.ts';
+import {
+  AdminDevice,
+  AdminDeviceRow,
+  AdminDevicesQuery,
+  AdminReason,
+  AdminUnlock,
+  LifecycleReply,
+  NewDevice,
+  NewPin,
+  Registered,
+} from '../schemas/admin.ts';
+import { Closed, DeviceId, ListOf, paging } from '../schemas/common.ts';
+import { Ended } from '../schemas/devices.ts';
+import { deviceView } from '../views.ts';
+
+const UUID = /^[0-9A-F]{8}-(?:[0-9A-F]{4}-){3}[0-9A-F]{12}$/;
+const MASKED = '******';
+
+export const adminDeviceRoutes: readonly Route[] = [
+  route({
+    id: 'adminDevices',
+    tag: 'admin',
+    summary: 'Every box and whose it is',
+    method: 'GET',
+    path: '/admin/devices',
+    access: admin('devices:read'),
+    query: Closed({ ...AdminDevicesQuery, ...paging(50) }),
+    replies: { 200: ListOf(AdminDeviceRow) },
+  })(async (call, { deps }) => {
+    const { status = 'all', assigned } = call.query;
+    const filter = { ...(status === 'all' ? {} : { lifecycle: status }), ...(assigned === undefined ? {} : { assigned }) };
+    const page = pagingOf(call.query, 50);
+    const { rows, total } = await deps.reads.devices.list(filter, page);
+    const now = deps.clock.now();
+    return listReply(call, page, rows.map((row) => rowView(row, row.ownerEmail, now)), total);
+  }),
+
+  route({
+    id: 'registerDevice',
+    tag: 'admin',
+    summary: 'Register a new box; the answer holds what is flashed into it, once',
+    method: 'POST',
+    path: '/admin/devices/register',
+    access: admin('devices:register'),
+    body: NewDevice,
+    replies: { 201: Registered },
+    errors: [409],
+  })(async (call, api) => {
+    const { device_model: model, profile, hardware_id: hardwareId } = call.body;
+    const serialNumber = normaliseSerial(call.body.serial_number);
+    // Old firmware names itself by serial or by id in the same place: the two must never look alike.
+    if (UUID.test(serialNumber)) throw invalid('serial_number', 'must not have the form of a UUID');
+    const reply = await api.deps.registration.register(
+      {
+        serialNumber,
+        ...(model === undefined ? {} : { model }),
+        ...(profile === undefined ? {} : { profile }),
+        ...(hardwareId === undefined ? {} : { hardwareId }),
+      },
+      call.context(),
+    );
+    if (reply.kind === 'refused') throw refused(reply.refusal);
+    await api.settle(call, reply.position);
+    const { deviceId, pin, provisioning } = reply;
+    return {
+      status: 201,
+      body: { message: 'Device registered successfully', device_id: deviceId, serial_number: reply.serialNumber, pin, provisioning },
+    };
+  }),
+
+  route({
+    id: 'adminDevice',
+    tag: 'admin',
+    summary: 'One box with its PIN; whoever sees the PIN is recorded',
+    method: 'GET',
+    path: '/admin/devices/{device_id}',
+    access: admin('devices:read'),
+    params: DeviceId,
+    replies: { 200: AdminDevice },
+    errors: [404],
+  })(async (call, api) => {
+    const { deps } = api;
+    const row = await anyDevice(api, call.params.device_id);
+    const owner = row.ownerId === null ? undefined : await deps.reads.users.byId(row.ownerId);
+    let pin: string | null = row.pin === null ? null : MASKED;
+    if (row.pin !== null && call.who.permissions.has('devices:pin')) {
+      // Recorded first: a PIN that was shown was viewed.
+      await api.execute(call, { type: 'ViewPin', data: { deviceId: row.deviceId } });
+      pin = (await openPin(api, row)) ?? null;
+    }
+    return {
+      status: 200,
+      body: {
+        ...rowView(row, owner?.profile?.email ?? null, deps.clock.now()),
+        pin,
+        pin_expires_at: row.pinExpiresAt,
+        last_activity: latest(row.lastHeardAt, row.lastUnlockAt),
+        profile: row.profile,
+        key_version: row.keyVersion,
+      },
+    };
+  }),
+
+  route({
+    id: 'regeneratePin',
+    tag: 'admin',
+    summary: 'Issue a new PIN; the previous one stops working at once',
+    method: 'PUT',
+    path: '/admin/devices/{device_id}/regenerate-pin',
+    access: admin('devices:pin'),
+    params: DeviceId,
+    body: Closed({}),
+    bodyOptional: true,
+    replies: { 200: NewPin },
+    errors: [404, 422],
+  })(async (call, api) => {
+    const { device_id: deviceId } = call.params;
+    const reply = await api.deps.registration.regeneratePin(deviceId, call.context());
+    if (reply.kind === 'refused') throw refused(reply.refusal);
+    await api.settle(call, reply.position);
+    const message = 'PIN regenerated successfully. Previous PIN disabled.';
+    return { status: 200, body: { message, device_id: deviceId, new_pin: reply.pin } };
+  }),
+
+  route({
+    id: 'adminUnlink',
+    tag: 'admin',
+    summary: 'Unlink a box from its owner',
+    method: 'DELETE',
+    path: '/admin/devices/{device_id}/unlink',
+    access: admin('devices:unlink'),
+    params: DeviceId,
+    body: AdminReason,
+    bodyOptional: true,
+    replies: { 200: Ended },
+    errors: [404, 409, 422],
+  })(async (call, api) => {
+    const { device_id: deviceId } = call.params;
+    await api.execute(call, { type: 'UnlinkDevice', data: { deviceId, ...call.body } });
+    return { status: 200, body: { message: 'Device unlinked from user successfully', ...(await api.inFlight(deviceId)) } };
+  }),
+
+  route({
+    id: 'emergencyUnlock',
+    tag: 'admin',
+    summary: 'Open a box in an emergency',
+    method: 'POST',
+    path: '/admin/devices/{device_id}/unlock',
+    access: admin('devices:unlock'),
+    params: DeviceId,
+    body: AdminReason,
+    bodyOptional: true,
+    replies: { 200: AdminUnlock },
+    errors: [404, 409, 422],
+  })(async (call, { deps }) => {
+    const { device_id: deviceId } = call.params;
+    const reason = call.body.reason?.trim();
+    const ask = {
+      deviceId,
+      cause: { kind: 'admin', id: call.who.userId } as const,
+      reason: reason === undefined || reason === '' ? 'no reason given' : reason,
+    };
+    const reply = await deps.unlocks.request(ask, { ...call.context(), lane: 'urgent' }, 'accepted');
+    if (reply.kind === 'refused') throw refused(reply.refusal);
+    const { unlockId, expiresAt } = reply.unlock;
+    return {
+      status: 200,
+      body: {
+        message: 'Emergency unlock command sent',
+        device_id: deviceId,
+        command_id: unlockId,
+        expires_at: expiresAt,
+        status_url: `/api/v1/commands/${unlockId}`,
+      },
+    };
+  }),
+
+  lifecycleRoute('startMaintenance', 'Take a box out of service; couriers are refused', 'POST', 'maintenance', 'Device is in maintenance', 'maintenance', (deviceId, reason) => ({
+    type: 'StartMaintenance',
+    data: { deviceId, ...(reason === undefined ? {} : { reason }) },
+  })),
+  lifecycleRoute('endMaintenance', 'Put a box back into service', 'DELETE', 'maintenance', 'Device is back in service', undefined, (deviceId) => ({
+    type: 'EndMaintenance',
+    data: { deviceId },
+  })),
+  lifecycleRoute('decommission', 'Take a box out of service for good; it never opens again', 'POST', 'decommission', 'Device is decommissioned', 'decommissioned', (deviceId, reason) => ({
+    type: 'DecommissionDevice',
+    data: { deviceId, ...(reason === undefined ? {} : { reason }) },
+  })),
+];
+
+function lifecycleRoute(
+  id: string,
+  summary: string,
+  method: 'POST' | 'DELETE',
+  segment: string,
+  message: string,
+  becomes: 'maintenance' | 'decommissioned' | undefined,
+  command: (deviceId: string, reason: string | undefined) => AnyCommand,
+): Route {
+  return route({
+    id,
+    tag: 'admin',
+    summary,
+    method,
+    path: `/admin/devices/{device_id}/${segment}`,
+    access: admin('devices:lifecycle'),
+    params: DeviceId,
+    body: AdminReason,
+    bodyOptional: true,
+    replies: { 200: LifecycleReply },
+    errors: [404, 422],
+  })(async (call, api) => {
+    const { device_id: deviceId } = call.params;
+    await api.execute(call, command(deviceId, call.body.reason));
+    const lifecycle = becomes ?? (await anyDevice(api, deviceId)).lifecycle;
+    return { status: 200, body: { message, device_id: deviceId, lifecycle_status: lifecycle } };
+  });
+}
+
+async function anyDevice(api: Api, deviceId: string): Promise<DeviceRow> {
+  const row = await api.deps.reads.devices.byId(deviceId);
+  if (row === undefined) throw notFound('Device not found');
+  return row;
+}
+
+/** Sealed by whichever event set it: what is sealed under one type does not open under another. */
+async function openPin({ deps }: Api, { pin }: DeviceRow): Promise<string | undefined> {
+  if (pin === null) return undefined;
+  try {
+    return await deps.sealer.open<string>(pin, 'DeviceRegistered', 'pin');
+  } catch (error) {
+    if (!(error instanceof Error) || error.name !== 'SealBroken') throw error;
+    return deps.sealer.open<string>(pin, 'DevicePinRegenerated', 'pin');
+  }
+}
+
+function rowView(row: DeviceRow, ownerEmail: string | null, nowMs: number) {
+  return {
+    ...deviceView(row, nowMs),
+    assigned_to: ownerEmail,
+    owner_id: row.ownerId,
+    registered_at: row.registeredAt,
+    protocol_level: row.protocolLevel,
+  };
+}
+
+function latest(...instants: readonly (string | null)[]): string | null {
+  return instants.reduce<string | null>((newest, each) => (each !== null && (newest === null || each > newest) ? each : newest), null);
+}

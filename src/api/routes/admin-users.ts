@@ -1,0 +1,119 @@
+import { Type } from 'typebox';
+import type { DeviceCommand } from '../../domain/device/commands.ts';
+import type { Uuid } from '../../domain/kernel.ts';
+import type { UserRow } from '../../projections/read-models.ts';
+import type { Api } from '../api.ts';
+import type { Call } from '../call.ts';
+import { notFound } from '../errors.ts';
+import { listReply, pagingOf } from '../paging.ts';
+import { admin, route, type Route } from '../route.ts';
+import { AdminReason, AdminUser, AdminUserRow } from '../schemas/admin.ts';
+import { Closed, ListOf, Message, paging, UserId } from '../schemas/common.ts';
+import { deliveryView, deviceView, linkView, userView } from '../views.ts';
+
+/** Rows of each kind on a user's page. */
+const SHOWN = 100;
+
+export const adminUserRoutes: readonly Route[] = [
+  route({
+    id: 'adminUsers',
+    tag: 'admin',
+    summary: 'Every account',
+    method: 'GET',
+    path: '/admin/users',
+    access: admin('users:read'),
+    query: Closed({ active: Type.Optional(Type.Boolean()), ...paging(50) }),
+    replies: { 200: ListOf(AdminUserRow) },
+  })(async (call, { deps }) => {
+    const { active } = call.query;
+    const page = pagingOf(call.query, 50);
+    const { rows, total } = await deps.reads.users.list(active === undefined ? {} : { active }, page);
+    return listReply(call, page, rows.map((row) => ({ ...userView(row), device_count: row.deviceCount })), total);
+  }),
+
+  route({
+    id: 'adminUser',
+    tag: 'admin',
+    summary: 'One account with its boxes, links and deliveries',
+    method: 'GET',
+    path: '/admin/users/{user_id}',
+    access: admin('users:read'),
+    params: UserId,
+    replies: { 200: AdminUser },
+    errors: [404],
+  })(async (call, api) => {
+    const { reads, clock } = api.deps;
+    const user = await anyUser(api, call.params.user_id);
+    const page = { limit: SHOWN, offset: 0 };
+    const [devices, links, deliveries] = await Promise.all([
+      reads.devices.ofOwner(user.userId),
+      reads.links.ofOwner(user.userId, {}, page),
+      reads.deliveries.ofOwner(user.userId, {}, page),
+    ]);
+    const now = clock.now();
+    return {
+      status: 200,
+      body: {
+        ...userView(user),
+        devices: devices.map((row) => deviceView(row, now)),
+        // An administrator never sees the address that opens a box.
+        access_links: links.rows.map((row) => linkView(row, null)),
+        delivery_history: deliveries.rows.map(deliveryView),
+      },
+    };
+  }),
+
+  route({
+    id: 'suspendUser',
+    tag: 'admin',
+    summary: 'Suspend an account: its sessions end and its links stop',
+    method: 'PUT',
+    path: '/admin/users/{user_id}/suspend',
+    access: admin('users:suspend'),
+    params: UserId,
+    body: AdminReason,
+    bodyOptional: true,
+    replies: { 200: Message },
+    errors: [404],
+  })(async (call, api) => {
+    const { user_id: userId } = call.params;
+    await anyUser(api, userId);
+    await api.execute(call, { type: 'SuspendUser', data: { userId, ...call.body } });
+    await api.deps.credentials.sessions.endAll(userId);
+    api.gate.forget(userId);
+    // Answered after the last box knows: a policy repeats this after a crash.
+    await toEachBox(api, call, userId, (deviceId) => ({ type: 'SuspendOwner', data: { deviceId, userId } }));
+    return { status: 200, body: { message: 'User account suspended' } };
+  }),
+
+  route({
+    id: 'activateUser',
+    tag: 'admin',
+    summary: 'End a suspension; links that it ended stay ended',
+    method: 'PUT',
+    path: '/admin/users/{user_id}/activate',
+    access: admin('users:suspend'),
+    params: UserId,
+    body: Closed({}),
+    bodyOptional: true,
+    replies: { 200: Message },
+    errors: [404],
+  })(async (call, api) => {
+    const { user_id: userId } = call.params;
+    await anyUser(api, userId);
+    await api.execute(call, { type: 'ActivateUser', data: { userId } });
+    api.gate.forget(userId);
+    await toEachBox(api, call, userId, (deviceId) => ({ type: 'ActivateOwner', data: { deviceId, userId } }));
+    return { status: 200, body: { message: 'User account activated' } };
+  }),
+];
+
+async function anyUser(api: Api, userId: Uuid): Promise<UserRow> {
+  const row = await api.deps.reads.users.byId(userId);
+  if (row === undefined) throw notFound('User not found');
+  return row;
+}
+
+async function toEachBox(api: Api, call: Call, userId: Uuid, command: (deviceId: Uuid) => DeviceCommand): Promise<void> {
+  for (const { deviceId } of await api.deps.reads.devices.ofOwner(userId)) await api.execute(call, command(deviceId), deviceId);
+}

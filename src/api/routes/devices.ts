@@ -1,0 +1,285 @@
+import { Type } from 'typebox';
+import type { DeviceCommandOf } from '../../domain/device/commands.ts';
+import type { Uuid } from '../../domain/kernel.ts';
+import { deviceIdOfSerial, newId, normaliseSerial } from '../../platform/ids.ts';
+import type { DeviceRow } from '../../projections/read-models.ts';
+import type { Api } from '../api.ts';
+import { notFound, refused } from '../errors.ts';
+import { listReply, pagingOf } from '../paging.ts';
+import { account, route, type Route } from '../route.ts';
+import { Closed, DeviceId, ListOf, Message, paging, Time } from '../schemas/common.ts';
+import { ActivityEntry, Claim, Device, DeviceChange, DeviceReply, DeviceStatus, Ended, Reason, UnlockSent } from '../schemas/devices.ts';
+import { instantFrom } from '../time.ts';
+import { deviceStatusView, deviceView } from '../views.ts';
+
+export const deviceRoutes: readonly Route[] = [
+  route({
+    id: 'myDevices',
+    tag: 'devices',
+    summary: 'The boxes of the signed-in owner',
+    method: 'GET',
+    path: '/devices/my-devices',
+    aliases: [{ method: 'GET', path: '/devices' }],
+    access: account,
+    query: Closed(paging(100)),
+    replies: { 200: ListOf(Device) },
+  })(async (call, { deps }) => {
+    const rows = await deps.reads.devices.ofOwner(call.who.userId);
+    const page = pagingOf(call.query, 100);
+    const now = deps.clock.now();
+    const shown = rows.slice(page.offset, page.offset + page.limit).map((row) => deviceView(row, now));
+    return listReply(call, page, shown, rows.length);
+  }),
+
+  route({
+    id: 'assignDevice',
+    tag: 'devices',
+    summary: 'Claim a box with its serial number and PIN',
+    method: 'POST',
+    path: '/devices/assign',
+    aliases: [
+      { method: 'POST', path: '/devices/add' },
+      { method: 'POST', path: '/devices' },
+    ],
+    access: account,
+    limit: 'pin',
+    body: Claim,
+    replies: { 200: DeviceReply },
+    errors: [404, 409, 422],
+  })(async (call, api) => {
+    const serialNumber = normaliseSerial(call.body.serial_number);
+    const deviceId = deviceIdOfSerial(serialNumber);
+    const name = `Loqey Box ${serialNumber.slice(-4)}`;
+    await api.execute(call, {
+      type: 'AssignDevice',
+      data: {
+        deviceId,
+        assignmentId: newId(),
+        userId: call.who.userId,
+        pinTag: api.deps.registration.pinTag(deviceId, call.body.pin),
+        name,
+      },
+    });
+    const row = await api.deps.reads.devices.byId(deviceId);
+    const device = row?.ownerId === call.who.userId ? deviceView(row, api.deps.clock.now()) : justClaimed(deviceId, serialNumber, name, row);
+    return { status: 200, body: { message: 'Device assigned successfully', device } };
+  }),
+
+  route({
+    id: 'getDevice',
+    tag: 'devices',
+    summary: 'One box',
+    method: 'GET',
+    path: '/devices/{device_id}',
+    access: account,
+    params: DeviceId,
+    replies: { 200: Device },
+    errors: [404],
+  })(async (call, api) => {
+    return { status: 200, body: await ownView(api, call.who.userId, call.params.device_id) };
+  }),
+
+  route({
+    id: 'changeDevice',
+    tag: 'devices',
+    summary: 'Rename a box or say where it stands',
+    method: 'PUT',
+    path: '/devices/{device_id}',
+    access: account,
+    params: DeviceId,
+    body: DeviceChange,
+    replies: { 200: DeviceReply },
+    errors: [404, 409],
+  })(async (call, api) => {
+    const { device_id: deviceId } = call.params;
+    const { userId } = call.who;
+    const { name, location_latitude: latitude, location_longitude: longitude, location_address: address } = call.body;
+    if (name !== undefined) await api.execute(call, { type: 'RenameDevice', data: { deviceId, userId, name } });
+    if (latitude !== undefined || longitude !== undefined || address !== undefined) {
+      const location = {
+        ...(latitude === undefined ? {} : { latitude }),
+        ...(longitude === undefined ? {} : { longitude }),
+        ...(address === undefined ? {} : { address }),
+      };
+      await api.execute(call, { type: 'ChangeDeviceLocation', data: { deviceId, userId, location } }, 'location');
+    }
+    return { status: 200, body: { message: 'Device updated successfully', device: await ownView(api, userId, deviceId) } };
+  }),
+
+  route({
+    id: 'unlinkDevice',
+    tag: 'devices',
+    summary: 'Give a box up: its links and its PIN end with it',
+    method: 'DELETE',
+    path: '/devices/{device_id}/unlink',
+    aliases: [{ method: 'DELETE', path: '/devices/{device_id}' }],
+    access: account,
+    params: DeviceId,
+    body: Reason,
+    bodyOptional: true,
+    replies: { 200: Ended },
+    errors: [404, 409],
+  })(async (call, api) => {
+    const { device_id: deviceId } = call.params;
+    const { reason } = call.body;
+    const data: DeviceCommandOf<'UnlinkDevice'>['data'] = { deviceId, userId: call.who.userId, ...(reason === undefined ? {} : { reason }) };
+    await api.execute(call, { type: 'UnlinkDevice', data });
+    return { status: 200, body: { message: 'Device unlinked successfully', ...(await api.inFlight(deviceId)) } };
+  }),
+
+  route({
+    id: 'requestUnlink',
+    tag: 'devices',
+    summary: 'Ask support to unlink a box',
+    method: 'POST',
+    path: '/devices/{device_id}/unlink-request',
+    access: account,
+    params: DeviceId,
+    body: Reason,
+    bodyOptional: true,
+    replies: { 202: Message },
+    errors: [404, 409],
+  })(async (call, api) => {
+    const { reason } = call.body;
+    const data = { deviceId: call.params.device_id, userId: call.who.userId, ...(reason === undefined ? {} : { reason }) };
+    await api.execute(call, { type: 'RequestUnlink', data });
+    return { status: 202, body: { message: 'Support was asked to unlink this device' } };
+  }),
+
+  route({
+    id: 'deviceStatus',
+    tag: 'devices',
+    summary: 'What a box last reported, and when',
+    method: 'GET',
+    path: '/devices/{device_id}/status',
+    access: account,
+    params: DeviceId,
+    replies: { 200: DeviceStatus },
+    errors: [404],
+  })(async (call, api) => {
+    const row = await ownDevice(api, call.who.userId, call.params.device_id);
+    return { status: 200, body: deviceStatusView(row, api.deps.clock.now()) };
+  }),
+
+  route({
+    id: 'deviceActivity',
+    tag: 'devices',
+    summary: 'What happened with a box',
+    method: 'GET',
+    path: '/devices/{device_id}/activity',
+    aliases: [{ method: 'GET', path: '/devices/{device_id}/logs' }],
+    access: account,
+    params: DeviceId,
+    query: Closed({ ...paging(50), since: Type.Optional(Time) }),
+    replies: { 200: ListOf(ActivityEntry) },
+    errors: [404],
+  })(async (call, api) => {
+    const row = await ownDevice(api, call.who.userId, call.params.device_id);
+    const page = pagingOf(call.query, 50);
+    // What came before the present assignment is its earlier owner's.
+    const asked = call.query.since === undefined ? undefined : instantFrom(call.query.since);
+    const since = asked !== undefined && (row.assignedAt === null || asked > row.assignedAt) ? asked : (row.assignedAt ?? undefined);
+    const { rows, total } = await api.deps.reads.activity.ofDevice(row.deviceId, since, page);
+    const shown = rows.map((entry) => ({
+      device_id: entry.deviceId,
+      activity_type: entry.activityType,
+      action: entry.action,
+      source: entry.source,
+      description: entry.description,
+      success: entry.success,
+      user_id: entry.userId,
+      timestamp: entry.occurredAt,
+    }));
+    return listReply(call, page, shown, total);
+  }),
+
+  route({
+    id: 'unlockDevice',
+    tag: 'devices',
+    summary: 'Ask a box to open',
+    method: 'POST',
+    path: '/devices/{device_id}/unlock',
+    aliases: [{ method: 'PUT', path: '/devices/{device_id}/unlock' }],
+    access: account,
+    params: DeviceId,
+    body: Closed({}),
+    bodyOptional: true,
+    replies: { 200: UnlockSent },
+    errors: [404, 409, 422],
+  })(async (call, { deps }) => {
+    const { device_id: deviceId } = call.params;
+    const ask = { deviceId, cause: { kind: 'owner', id: call.who.userId } } as const;
+    const reply = await deps.unlocks.request(ask, { ...call.context(), lane: 'urgent' }, 'accepted');
+    if (reply.kind === 'refused') throw refused(reply.refusal);
+    const { unlock } = reply;
+    return {
+      status: 200,
+      body: {
+        message: 'Unlock command sent',
+        status: 'unlocking',
+        success: true,
+        device_id: deviceId,
+        command_id: unlock.unlockId,
+        expires_at: unlock.expiresAt,
+        status_url: `/api/v1/commands/${unlock.unlockId}`,
+      },
+    };
+  }),
+
+  route({
+    id: 'lockDevice',
+    tag: 'devices',
+    summary: 'Refused: no reply of the backend moves a bolt shut',
+    method: 'PUT',
+    path: '/devices/{device_id}/lock',
+    aliases: [{ method: 'POST', path: '/devices/{device_id}/lock' }],
+    access: account,
+    params: DeviceId,
+    body: Closed({}),
+    bodyOptional: true,
+    replies: {},
+    errors: [404, 422],
+  })(async (call, api) => {
+    const { deviceId } = await ownDevice(api, call.who.userId, call.params.device_id);
+    const refusal = { code: 'lock_not_supported' } as const;
+    api.deps.refusals.recordAs('LockDevice', { kind: 'device', id: deviceId }, refusal, call.context());
+    throw refused(refusal);
+  }),
+];
+
+/** A box of this owner; to everyone else it does not exist. */
+export async function ownDevice(api: Api, userId: Uuid, deviceId: string): Promise<DeviceRow> {
+  const row = await api.deps.reads.devices.byId(deviceId);
+  if (row === undefined || row.ownerId !== userId) throw notFound('Device not found');
+  return row;
+}
+
+/** A claim that was accepted is answered as such, also when the read models are behind it. */
+function justClaimed(deviceId: Uuid, serialNumber: string, name: string, row: DeviceRow | undefined): Device {
+  return {
+    id: deviceId,
+    serial_number: serialNumber,
+    name,
+    model: row?.model ?? 'unknown',
+    status: row?.lockStatus ?? 'unknown',
+    lock_status: row?.lockStatus ?? 'unknown',
+    status_as_of: row?.lockStatusAt ?? null,
+    is_stale: true,
+    door_open: row?.doorOpen ?? null,
+    battery_level: row?.batteryLevel ?? null,
+    is_online: row?.online ?? false,
+    last_heartbeat: row?.lastHeardAt ?? null,
+    last_unlock: null,
+    lifecycle_status: 'assigned',
+    assigned_at: null,
+    firmware_version: row?.firmwareVersion ?? null,
+    mqtt_client_id: `device_${deviceId}`,
+    location_latitude: null,
+    location_longitude: null,
+    location_address: null,
+  };
+}
+
+async function ownView(api: Api, userId: Uuid, deviceId: string) {
+  return deviceView(await ownDevice(api, userId, deviceId), api.deps.clock.now());
+}

@@ -1,0 +1,214 @@
+import { Type } from 'typebox';
+import { isTimeZone } from '../../commands/local-time.ts';
+import { isSealed } from '../../domain/kernel.ts';
+import type { DeviceEventOf } from '../../domain/device/events.ts';
+import { instant } from '../../platform/clock.ts';
+import { newId } from '../../platform/ids.ts';
+import type { Accepted, Api } from '../api.ts';
+import { ApiError, invalid } from '../errors.ts';
+import { linkTokenHash, newLinkToken } from '../link-token.ts';
+import { accessUrl, openToken, ownLink, shownUrl } from '../links.ts';
+import { listReply, pagingOf } from '../paging.ts';
+import { account, route, type Route } from '../route.ts';
+import { Closed, DeviceId, Id, LinkId, ListOf, paging } from '../schemas/common.ts';
+import { Link, LinkChange, LinkCreated, LinkEnded, LinkReply, NewLink } from '../schemas/links.ts';
+import { instantFrom } from '../time.ts';
+import { linkView } from '../views.ts';
+
+const HOUR = 3_600_000;
+
+export const linkRoutes: readonly Route[] = [
+  route({
+    id: 'myLinks',
+    tag: 'access-links',
+    summary: 'The access links of the signed-in owner',
+    method: 'GET',
+    path: '/access/my-links',
+    access: account,
+    query: Closed({ ...paging(100), device_id: Type.Optional(Id), active: Type.Optional(Type.Boolean()) }),
+    replies: { 200: ListOf(Link) },
+  })((call, api) => {
+    const { device_id: deviceId, active } = call.query;
+    return links(api, call, { ...(deviceId === undefined ? {} : { deviceId }), ...(active === undefined ? {} : { active }) });
+  }),
+
+  route({
+    id: 'linksOfDevice',
+    tag: 'access-links',
+    summary: 'The access links of one box',
+    method: 'GET',
+    path: '/links/device/{device_id}',
+    aliases: [{ method: 'GET', path: '/access/links/device/{device_id}' }],
+    access: account,
+    params: DeviceId,
+    query: Closed(paging(100)),
+    replies: { 200: ListOf(Link) },
+  })((call, api) => links(api, call, { deviceId: call.params.device_id })),
+
+  route({
+    id: 'createLink',
+    tag: 'access-links',
+    summary: 'Make a link that opens a box',
+    method: 'POST',
+    path: '/access/create-link',
+    aliases: [{ method: 'POST', path: '/links/create' }],
+    access: account,
+    body: NewLink,
+    replies: { 200: LinkCreated },
+    errors: [404, 422],
+  })(async (call, api) => {
+    const { body } = call;
+    const { settings, clock } = api.deps;
+    const now = clock.now();
+    if (body.window !== undefined && !isTimeZone(body.window.time_zone)) {
+      throw invalid('window.time_zone', 'must be an IANA time zone such as Europe/Istanbul');
+    }
+    const token = newLinkToken();
+    const accepted = await api.execute(call, {
+      type: 'CreateLink',
+      data: {
+        linkId: newId(),
+        deviceId: body.device_id.toLowerCase(),
+        userId: call.who.userId,
+        token,
+        tokenHash: linkTokenHash(token),
+        expiresAt: body.expires_at === undefined ? instant(now + settings.links.defaultHours * HOUR) : instantFrom(body.expires_at),
+        latestExpiry: instant(now + settings.links.maxHours * HOUR),
+        maxUses: body.max_uses ?? 1,
+        requireIdentity: body.require_identity ?? false,
+        ...(body.name === undefined ? {} : { name: body.name }),
+        ...(body.starts_at === undefined ? {} : { startsAt: instantFrom(body.starts_at) }),
+        ...(body.window === undefined
+          ? {}
+          : { window: { timeZone: body.window.time_zone, days: body.window.days, from: body.window.from, to: body.window.to } }),
+      },
+    });
+    const created = createdBy(accepted);
+    // A repeat shows the link that the first one made: its token is in the log, sealed.
+    const shown = accepted.repeated ? await tokenOf(api, created) : token;
+    return {
+      status: 200,
+      body: {
+        message: 'Link created successfully',
+        link_id: shown,
+        id: created.linkId,
+        device_id: body.device_id.toLowerCase(),
+        access_url: accessUrl(api, shown),
+        expires_at: created.expiresAt,
+        max_uses: created.maxUses,
+      },
+    };
+  }),
+
+  route({
+    id: 'getLink',
+    tag: 'access-links',
+    summary: 'One access link',
+    method: 'GET',
+    path: '/access/links/{link_id}',
+    aliases: [{ method: 'GET', path: '/links/{link_id}' }],
+    access: account,
+    params: LinkId,
+    replies: { 200: Link },
+    errors: [404],
+  })(async (call, api) => {
+    const row = await ownLink(api, call.who.userId, call.params.link_id);
+    return { status: 200, body: linkView(row, await shownUrl(api, row)) };
+  }),
+
+  route({
+    id: 'updateLink',
+    tag: 'access-links',
+    summary: 'Change a link that still works',
+    method: 'PUT',
+    path: '/access/links/{link_id}',
+    aliases: [{ method: 'PUT', path: '/links/{link_id}' }],
+    access: account,
+    params: LinkId,
+    body: LinkChange,
+    replies: { 200: LinkReply },
+    errors: [404, 422],
+  })(async (call, api) => {
+    const { body, who } = call;
+    const { linkId, deviceId } = await ownLink(api, who.userId, call.params.link_id);
+    await api.execute(call, {
+      type: 'UpdateLink',
+      data: {
+        linkId,
+        deviceId,
+        userId: who.userId,
+        latestExpiry: instant(api.deps.clock.now() + api.deps.settings.links.maxHours * HOUR),
+        ...(body.name === undefined ? {} : { name: body.name }),
+        ...(body.expires_at === undefined ? {} : { expiresAt: instantFrom(body.expires_at) }),
+        ...(body.max_uses === undefined ? {} : { maxUses: body.max_uses }),
+        ...(body.require_identity === undefined ? {} : { requireIdentity: body.require_identity }),
+      },
+    });
+    const row = await ownLink(api, who.userId, linkId);
+    return { status: 200, body: { message: 'Link updated successfully', link: linkView(row, await shownUrl(api, row)) } };
+  }),
+
+  route({
+    id: 'deleteLink',
+    tag: 'access-links',
+    summary: 'End a link and hide it from the lists',
+    method: 'DELETE',
+    path: '/access/links/{link_id}',
+    aliases: [{ method: 'DELETE', path: '/links/{link_id}' }],
+    access: account,
+    params: LinkId,
+    replies: { 200: LinkEnded },
+    errors: [404],
+  })(async (call, api) => {
+    const { userId } = call.who;
+    const { linkId, deviceId } = await ownLink(api, userId, call.params.link_id);
+    await api.execute(call, { type: 'DeleteLink', data: { linkId, deviceId, userId } });
+    return { status: 200, body: { message: 'Link deleted successfully', ...(await api.inFlight(deviceId, linkId)) } };
+  }),
+
+  route({
+    id: 'deactivateLink',
+    tag: 'access-links',
+    summary: 'End a link',
+    method: 'POST',
+    path: '/access/links/{link_id}/deactivate',
+    aliases: [
+      { method: 'PUT', path: '/links/{link_id}/revoke' },
+      { method: 'POST', path: '/links/{link_id}/revoke' },
+    ],
+    access: account,
+    params: LinkId,
+    body: Closed({}),
+    bodyOptional: true,
+    replies: { 200: LinkEnded },
+    errors: [404],
+  })(async (call, api) => {
+    const { userId } = call.who;
+    const { linkId, deviceId } = await ownLink(api, userId, call.params.link_id);
+    await api.execute(call, { type: 'RevokeLink', data: { linkId, deviceId, userId } });
+    return { status: 200, body: { message: 'Link deactivated successfully', ...(await api.inFlight(deviceId, linkId)) } };
+  }),
+];
+
+type ListCall = Parameters<typeof listReply>[0] & { readonly who: { readonly userId: string } };
+
+async function links(api: Api, call: ListCall, filter: { deviceId?: string; active?: boolean }) {
+  const page = pagingOf(call.query, 100);
+  const { rows, total } = await api.deps.reads.links.ofOwner(call.who.userId, filter, page);
+  const shown = await Promise.all(rows.map(async (row) => linkView(row, await shownUrl(api, row))));
+  return listReply(call, page, shown, total);
+}
+
+type LinkCreatedData = DeviceEventOf<'LinkCreated'>['data'];
+
+function createdBy({ events }: Accepted): LinkCreatedData {
+  const created = events.find((event) => event.type === 'LinkCreated');
+  if (created === undefined) throw new Error('CreateLink was accepted without LinkCreated');
+  return created.data;
+}
+
+async function tokenOf(api: Api, { token }: LinkCreatedData): Promise<string> {
+  const opened = isSealed(token) ? await openToken(api, token) : token;
+  if (opened === undefined) throw new ApiError('unprocessable', 'This link can no longer be shown');
+  return opened;
+}

@@ -1,0 +1,167 @@
+import { Type } from 'typebox';
+import { instant } from '../../platform/clock.ts';
+import type { Api } from '../api.ts';
+import type { HealthReport } from '../ports.ts';
+import { admin, anyone, route, type Route } from '../route.ts';
+import { Dashboard, Health, SystemHealth } from '../schemas/admin.ts';
+import { Closed } from '../schemas/common.ts';
+import { startOfDay } from '../time.ts';
+
+export const systemRoutes: readonly Route[] = [
+  route({
+    id: 'health',
+    tag: 'system',
+    summary: 'How each part is',
+    method: 'GET',
+    path: '/health',
+    root: 'also',
+    access: anyone,
+    limit: 'none',
+    replies: { 200: Health, 503: Health },
+  })(async (_call, api) => {
+    const report = await api.deps.health();
+    const body = healthView(api, report);
+    return body.status === 'unhealthy' ? { status: 503, body } : { status: 200, body };
+  }),
+
+  route({
+    id: 'live',
+    tag: 'system',
+    summary: 'This process answers',
+    method: 'GET',
+    path: '/health/live',
+    root: 'also',
+    access: anyone,
+    limit: 'none',
+    replies: { 200: Closed({ status: Type.Literal('live') }) },
+  })(async () => {
+    return { status: 200, body: { status: 'live' } };
+  }),
+
+  route({
+    id: 'ready',
+    tag: 'system',
+    summary: 'This process may be sent traffic',
+    method: 'GET',
+    path: '/health/ready',
+    root: 'also',
+    access: anyone,
+    limit: 'none',
+    replies: { 200: Closed({ status: Type.Literal('ready') }), 503: Closed({ status: Type.Literal('not_ready'), waiting_for: Type.Array(Type.String()) }) },
+  })(async (_call, { deps }) => {
+    const { ready, parts } = await deps.health();
+    if (ready) return { status: 200, body: { status: 'ready' } };
+    const waiting = Object.entries(parts).flatMap(([name, { state }]) => (state === 'down' ? [name] : []));
+    return { status: 503, body: { status: 'not_ready', waiting_for: waiting } };
+  }),
+
+  route({
+    id: 'version',
+    tag: 'system',
+    summary: 'Which version this is',
+    method: 'GET',
+    path: '/system/version',
+    aliases: [{ method: 'GET', path: '/version' }],
+    access: anyone,
+    replies: { 200: Closed({ name: Type.String(), version: Type.String(), api: Type.Literal('v1') }) },
+  })(async (_call, { deps: { settings } }) => {
+    return { status: 200, body: { name: settings.name, version: settings.version, api: 'v1' } };
+  }),
+
+  route({
+    id: 'metrics',
+    tag: 'system',
+    summary: 'Figures of this process for Prometheus',
+    method: 'GET',
+    path: '/metrics',
+    root: 'only',
+    access: anyone,
+    limit: 'none',
+    contentType: 'text/plain; version=0.0.4; charset=utf-8',
+    replies: { 200: Type.String() },
+  })(async (_call, { deps }) => {
+    return { status: 200, body: await deps.metrics.registry.metrics() };
+  }),
+
+  route({
+    id: 'dashboard',
+    tag: 'admin',
+    summary: 'The platform in five figures',
+    method: 'GET',
+    path: '/admin/dashboard',
+    access: admin('system:read'),
+    replies: { 200: Dashboard },
+  })(async (_call, api) => {
+    const { reads, clock, settings, health } = api.deps;
+    const [devices, users, deliveries, report] = await Promise.all([
+      reads.devices.counts(),
+      reads.users.count(),
+      reads.deliveries.countSince(startOfDay(clock.now(), settings.timeZone)),
+      health(),
+    ]);
+    return {
+      status: 200,
+      body: {
+        total_devices: devices.total,
+        active_devices: devices.active,
+        total_users: users,
+        deliveries_today: deliveries,
+        system_health: overall(report),
+      },
+    };
+  }),
+
+  route({
+    id: 'systemHealth',
+    tag: 'admin',
+    summary: 'How each part is, with how far the projections are behind',
+    method: 'GET',
+    path: '/admin/system/health',
+    access: admin('system:read'),
+    replies: { 200: SystemHealth },
+  })(async (call, { deps }) => {
+    const { parts, lag } = await deps.health();
+    const details = Object.entries(parts).flatMap(([name, { detail }]) => (detail === undefined ? [] : [[name, detail] as const]));
+    return {
+      status: 200,
+      body: {
+        database: parts.database.state,
+        event_store: parts.event_store.state,
+        eventstore: parts.event_store.state,
+        kafka: parts.relay.state,
+        mqtt_broker: parts.mqtt.state,
+        celery_workers: parts.worker.state,
+        projectors: parts.projections.state,
+        projections: { ...lag },
+        api_response_time: `${Math.max(1, Math.round(deps.clock.monotonic() - call.startedAt))}ms`,
+        details: Object.fromEntries(details),
+      },
+    };
+  }),
+];
+
+function overall({ ready, parts }: HealthReport): 'healthy' | 'degraded' | 'unhealthy' {
+  if (!ready) return 'unhealthy';
+  return Object.values(parts).some(({ state }) => state === 'degraded' || state === 'down') ? 'degraded' : 'healthy';
+}
+
+/** The simple and the detailed answer of old in one object. */
+function healthView({ deps }: Api, report: HealthReport) {
+  const { parts } = report;
+  return {
+    status: overall(report),
+    service: 'loqey-backend',
+    version: deps.settings.version,
+    timestamp: instant(deps.clock.now()),
+    services: {
+      database: parts.database.state,
+      event_store: parts.event_store.state,
+      mqtt: parts.mqtt.state,
+      relay: parts.relay.state,
+      projections: parts.projections.state,
+      worker: parts.worker.state,
+      // Nothing here needs one; the key is what older clients look for.
+      redis: 'not_used',
+    },
+  };
+}

@@ -1,0 +1,164 @@
+import { Type } from 'typebox';
+import { Closed, Id, Lifecycle, Nullable, Prose, Serial, Text, Time } from './common.ts';
+import { Delivery, Link } from './links.ts';
+import { Device, UnlockState } from './devices.ts';
+import { User } from './auth.ts';
+
+const Profile = Type.Enum(['loqey', 'loqey_serial', 'smartlock', 'transisttag']);
+
+export const NewDevice = Closed({
+  serial_number: Serial,
+  device_model: Type.Optional(Text(100)),
+  profile: Type.Optional(Profile),
+  hardware_id: Type.Optional(
+    Type.String({ pattern: '^[A-Za-z0-9]{12,20}$', maxLength: 20, 'x-invalid': { text: 'must be 12 to 20 letters and digits' } }),
+  ),
+});
+
+export const Registered = Closed({
+  message: Type.String(),
+  device_id: Id,
+  serial_number: Type.String(),
+  pin: Type.String(),
+  provisioning: Closed(
+    {
+      protocol: Type.Literal(1),
+      profile: Profile,
+      topic_prefix: Type.String(),
+      mqtt: Closed({ url: Type.String(), client_id: Type.String(), username: Type.String(), password: Type.String() }),
+      device_key: Type.String(),
+      key_version: Type.Integer(),
+      ca_pem: Type.Optional(Type.String()),
+    },
+    { description: 'What is flashed into the box. Answered once and never again.' },
+  ),
+});
+
+const deviceMembers = {
+  ...Device.properties,
+  assigned_to: Nullable(Type.String({ description: 'E-mail address of the owner.' })),
+  owner_id: Nullable(Id),
+  registered_at: Time,
+  protocol_level: Type.Integer(),
+};
+export const AdminDeviceRow = Closed(deviceMembers, { title: 'AdminDeviceRow' });
+export const AdminDevice = Closed(
+  {
+    ...deviceMembers,
+    pin: Nullable(Type.String({ description: '`******` without the permission to see it; null when there is none. Seeing it is recorded.' })),
+    pin_expires_at: Nullable(Time),
+    last_activity: Nullable(Time),
+    profile: Profile,
+    key_version: Type.Integer(),
+  },
+  { title: 'AdminDevice' },
+);
+
+export const AdminDevicesQuery = {
+  status: Type.Optional(Type.Enum(['all', 'available', 'assigned', 'active', 'maintenance', 'decommissioned'])),
+  assigned: Type.Optional(Type.Boolean()),
+};
+export const NewPin = Closed({ message: Type.String(), device_id: Id, new_pin: Type.String() });
+export const AdminUnlock = Closed({ message: Type.String(), device_id: Id, command_id: Id, expires_at: Time, status_url: Type.String() });
+export const LifecycleReply = Closed({ message: Type.String(), device_id: Id, lifecycle_status: Lifecycle });
+export const AdminReason = Closed({ reason: Type.Optional(Prose(500)) });
+
+export const AdminUserRow = Closed({ ...User.properties, device_count: Type.Integer() }, { title: 'AdminUserRow' });
+export const AdminUser = Closed(
+  { ...User.properties, devices: Type.Array(Device), access_links: Type.Array(Link), delivery_history: Type.Array(Delivery) },
+  { title: 'AdminUser' },
+);
+
+const Details = Type.Record(Type.String(), Type.Unknown());
+const auditMembers = {
+  timestamp: Time,
+  recorded_at: Time,
+  action: Type.String(),
+  type: Type.String(),
+  outcome: Type.Enum(['accepted', 'refused', 'failed']),
+  actor: Closed({ kind: Type.String(), id: Type.String() }),
+  source: Type.String(),
+  user_id: Nullable(Id),
+  device_id: Nullable(Id),
+  link_id: Nullable(Id),
+  unlock_id: Nullable(Id),
+  event_id: Id,
+  command_id: Id,
+  correlation_id: Id,
+  causation_id: Id,
+  stream: Type.String(),
+  revision: Type.String({ description: 'A 64-bit number as text.' }),
+  position: Type.String({ description: 'Opaque; `before` and `after` take it.' }),
+  details: Details,
+};
+export const AuditEntry = Closed(auditMembers, { title: 'AuditEntry' });
+
+const Day = Type.String({ pattern: '^\\d{4}-\\d{2}-\\d{2}(T.*)?$', maxLength: 40, 'x-invalid': { text: 'must be a date or an ISO-8601 time' } });
+export const AuditQuery = {
+  action: Type.Optional(Type.String({ minLength: 1, maxLength: 100 })),
+  type: Type.Optional(Type.String({ minLength: 1, maxLength: 200, description: 'Event types, separated by commas.' })),
+  device_id: Type.Optional(Id),
+  user_id: Type.Optional(Id),
+  link_id: Type.Optional(Id),
+  unlock_id: Type.Optional(Id),
+  correlation_id: Type.Optional(Id),
+  outcome: Type.Optional(Type.Enum(['accepted', 'refused', 'failed'])),
+  date_from: Type.Optional(Day),
+  date_to: Type.Optional(Day),
+  before: Type.Optional(Type.String({ maxLength: 64 })),
+  after: Type.Optional(Type.String({ maxLength: 64 })),
+};
+
+export const Trace = Closed({
+  unlock_id: Id,
+  device_id: Id,
+  status: UnlockState,
+  correlation_id: Id,
+  started_at: Time,
+  duration_ms: Type.Number(),
+  hops: Type.Array(
+    Closed({
+      hop: Type.String(),
+      type: Type.String(),
+      at: Time,
+      recorded_at: Time,
+      offset_ms: Type.Number({ description: 'Since the first hop.' }),
+      actor: Closed({ kind: Type.String(), id: Type.String() }),
+      source: Type.String(),
+      event_id: Id,
+      causation_id: Id,
+      position: Type.String(),
+      details: Details,
+    }),
+  ),
+});
+
+export const Dashboard = Closed({
+  total_devices: Type.Integer(),
+  active_devices: Type.Integer(),
+  total_users: Type.Integer(),
+  deliveries_today: Type.Integer(),
+  system_health: Type.Enum(['healthy', 'degraded', 'unhealthy']),
+});
+
+const Part = Type.Enum(['healthy', 'degraded', 'down', 'not_here']);
+export const SystemHealth = Closed({
+  database: Part,
+  event_store: Part,
+  eventstore: Part,
+  kafka: Part,
+  mqtt_broker: Part,
+  celery_workers: Part,
+  projectors: Part,
+  projections: Type.Record(Type.String(), Type.Integer(), { description: 'Events behind the end of the log.' }),
+  api_response_time: Type.String(),
+  details: Type.Record(Type.String(), Type.String()),
+});
+
+export const Health = Closed({
+  status: Type.Enum(['healthy', 'degraded', 'unhealthy']),
+  service: Type.String(),
+  version: Type.String(),
+  timestamp: Time,
+  services: Type.Record(Type.String(), Type.String()),
+});

@@ -1,0 +1,98 @@
+import { Type, type Static } from 'typebox';
+import { Closed, Id, InFlight, Lifecycle, LockState, Nullable, Pin, Prose, Serial, Text, Time } from './common.ts';
+
+const live = {
+  status: LockState,
+  lock_status: LockState,
+  status_as_of: Nullable(Time),
+  is_stale: Type.Boolean({ description: 'True when the box has not been heard of for 5 minutes: the state may have changed.' }),
+  door_open: Nullable(Type.Boolean()),
+  battery_level: Nullable(Type.Integer({ minimum: 0, maximum: 100 })),
+  is_online: Type.Boolean(),
+  last_heartbeat: Nullable(Time),
+  last_unlock: Nullable(Time),
+};
+
+export const Device = Closed(
+  {
+    id: Id,
+    serial_number: Type.String(),
+    name: Nullable(Type.String()),
+    model: Type.String(),
+    ...live,
+    lifecycle_status: Lifecycle,
+    assigned_at: Nullable(Time),
+    firmware_version: Nullable(Type.String()),
+    mqtt_client_id: Type.String(),
+    location_latitude: Nullable(Type.Number()),
+    location_longitude: Nullable(Type.Number()),
+    location_address: Nullable(Type.String()),
+  },
+  { title: 'Device', description: '`status` is the lock state as the box last reported it; `lifecycle_status` is where it stands in its life.' },
+);
+export type Device = Static<typeof Device>;
+
+export const DeviceStatus = Closed({ device_id: Id, ...live }, { title: 'DeviceStatus' });
+export type DeviceStatus = Static<typeof DeviceStatus>;
+
+export const Claim = Closed({ serial_number: Serial, pin: Pin });
+export const Reason = Closed({ reason: Type.Optional(Prose(500)) });
+
+export const DeviceChange = Closed(
+  {
+    name: Type.Optional(Text(100)),
+    location_latitude: Type.Optional(Type.Number({ minimum: -90, maximum: 90 })),
+    location_longitude: Type.Optional(Type.Number({ minimum: -180, maximum: 180 })),
+    location_address: Type.Optional(Text(500)),
+  },
+  { minProperties: 1 },
+);
+
+export const DeviceReply = Closed({ message: Type.String(), device: Device });
+export const Ended = Closed({ message: Type.String(), in_flight: Type.Optional(InFlight) });
+
+export const UnlockSent = Closed({
+  message: Type.String(),
+  status: Type.Literal('unlocking'),
+  success: Type.Boolean(),
+  device_id: Id,
+  command_id: Id,
+  expires_at: Time,
+  status_url: Type.String(),
+});
+
+export const ActivityEntry = Closed({
+  device_id: Id,
+  activity_type: Type.Enum(['device_control', 'access_link', 'user_action', 'system_event']),
+  action: Type.String(),
+  source: Type.String(),
+  description: Type.String(),
+  success: Type.Boolean(),
+  user_id: Nullable(Id),
+  timestamp: Time,
+});
+
+export const UnlockState = Type.Enum(['requested', 'dispatched', 'published', 'acknowledged', 'opened', 'failed', 'unknown', 'cancelled', 'expired']);
+
+export const Command = Closed(
+  {
+    command_id: Id,
+    command: Type.Literal('unlock'),
+    device_id: Id,
+    status: UnlockState,
+    success: Nullable(Type.Boolean({ description: 'Null while it is under way or when it is not known.' })),
+    message: Type.String(),
+    reason: Nullable(Type.String()),
+    use_returned: Type.Boolean(),
+    caused_by: Type.Enum(['link', 'owner', 'admin', 'schedule']),
+    requested_at: Time,
+    expires_at: Time,
+    dispatched_at: Nullable(Time),
+    published_at: Nullable(Time),
+    acknowledged_at: Nullable(Time),
+    opened_at: Nullable(Time),
+    ended_at: Nullable(Time),
+  },
+  { title: 'Command', description: 'One request to open. Only `opened` says that the bolt moved.' },
+);
+export type Command = Static<typeof Command>;

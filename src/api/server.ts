@@ -1,0 +1,97 @@
+import { createServer, type RequestListener, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { component, type Component } from '../platform/lifecycle.ts';
+import type { Logger } from '../platform/logger.ts';
+
+export interface HttpServerOptions {
+  readonly host: string;
+  /** 0 = any free one; see `address`. */
+  readonly port: number;
+  readonly logger: Logger;
+  /** Milliseconds that requests under way get at a stop. Default 10,000. */
+  readonly drainMs?: number;
+  /** Milliseconds a client has to send a whole request. Default 30,000; its head alone half of that. */
+  readonly requestTimeoutMs?: number;
+}
+
+export interface HttpServer extends Component {
+  readonly server: Server;
+  /** Where it listens; undefined before the start. */
+  address(): { readonly host: string; readonly port: number } | undefined;
+}
+
+/** What shares the port and is closed first: sockets are told that the server goes away. */
+export interface Attached {
+  stop(): Promise<void>;
+}
+
+/**
+ * Listens for `app`. A stop takes no new connection, lets requests under way finish, and then closes what is left.
+ *
+ * @throws from `start` what `listen` throws: EADDRINUSE, EACCES, EADDRNOTAVAIL
+ */
+export function createHttpServer(app: RequestListener, attach: ((server: Server) => Attached) | undefined, options: HttpServerOptions): HttpServer {
+  const { host, port, drainMs = 10_000, requestTimeoutMs = 30_000 } = options;
+  const logger = options.logger.child({ component: 'http' });
+  let stopping = false;
+  let underWay = 0;
+
+  const server = createServer((req, res) => {
+    underWay++;
+    res.once('close', () => underWay--);
+    // A connection that is kept alive would otherwise send its next request into a closing server.
+    if (stopping) res.shouldKeepAlive = false;
+    app(req, res);
+  });
+  server.requestTimeout = requestTimeoutMs;
+  server.headersTimeout = requestTimeoutMs / 2;
+  server.keepAliveTimeout = 65_000;
+  server.maxRequestsPerSocket = 0;
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    if (error.code === 'ECONNRESET' || !socket.writable) return;
+    const status = error.code === 'HPE_HEADER_OVERFLOW' ? '431 Request Header Fields Too Large' : error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? '408 Request Timeout' : '400 Bad Request';
+    const body = '{"error":"validation_error","message":"The request could not be read"}';
+    socket.end(`HTTP/1.1 ${status}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`);
+  });
+  const attached = attach?.(server);
+
+  async function drain(): Promise<void> {
+    const deadline = performance.now() + drainMs;
+    while (underWay > 0 && performance.now() < deadline) {
+      server.closeIdleConnections();
+      await delay(20);
+    }
+    if (underWay > 0) logger.warn({ requests: underWay }, 'Requests were cut off: they were not done in time');
+  }
+
+  return {
+    server,
+    address() {
+      const bound = server.address() as AddressInfo | null;
+      return bound === null ? undefined : { host: bound.address, port: bound.port };
+    },
+    ...component(
+      async () => {
+        stopping = false;
+        await new Promise<void>((resolve, reject) => {
+          server.once('error', reject);
+          server.listen(port, host, () => {
+            server.off('error', reject);
+            resolve();
+          });
+        });
+        server.on('error', (error) => logger.error({ err: error }, 'The HTTP server had an error'));
+      },
+      async () => {
+        stopping = true;
+        const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+        await attached?.stop();
+        server.closeIdleConnections();
+        await drain();
+        server.closeAllConnections();
+        await closed;
+      },
+    ),
+  };
+}

@@ -1,0 +1,52 @@
+/** What the API needs to know of its surroundings. compose.ts makes it from the configuration. */
+export interface ApiSettings {
+  readonly production: boolean;
+  readonly name: string;
+  readonly version: string;
+  /** Where owners and couriers arrive: `<frontendUrl>/unlock/<token>` is an access link. No trailing slash. */
+  readonly frontendUrl: string;
+  /** Exact origins; `*` = any. Outside production every localhost origin is allowed too. */
+  readonly corsOrigins: readonly string[];
+  /** Exact host names without port, `*.example.com`, or `*`. */
+  readonly allowedHosts: readonly string[];
+  /** Proxies in front that are believed in X-Forwarded-For. 0 = none. */
+  readonly trustProxyHops: number;
+  readonly tokens: TokenSettings;
+  readonly links: { readonly defaultHours: number; readonly maxHours: number };
+  /** IANA zone whose midnight starts a day in the figures of the dashboard. */
+  readonly timeZone: string;
+  readonly rateLimits: RateLimitSettings;
+  /** Milliseconds that an accepted command waits for the read models. Default 250. */
+  readonly readYourWritesMs: number;
+  /** Milliseconds that a revocation waits for an opening under way. Default 2,000. */
+  readonly inFlightWaitMs: number;
+}
+
+export interface TokenSettings {
+  /** The first one signs; the others are still accepted (a rotation is over after one access lifetime). */
+  readonly keys: readonly { readonly kid: string; readonly secret: string }[];
+  readonly issuer: string;
+  readonly audience: string;
+  readonly accessSeconds: number;
+}
+
+export interface RateLimitSettings {
+  readonly enabled: boolean;
+  readonly anonymous: RateLimit;
+  readonly account: RateLimit;
+  readonly login: { readonly perMinute: number };
+  readonly pin: { readonly perMinute: number };
+}
+
+export interface RateLimit {
+  readonly perMinute: number;
+  readonly perDay: number;
+}
+
+export const defaultRateLimits: RateLimitSettings = {
+  enabled: true,
+  anonymous: { perMinute: 60, perDay: 1_000 },
+  account: { perMinute: 120, perDay: 10_000 },
+  login: { perMinute: 5 },
+  pin: { perMinute: 10 },
+};

@@ -1,0 +1,25 @@
+import type { Route } from './route.ts';
+import { adminAuditRoutes } from './routes/admin-audit.ts';
+import { adminDeviceRoutes } from './routes/admin-devices.ts';
+import { adminUserRoutes } from './routes/admin-users.ts';
+import { authRoutes } from './routes/auth.ts';
+import { commandRoutes } from './routes/commands.ts';
+import { deliveryRoutes } from './routes/deliveries.ts';
+import { publicDeliveryRoutes } from './routes/delivery.ts';
+import { deviceRoutes } from './routes/devices.ts';
+import { linkRoutes } from './routes/links.ts';
+import { systemRoutes } from './routes/system.ts';
+
+/** Everything that the API answers. What is not here does not exist. */
+export const routeTable: readonly Route[] = [
+  ...authRoutes,
+  ...deviceRoutes,
+  ...linkRoutes,
+  ...deliveryRoutes,
+  ...publicDeliveryRoutes,
+  ...commandRoutes,
+  ...adminDeviceRoutes,
+  ...adminUserRoutes,
+  ...adminAuditRoutes,
+  ...systemRoutes,
+];

@@ -1,0 +1,19 @@
+import type { Instant } from '../domain/kernel.ts';
+
+/** Any valid ISO time → the one form that instants have here. */
+export function instantFrom(text: string): Instant {
+  return new Date(text).toISOString();
+}
+
+/** Midnight that began the current day of a zone. */
+export function startOfDay(nowMs: number, timeZone: string): Instant {
+  const clock = new Intl.DateTimeFormat('en-GB', { timeZone, hourCycle: 'h23', hour: '2-digit', minute: '2-digit', second: '2-digit' });
+  const sinceMidnight = (ms: number) => {
+    const of = Object.fromEntries(clock.formatToParts(ms).map(({ type, value }) => [type, Number(value)]));
+    return (((of['hour'] ?? 0) * 60 + (of['minute'] ?? 0)) * 60 + (of['second'] ?? 0)) * 1_000 + (ms % 1_000);
+  };
+  const midnight = nowMs - sinceMidnight(nowMs);
+  // Where the clock was put forward or back since, that is an hour beside it.
+  const beside = sinceMidnight(midnight);
+  return new Date(beside === 0 ? midnight : midnight + (beside > 43_200_000 ? 86_400_000 - beside : -beside)).toISOString();
+}
