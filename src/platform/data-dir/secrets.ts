@@ -1,0 +1,67 @@
+import { randomBytes } from 'node:crypto';
+import { chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { key32, longSecret, type Value } from '../config-values.ts';
+
+export interface Secrets {
+  /** Signs access tokens. */
+  readonly secretKey: string;
+  /** Wraps data keys and device keys, and keys the tags: 32 bytes. */
+  readonly dataKeyMaster: Buffer;
+  /** Ed25519 seed: 32 bytes. */
+  readonly auditSigningKey: Buffer;
+  /** Names of those that were made by this call: the person is told to back them up. */
+  readonly made: readonly string[];
+  readonly folder: string;
+}
+
+export interface SecretsOptions {
+  readonly dataDir: string;
+  /** Given ones win over the files. */
+  readonly given: {
+    readonly secretKey: string | undefined;
+    readonly dataKeyMaster: Buffer | undefined;
+    readonly auditSigningKey: Buffer | undefined;
+  };
+  /** False in production. */
+  readonly mayMake: boolean;
+}
+
+export class SecretMissing extends Error {
+  override readonly name = 'SecretMissing';
+}
+
+/** Given by setting, else kept in DATA_DIR/secrets (0600), else made there once. */
+export async function loadSecrets({ dataDir, given, mayMake }: SecretsOptions): Promise<Secrets> {
+  const folder = join(dataDir, 'secrets');
+  const made: string[] = [];
+
+  async function kept<T>(env: string, schema: Value<T>): Promise<T> {
+    const path = join(folder, env.toLowerCase().replaceAll('_', '-'));
+    const stored = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return undefined;
+      throw error;
+    });
+    if (stored !== undefined) {
+      const value = schema.parse(stored.trim());
+      if (value === undefined) throw new SecretMissing(`The file ${path} does not hold a ${env}: it must be ${schema.allowed}. Put its backup there.`);
+      if (((await stat(path)).mode & 0o077) !== 0 && process.platform !== 'win32') await chmod(path, 0o600);
+      return value;
+    }
+    if (!mayMake) throw new SecretMissing(`${env} must be set: with ENVIRONMENT=production no secret is made.`);
+    const fresh = randomBytes(32).toString('base64url');
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    // `wx`: never over a key that another start has just made and perhaps used.
+    await writeFile(path, `${fresh}\n`, { mode: 0o600, flag: 'wx', flush: true });
+    made.push(env);
+    return schema.parse(fresh) as T;
+  }
+
+  return {
+    secretKey: given.secretKey ?? (await kept('SECRET_KEY', longSecret)),
+    dataKeyMaster: given.dataKeyMaster ?? (await kept('DATA_KEY_MASTER', key32)),
+    auditSigningKey: given.auditSigningKey ?? (await kept('AUDIT_SIGNING_KEY', key32)),
+    made,
+    folder,
+  };
+}
