@@ -53,6 +53,14 @@ export const uplinkFilters: readonly string[] = [
   `${TRANSISTTAG}/status`,
 ];
 
+/** All that the downlink may publish to. Never `smartlock/+/ota`: it loads unsigned firmware. */
+export const commandFilters: readonly string[] = [
+  ...[...new Set(Object.values(loqeyCommandTopic))].map((name) => `${LOQEY}/+/${name}`),
+  `${LOQEY}/+/command`,
+  `${SMARTLOCK}/+/command`,
+  `${TRANSISTTAG}/command`,
+];
+
 export function topicPrefix(device: TopicOwner): string {
   switch (device.profile) {
     case 'loqey':
