@@ -247,9 +247,18 @@ function evolve(state: DeviceState, event: DeviceEvent, at: Instant): DeviceStat
     case 'UnlockExpired':
       return ended(state, event.data.unlockId, { useReturned: true, openedAt: null });
     case 'UnlockOutcomeUnknown': {
-      const { current, unknown } = state.unlocks;
+      const { current, unknown, ended } = state.unlocks;
       if (current?.unlockId !== event.data.unlockId) return state;
-      return { ...state, unlocks: { ...state.unlocks, current: null, unknown: kept(unknown, current, UNKNOWNS_KEPT) } };
+      const forgotten = unknown.length < UNKNOWNS_KEPT ? undefined : unknown[0];
+      return {
+        ...state,
+        unlocks: {
+          ...state.unlocks,
+          current: null,
+          unknown: kept(unknown, current, UNKNOWNS_KEPT),
+          ended: forgotten === undefined ? ended : kept(ended, { unlockId: forgotten.unlockId, mayHaveOpened: true }, ENDED_KEPT),
+        },
+      };
     }
     case 'UnexplainedOpening': {
       const key = openingKey(event.data);
