@@ -1,0 +1,232 @@
+import type { HealthPart, HealthReport, PartHealth } from './api/ports.ts';
+import { createDownlink } from './bridge/downlink.ts';
+import { createKeyring } from './bridge/keyring.ts';
+import { createLiveDevices } from './bridge/live-devices.ts';
+import { createPresence } from './bridge/presence.ts';
+import { createProvisioner } from './bridge/provisioning.ts';
+import { connectUplink } from './bridge/uplink.ts';
+import { createAdmin, type FirstAdmin } from './commands/first-admin.ts';
+import { createCommandBus, recordedOf } from './commands/handle.ts';
+import { createIdempotency } from './commands/idempotency.ts';
+import { createRefusalLog } from './commands/refusals.ts';
+import { createRegistration } from './commands/registration.ts';
+import { createUnlockWatches } from './commands/unlock-watch.ts';
+import { createUnlockService } from './commands/unlocks.ts';
+import { apiSettings, startApi } from './compose/api.ts';
+import { brokerHealth, openBroker } from './compose/broker.ts';
+import { openGround, type ComposeOptions } from './compose/ground.ts';
+import { startWorker } from './compose/worker.ts';
+import { stack, type Stack } from './platform/lifecycle.ts';
+import type { Metrics } from './platform/metrics.ts';
+import { isTransient } from './platform/postgres/db.ts';
+import { createNotifications } from './platform/postgres/notifications.ts';
+import { checkSecrets } from './platform/vault/check-values.ts';
+import { createDeviceCredentials } from './platform/vault/device-credentials.ts';
+import { createDeviceKeys } from './platform/vault/device-keys.ts';
+import { createEmailIndex } from './platform/vault/email-index.ts';
+import { createMasterKey } from './platform/vault/master-key.ts';
+import { createPasswords } from './platform/vault/passwords.ts';
+import { createRefreshTokens } from './platform/vault/refresh-tokens.ts';
+import { createSealer } from './platform/vault/sealer.ts';
+import { createTags } from './platform/vault/tags.ts';
+
+import { createDeadlineQueue } from './projections/deadlines/queries.ts';
+import { createLiveFeed } from './projections/live-feed.ts';
+import { createReadModels } from './projections/queries.ts';
+import { createProjections } from './projections/registry.ts';
+import { createProjectionRunner } from './projections/runner.ts';
+import { createReader } from './projections/schemas.ts';
+
+export type { ComposeOptions, Secrets, StartStep } from './compose/ground.ts';
+
+/** How long a suspension waits for the read model to know all of a user's boxes. */
+const BOXES_KNOWN_MS = 2_000;
+
+export interface App {
+  /** Set where this process serves it. */
+  readonly addresses: { readonly http?: string; readonly mqtt?: string };
+  /** Set when this start made the first administrator. */
+  readonly firstAdmin: FirstAdmin | undefined;
+  readonly metrics: Metrics;
+  health(): Promise<HealthReport>;
+  /** Takes nothing new, finishes what is under way, closes. Idempotent. */
+  stop(): Promise<void>;
+}
+
+/** Builds and starts what the roles of this process need. If something fails, what had started is stopped again. */
+export async function compose(options: ComposeOptions): Promise<App> {
+  const { config, logger } = options;
+  const parts = stack({
+    deadlineMs: config.stopTimeoutSeconds * 1_000,
+    onFailure: (name, error) => logger.error({ err: error, part: name }, 'A part did not stop cleanly'),
+  });
+  try {
+    return await build(options, parts);
+  } catch (error) {
+    await parts.stop();
+    throw error;
+  }
+}
+
+async function build(options: ComposeOptions, parts: Stack): Promise<App> {
+  const ground = await openGround(options, parts);
+  const { config, clock, logger, metrics, store, relay, logId, url, start, keep, health } = ground;
+  const { secrets, version, onStep } = options;
+  const has = (role: (typeof config.roles)[number]) => config.roles.includes(role);
+
+  // The vault.
+  const db = ground.database('loqey', config.databasePoolSize);
+  await checkSecrets(db, [
+    { env: 'DATA_KEY_MASTER', secret: secrets.dataKeyMaster },
+    { env: 'SECRET_KEY', secret: secrets.secretKey, previous: config.secretKeyPrevious },
+    { env: 'AUDIT_SIGNING_KEY', secret: secrets.auditSigningKey },
+  ]);
+  const notifications = createNotifications({ url, applicationName: 'loqey-listen', logger });
+  const master = createMasterKey(secrets.dataKeyMaster);
+  const tags = createTags(master);
+  const sealer = createSealer({ db, notifications, master, logger, metrics, inAdvance: ['delivery'] });
+  const deviceKeys = createDeviceKeys({ db, notifications, master });
+  const deviceCredentials = createDeviceCredentials({ db, notifications });
+  const passwords = createPasswords({ db, metrics, rounds: config.bcryptRounds });
+  const emails = createEmailIndex({ db, tags });
+  const sessions = createRefreshTokens({ db, notifications, master, lifetimeDays: config.refreshTokenDays });
+
+  // The read side.
+  const reader = createReader(db);
+  const reads = createReadModels(reader);
+  const onSwitched = () => reader.refresh();
+  const feed = createLiveFeed({ db, notifications, onSwitched, logger, metrics });
+  await start('notifications', notifications);
+  await start('sealer', sealer);
+  if (has('projector')) {
+    const onCommitted = feed.push.bind(feed);
+    const projections = createProjections({ sealer });
+    const runner = createProjectionRunner({ db, store, projections, decode: recordedOf, logId, clock, logger, metrics, onCommitted, onSwitched });
+    await start('projections', runner);
+    health.set('projections', () => {
+      const { ok, role, projections: each } = runner.health();
+      const stopped = each.filter(({ state }) => state === 'stopped').map(({ name }) => name);
+      return { state: ok ? 'healthy' : stopped.length > 0 ? 'degraded' : 'down', detail: stopped.length > 0 ? `stopped: ${stopped.join(', ')}` : role };
+    });
+  }
+  await start('live feed', feed);
+
+  // Commands.
+  const refusals = await start('refusals', createRefusalLog({ store, sealer, clock, logger, metrics }));
+  const bus = createCommandBus({ store, sealer, refusals, clock, metrics });
+  const idempotency = createIdempotency(db.pool);
+
+  // The devices' side.
+  const unlockDb = ground.database('loqey-unlock', 4);
+  const live = createLiveDevices(unlockDb);
+  const keyring = createKeyring(deviceKeys);
+  const broker = await openBroker(ground, deviceCredentials);
+  const provisioner = createProvisioner({
+    keys: deviceKeys,
+    credentials: broker.credentials,
+    live,
+    settings: { brokerUrl: () => broker.url(), caPem: broker.caPem },
+  });
+  if (has('bridge') && broker.device !== undefined) {
+    await start('downlink', createDownlink({ relay, downlink: broker.device.downlink, clock, logger, metrics }));
+  }
+  if (has('worker')) {
+    const boxes = {
+      async deviceIdsOf(userId: string) {
+        const head = await store.head();
+        if (head !== undefined) await feed.reached(head, BOXES_KNOWN_MS);
+        return (await reads.devices.ofOwner(userId)).map(({ deviceId }) => deviceId);
+      },
+    };
+    await startWorker(ground, { bus, live, keyring, provisioner, boxes, deadlines: createDeadlineQueue(reader, feed), idempotency });
+  }
+
+  // Intake last: whoever sends now is heard by everything behind.
+  if (broker.device !== undefined) {
+    connectUplink(broker.device.uplink, relay, metrics);
+    await start('device broker', broker.device);
+    brokerHealth(ground, broker.device);
+    onStep?.({ name: 'device broker', detail: broker.describe() });
+  }
+  await start('passwords', passwords);
+  const firstAdmin = await makeFirstAdmin();
+  const http = has('api') ? await serveApi() : undefined;
+
+  return {
+    addresses: {
+      ...(http === undefined ? {} : { http }),
+      ...(broker.device === undefined || config.mqttUrl !== undefined ? {} : { mqtt: broker.url() }),
+    },
+    firstAdmin,
+    metrics,
+    health: report,
+    stop: () => parts.stop(),
+  };
+
+  async function serveApi(): Promise<string> {
+    const watches = createUnlockWatches({
+      store,
+      onAppended: bus.onAppended,
+      // Where another process is the worker, the end of an unlock is heard from the live feed.
+      foreign: has('worker') ? undefined : feed,
+      logger,
+    });
+    const unlocks = createUnlockService({
+      bus,
+      watches,
+      presence: createPresence(live, clock),
+      refusals,
+      settings: { ttlMs: config.unlockTtlSeconds * 1_000, waitMs: config.unlockWaitSeconds * 1_000, level0Deliveries: level0Deliveries() },
+      clock,
+      metrics,
+    });
+    const registration = createRegistration({
+      bus,
+      provisioner,
+      sealer,
+      pinTag: tags.pinTag,
+      settings: { pinLength: config.devicePinLength, pinExpiryHours: config.devicePinExpiryHours, defaultModel: 'LoqeyBox-V1' },
+      clock,
+    });
+    const deps = {
+      settings: apiSettings(config, secrets, version),
+      bus,
+      unlocks,
+      registration,
+      idempotency,
+      refusals,
+      reads,
+      live: feed,
+      credentials: { passwords, emails, sessions },
+      sealer,
+      health: report,
+      clock,
+      logger,
+      metrics,
+      logId,
+      isTransient,
+    };
+    return startApi(deps, config, start);
+  }
+
+  /** Old firmware has no memory and no clock: outside development couriers open such a box only where an admin accepted it. */
+  function level0Deliveries(): boolean {
+    return config.allowLevel0Devices && config.environment === 'development';
+  }
+
+  async function makeFirstAdmin(): Promise<FirstAdmin | undefined> {
+    const { adminEmail: email, adminPassword: password } = config;
+    if (!has('api') || email === undefined || (await reads.users.hasAdmin())) return undefined;
+    const vault = { claimEmail: emails.claim, hashPassword: passwords.hash, storePassword: passwords.store };
+    return createAdmin({ bus, vault }, { email, password });
+  }
+
+  async function report(): Promise<HealthReport> {
+    const names: readonly HealthPart[] = ['database', 'event_store', 'relay', 'mqtt', 'projections', 'worker'];
+    const entries = await Promise.all(names.map(async (name): Promise<[HealthPart, PartHealth]> => [name, (await health.get(name)?.()) ?? { state: 'not_here' }]));
+    const byName = Object.fromEntries(entries) as HealthReport['parts'];
+    const head = await store.head().catch(() => undefined);
+    const lag = head === undefined || head <= feed.position ? 0 : Number(head - feed.position);
+    return { ready: entries.every(([, { state }]) => state !== 'down'), parts: byName, lag: { live: lag } };
+  }
+}

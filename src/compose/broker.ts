@@ -1,0 +1,105 @@
+import { readFileSync } from 'node:fs';
+import { uplinkFilters } from '../bridge/topics.ts';
+import { createClientBroker } from '../platform/mqtt/client.ts';
+import { createDynamicSecurity, SHARED_GROUP } from '../platform/mqtt/dynamic-security.ts';
+import { createEmbeddedBroker } from '../platform/mqtt/embedded-broker.ts';
+import type { CredentialRegistry, DeviceBroker } from '../platform/mqtt/port.ts';
+import type { DeviceCredentials } from '../platform/vault/device-credentials.ts';
+import { stateOf, type Ground } from './ground.ts';
+
+export interface Broker {
+  /** Undefined where this process has no bridge: then it only tells the broker about devices. */
+  readonly device: DeviceBroker | undefined;
+  /** The vault's record and the broker's, in this order. */
+  readonly credentials: CredentialRegistry;
+  /** What boxes are told to connect to. */
+  url(): string;
+  readonly caPem: string | undefined;
+  describe(): string;
+}
+
+/** The embedded broker, or the identities at an external one. Not started: intake comes last. */
+export async function openBroker(ground: Ground, vault: DeviceCredentials): Promise<Broker> {
+  const { config, logger, metrics, clock, options } = ground;
+  const read = (path: string | undefined) => (path === undefined ? undefined : readFileSync(path, 'utf8'));
+  const caPem = read(config.mqttTlsCaFile);
+  const isBridge = config.roles.includes('bridge');
+
+  if (config.mqttUrl === undefined) {
+    if (!isBridge) return { device: undefined, credentials: vault, url: () => config.mqttPublicUrl ?? '', caPem, describe: () => 'in another process' };
+    const [cert, key] = [read(config.mqttTlsCertFile), read(config.mqttTlsKeyFile)];
+    const tls = cert === undefined || key === undefined ? undefined : { cert, key };
+    const broker = createEmbeddedBroker({
+      host: config.host,
+      port: tls === undefined ? config.mqttBrokerPort : config.mqttTlsPort,
+      authenticate: (username) => vault.credential(username),
+      ...(tls === undefined ? {} : { tls }),
+      ...(options.brokerLimits === undefined ? {} : { limits: options.brokerLimits }),
+      logger,
+      metrics,
+      clock,
+    });
+    const listening = () => {
+      const { host, port } = broker.address();
+      return `${tls === undefined ? 'mqtt' : 'mqtts'}://${host === '0.0.0.0' || host === '::' ? 'localhost' : host}:${port}`;
+    };
+    return {
+      device: broker,
+      credentials: both(vault, broker.credentials),
+      url: () => config.mqttPublicUrl ?? listening(),
+      caPem,
+      describe: () => `embedded, ${listening()}`,
+    };
+  }
+
+  const url = config.mqttUrl;
+  const tls = caPem === undefined ? {} : { tls: { ca: caPem } };
+  const provisioner =
+    config.mqttAdminUsername === undefined
+      ? undefined
+      : await ground.start(
+          'broker provisioner',
+          createDynamicSecurity({ url, login: login(config.mqttAdminUsername, config.mqttAdminPassword, `${config.mqttClientId}_provisioner`), ...tls, logger }),
+        );
+  const device = isBridge
+    ? createClientBroker({
+        url,
+        uplink: login(config.mqttUsername, config.mqttPassword, `${config.mqttClientId}_uplink`),
+        downlink: login(config.mqttDownlinkUsername, config.mqttDownlinkPassword, `${config.mqttClientId}_downlink`),
+        ...tls,
+        filters: uplinkFilters.map((filter) => `$share/${SHARED_GROUP}/${filter}`),
+        logger,
+        metrics,
+        clock,
+      })
+    : undefined;
+  return {
+    device,
+    credentials: provisioner === undefined ? vault : both(vault, provisioner),
+    url: () => config.mqttPublicUrl ?? url,
+    caPem,
+    describe: () => new URL(url).host,
+  };
+}
+
+function login(username: string, password: string | undefined, clientId: string): { readonly username: string; readonly password: string; readonly clientId: string } {
+  return { username, password: password ?? '', clientId };
+}
+
+/** A broker that lags behind the vault refuses a box; the other way round it would let in one that we do not know. */
+function both(vault: CredentialRegistry, broker: CredentialRegistry): CredentialRegistry {
+  return {
+    async provision(credential, passwords) {
+      await vault.provision(credential, passwords);
+      await broker.provision(credential, passwords);
+    },
+    async revoke(deviceId) {
+      await broker.revoke(deviceId);
+      await vault.revoke(deviceId);
+    },
+  };
+}
+
+export function brokerHealth(ground: Ground, device: DeviceBroker): void {
+  ground.health.set('mqtt', () => stateOf(device.health()));
+}

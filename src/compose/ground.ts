@@ -1,0 +1,141 @@
+import { migrations } from '../../migrations/index.ts';
+import type { HealthPart, PartHealth } from '../api/ports.ts';
+import { checkLogIdentity, ensureLogIdentity } from '../projections/log-identity.ts';
+import { instant, systemClock, type Clock } from '../platform/clock.ts';
+import type { Config } from '../platform/config.ts';
+import { createEventStoreDb } from '../platform/event-store/eventstoredb.ts';
+import type { EventStore } from '../platform/event-store/port.ts';
+import { createPostgresEventStore } from '../platform/event-store/postgres.ts';
+import type { Component, Stack } from '../platform/lifecycle.ts';
+import type { Logger } from '../platform/logger.ts';
+import { Metrics } from '../platform/metrics.ts';
+import type { EmbeddedBrokerLimits } from '../platform/mqtt/embedded-broker.ts';
+import { createDatabase, type Database } from '../platform/postgres/db.ts';
+import { createEmbeddedPostgres } from '../platform/postgres/embedded.ts';
+import { migrate } from '../platform/postgres/migrate.ts';
+import { createInProcessRelay } from '../platform/relay/in-process.ts';
+import { createKafkaRelay } from '../platform/relay/kafka.ts';
+import type { Relay } from '../platform/relay/port.ts';
+
+export interface Secrets {
+  readonly secretKey: string;
+  /** 32 bytes. */
+  readonly dataKeyMaster: Buffer;
+  /** 32 bytes, an Ed25519 seed. */
+  readonly auditSigningKey: Buffer;
+}
+
+export interface ComposeOptions {
+  readonly config: Config;
+  readonly secrets: Secrets;
+  readonly version: string;
+  readonly logger: Logger;
+  readonly clock?: Clock;
+  /** Tests and benchmarks raise them; otherwise they are the protocol's. */
+  readonly brokerLimits?: Partial<EmbeddedBrokerLimits>;
+  /** What came up, for a person who waits. */
+  readonly onStep?: (step: StartStep) => void;
+}
+
+export interface StartStep {
+  readonly name: 'event store' | 'read models' | 'relay' | 'device broker';
+  readonly detail: string;
+}
+
+/** What every role of a process stands on. */
+export interface Ground {
+  readonly options: ComposeOptions;
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  /** Of the database that holds the read models, the vault and, embedded, the log. */
+  readonly url: string;
+  readonly store: EventStore;
+  readonly logId: string;
+  readonly relay: Relay;
+  /** A pool of its own, closed with the rest. */
+  database(name: string, max: number): Database;
+  /** Starts a part and remembers to stop it. */
+  start<T extends Component>(name: string, part: T): Promise<T>;
+  /** Remembers to stop what needs no start. */
+  keep<T extends Pick<Component, 'stop'>>(name: string, part: T): T;
+  readonly health: Map<HealthPart, () => PartHealth | Promise<PartHealth>>;
+}
+
+export async function openGround(options: ComposeOptions, parts: Stack): Promise<Ground> {
+  const { config, logger, version, clock = systemClock, onStep } = options;
+  const metrics = new Metrics();
+  const health: Ground['health'] = new Map();
+  const start = async <T extends Component>(name: string, part: T): Promise<T> => {
+    parts.add(name, part);
+    await part.start();
+    return part;
+  };
+
+  const url = await openPostgres();
+  const { applied, total } = await migrate({ url, migrations, programVersion: version, logger });
+  const database = (name: string, max: number) =>
+    parts.add(name, createDatabase({ url, max, applicationName: name, logger, metrics }));
+
+  const store = await start('event store', openStore());
+  const logId = await ensureLogIdentity(store, version, () => instant(clock.now()));
+  health.set('event_store', () => answering(() => store.head()));
+  const head = await store.head();
+  onStep?.({ name: 'event store', detail: `${config.eventStoreUrl === undefined ? 'embedded' : 'EventStoreDB'}, log ${logId.slice(0, 8)}, at ${head ?? 0n}` });
+
+  const control = database('loqey-control', 2);
+  await checkLogIdentity(control, store, logId);
+  health.set('database', () => answering(() => control.pool.query('SELECT 1')));
+  onStep?.({
+    name: 'read models',
+    detail: `${config.databaseUrl === undefined ? 'embedded PostgreSQL' : 'PostgreSQL'}, ${applied.length === 0 ? `${total} migrations in place` : `${applied.length} migrations applied`}`,
+  });
+
+  const relay = await start('relay', openRelay());
+  health.set('relay', () => stateOf(relay.health()));
+  onStep?.({ name: 'relay', detail: config.kafkaBrokers === undefined ? 'in this process' : `Kafka at ${config.kafkaBrokers.join(', ')}` });
+
+  return { options, config, clock, logger, metrics, url, store, logId, relay, database, start, keep: (name, part) => parts.add(name, part), health };
+
+  async function openPostgres(): Promise<string> {
+    if (config.databaseUrl !== undefined) return config.databaseUrl;
+    const server = createEmbeddedPostgres({ dataDir: config.dataDir, logger });
+    parts.add('postgres', server);
+    return server.start();
+  }
+
+  function openStore(): EventStore {
+    return config.eventStoreUrl === undefined
+      ? createPostgresEventStore({ url, logger, metrics })
+      : createEventStoreDb({ connectionString: config.eventStoreUrl, logger, metrics });
+  }
+
+  function openRelay(): Relay {
+    if (config.kafkaBrokers === undefined) return createInProcessRelay({ logger, metrics });
+    return createKafkaRelay({ brokers: config.kafkaBrokers, clientId: config.kafkaClientId, logger, metrics });
+  }
+}
+
+export function stateOf({ healthy, detail }: { readonly healthy: boolean; readonly detail: string }): PartHealth {
+  return { state: healthy ? 'healthy' : 'down', detail };
+}
+
+const ANSWER_MS = 2_000;
+
+/** Healthy when it answers within two seconds. */
+async function answering(ask: () => Promise<unknown>): Promise<PartHealth> {
+  const since = performance.now();
+  let timer: NodeJS.Timeout | undefined;
+  try {
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`no answer within ${ANSWER_MS} ms`)), ANSWER_MS);
+    });
+    await Promise.race([ask(), late]);
+    return { state: 'healthy', detail: `answered in ${Math.round(performance.now() - since)} ms` };
+  } catch (error) {
+    return { state: 'down', detail: (error as Error).message };
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,69 @@
+import { createDispatcher } from '../bridge/dispatcher.ts';
+import { createIngest } from '../bridge/ingest.ts';
+import { integrationReactor } from '../bridge/integration-events.ts';
+import type { Keyring } from '../bridge/keyring.ts';
+import type { LiveDevices } from '../bridge/live-devices.ts';
+import { offlineWatch } from '../bridge/offline.ts';
+import type { Aggregates } from '../commands/handle.ts';
+import type { IdempotencyKeys } from '../commands/idempotency.ts';
+import { deadlineKeeper, type DeadlineQueue } from '../commands/policies/deadlines.ts';
+import { runReactor, type Reactor } from '../commands/policies/reactor.ts';
+import { suspensionReactor, type BoxesOfOwner } from '../commands/policies/suspension.ts';
+import { provisioningReactor, type Provisioner } from '../commands/registration.ts';
+import { pause } from '../platform/backoff.ts';
+import { instant } from '../platform/clock.ts';
+import { whileLeader } from '../platform/postgres/leader.ts';
+import type { Ground } from './ground.ts';
+
+/** How long telemetry is kept; it is not the log. */
+const TELEMETRY_MS = 30 * 86_400_000;
+const PRUNE_EVERY_MS = 3_600_000;
+
+export interface WorkerParts {
+  readonly bus: Aggregates;
+  readonly live: LiveDevices;
+  readonly keyring: Keyring;
+  readonly provisioner: Provisioner;
+  readonly boxes: BoxesOfOwner;
+  readonly deadlines: DeadlineQueue;
+  readonly idempotency: IdempotencyKeys;
+}
+
+/** What turns facts into effects: dispatcher, policies, deadlines, and the other end of the reports. */
+export async function startWorker(ground: Ground, parts: WorkerParts): Promise<void> {
+  const { bus, live, keyring, provisioner, boxes, deadlines, idempotency } = parts;
+  const { store, logId, relay, clock, logger, metrics, url } = ground;
+  const pool = ground.database('loqey-worker', 6).pool;
+
+  const dispatcher = createDispatcher({ bus, live, keyring, relay, clock, logger, metrics });
+  ground.keep('dispatcher', { stop: () => dispatcher.drained() });
+  bus.onAppended((events) => dispatcher.hint(events));
+
+  const reactors: readonly Reactor[] = [dispatcher.reactor, suspensionReactor(bus, boxes), provisioningReactor(provisioner), integrationReactor(relay)];
+  const running = reactors.map((reactor) => runReactor(reactor, { store, pool, logId, clock, logger, metrics }));
+  await ground.start('ingest', createIngest({ bus, live, keyring, relay, dispatcher, clock, logger, metrics }));
+  for (const [index, reactor] of running.entries()) await ground.start(reactors[index]!.name, reactor);
+  ground.health.set('worker', () => {
+    const stuck = running.map((reactor) => reactor.health()).filter(({ healthy }) => !healthy);
+    return stuck.length === 0
+      ? { state: 'healthy', detail: `${running.length} reactors running` }
+      : { state: 'degraded', detail: stuck.map(({ name, detail }) => `${name}: ${detail}`).join('; ') };
+  });
+
+  await ground.start('deadlines', whileLeader('deadlines', url, logger, deadlineKeeper({ queue: deadlines, bus, clock, logger, metrics })));
+  await ground.start('offline watch', whileLeader('offline', url, logger, offlineWatch({ bus, live, clock, logger })));
+  await ground.start(
+    'pruning',
+    whileLeader('prune', url, logger, async (signal) => {
+      while (!signal.aborted) {
+        try {
+          await idempotency.prune();
+          await live.prune(instant(clock.now() - TELEMETRY_MS));
+        } catch (error) {
+          logger.warn({ err: error }, 'What has been kept long enough could not be removed; trying again in an hour');
+        }
+        await pause(PRUNE_EVERY_MS, signal);
+      }
+    }),
+  );
+}
