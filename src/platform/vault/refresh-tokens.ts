@@ -126,9 +126,10 @@ export function createRefreshTokens(options: RefreshTokensOptions): RefreshToken
       );
       if (rows[0] !== undefined) return { kind: 'rotated', session: sessionOf(rows[0]), refreshToken: successor };
 
-      const { rows: found } = await db.pool.query<TokenRow & { used: boolean; repeatable: boolean }>(
+      const { rows: found } = await db.pool.query<TokenRow & { used: boolean; just_now: boolean; successor_unused: boolean }>(
         `SELECT t.session_id, s.user_id, s.scope, t.used_at IS NOT NULL AS used,
-                t.used_at > now() - make_interval(secs => $2) AND next.token_hash IS NOT NULL AND next.used_at IS NULL AS repeatable
+                t.used_at > now() - make_interval(secs => $2) AS just_now,
+                next.token_hash IS NOT NULL AND next.used_at IS NULL AS successor_unused
            FROM vault.refresh_tokens AS t
            JOIN work.sessions AS s ON s.session_id = t.session_id AND s.revoked_at IS NULL
            LEFT JOIN vault.refresh_tokens AS next ON next.token_hash = t.successor
@@ -137,7 +138,10 @@ export function createRefreshTokens(options: RefreshTokensOptions): RefreshToken
       );
       const row = found[0];
       if (row === undefined || !row.used) return { kind: 'invalid' };
-      if (row.repeatable) return { kind: 'rotated', session: sessionOf(row), refreshToken: successor };
+      if (row.just_now) {
+        // Once the successor was used its owner has it: a repeat that comes later still is a straggler and gets nothing.
+        return row.successor_unused ? { kind: 'rotated', session: sessionOf(row), refreshToken: successor } : { kind: 'invalid' };
+      }
       await endWhere('session_id', row.session_id);
       return { kind: 'reused', session: sessionOf(row) };
     },
