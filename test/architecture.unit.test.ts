@@ -1,0 +1,150 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { describe, expect, it } from 'vitest';
+
+/** The import directions of docs/architecture.md, held against every file of src. */
+const src = join(import.meta.dirname, '../src');
+
+interface Import {
+  readonly from: string;
+  /** Path below src, or the package. */
+  readonly to: string;
+  readonly typeOnly: boolean;
+}
+
+const files = readdirSync(src, { recursive: true, encoding: 'utf8' })
+  .filter((file) => file.endsWith('.ts'))
+  .sort();
+const sources = new Map(files.map((file) => [file, readFileSync(join(src, file), 'utf8')]));
+const imports: readonly Import[] = files.flatMap((file) => importsOf(file, sources.get(file) ?? ''));
+
+function importsOf(file: string, source: string): readonly Import[] {
+  const statements = source.matchAll(/^(?:import|export)\s+(type\s)?(?:[^'";]*?\sfrom\s+)?'([^']+)'/gm);
+  const dynamic = source.matchAll(/\bimport\(\s*'([^']+)'\s*\)/g);
+  return [
+    ...[...statements].map(([, type, target]) => ({ from: file, to: resolved(file, target ?? ''), typeOnly: type !== undefined })),
+    ...[...dynamic].map(([, target]) => ({ from: file, to: resolved(file, target ?? ''), typeOnly: false })),
+  ];
+}
+
+function resolved(file: string, target: string): string {
+  return target.startsWith('.') ? relative(src, join(src, dirname(file), target)) : target;
+}
+
+const roomOf = (path: string): string => path.split('/')[0] ?? path;
+const found = (wrong: readonly Import[]): readonly string[] => wrong.map(({ from, to }) => `${from} imports ${to}`);
+
+/** A room may import itself and these. Files directly under src, and compose/, wire everything together. */
+const allowed: Readonly<Record<string, readonly string[]>> = {
+  domain: [],
+  commands: ['domain', 'platform'],
+  projections: ['domain', 'platform'],
+  api: ['domain', 'commands', 'projections', 'platform'],
+  bridge: ['domain', 'commands', 'platform'],
+  platform: ['domain'],
+  // The device side: what it shares with the server is the contract between them, and the client that carries it.
+  simulator: ['domain', 'bridge', 'platform'],
+};
+
+/** Built by compose alone: everyone else knows the port. */
+const adapters = [
+  'platform/event-store/postgres.ts',
+  'platform/event-store/eventstoredb.ts',
+  'platform/relay/in-process.ts',
+  'platform/relay/kafka.ts',
+  'platform/mqtt/client.ts',
+  'platform/mqtt/embedded-broker.ts',
+  'platform/mqtt/dynamic-security.ts',
+  'platform/postgres/embedded.ts',
+];
+
+/** A library with a single way in. */
+const onlyIn: readonly (readonly [library: string, file: string])[] = [
+  ['@eventstore/db-client', 'platform/event-store/eventstoredb.ts'],
+  ['kafkajs', 'platform/relay/kafka.ts'],
+];
+
+/** Code without its comments: they may speak of what the code must not do. */
+function code(file: string): string {
+  return (sources.get(file) ?? '').replace(/\/\*[\s\S]*?\*\//g, '').replace(/(^|\s)\/\/.*$/gm, '$1');
+}
+
+describe('rooms', () => {
+  it.each(Object.entries(allowed))('%s imports only itself and %j', (room, others) => {
+    const wrong = imports.filter(
+      ({ from, to }) => roomOf(from) === room && files.includes(to) && roomOf(to) !== room && !others.includes(roomOf(to)),
+    );
+    expect(found(wrong)).toEqual([]);
+  });
+  it('are all known here', () => {
+    const rooms = new Set(files.filter((file) => file.includes('/')).map(roomOf));
+    rooms.delete('compose');
+    expect([...rooms].filter((room) => !(room in allowed))).toEqual([]);
+  });
+  it('platform knows nothing of the domain but its kernel, and that as types', () => {
+    const wrong = imports.filter(({ from, to, typeOnly }) => roomOf(from) === 'platform' && roomOf(to) === 'domain' && !(to === 'domain/kernel.ts' && typeOnly));
+    expect(found(wrong)).toEqual([]);
+  });
+  it('api takes queries from projections, never a runner', () => {
+    const wrong = imports.filter(({ from, to, typeOnly }) => roomOf(from) === 'api' && roomOf(to) === 'projections' && !typeOnly);
+    expect(found(wrong)).toEqual([]);
+  });
+});
+
+describe('domain', () => {
+  const domain = files.filter((file) => roomOf(file) === 'domain');
+  it('imports no package', () => {
+    expect(found(imports.filter(({ from, to }) => roomOf(from) === 'domain' && roomOf(to) !== 'domain'))).toEqual([]);
+  });
+  it.each([
+    ['a clock', /\bDate\b|\bperformance\b/, ['domain/time.ts']],
+    ['randomness', /\brandom|\bcrypto\b/i, []],
+    ['waiting', /\basync\b|\bawait\b|\bPromise\b|\bsetTimeout\b/, []],
+    ['the process', /\bprocess\.\w|\bconsole\b/, []],
+  ] as const)('has no %s', (_, forbidden, except: readonly string[]) => {
+    expect(domain.filter((file) => !except.includes(file) && forbidden.test(code(file)))).toEqual([]);
+  });
+  it('asks no clock in the one file that counts with instants', () => {
+    expect(code('domain/time.ts')).not.toMatch(/Date\.now|new Date\(\)/);
+  });
+});
+
+describe('adapters', () => {
+  it('are built by compose alone', () => {
+    const wrong = imports.filter(
+      ({ from, to, typeOnly }) => !typeOnly && adapters.includes(to) && from.includes('/') && !['platform', 'compose'].includes(roomOf(from)),
+    );
+    expect(found(wrong)).toEqual([]);
+  });
+  it.each(onlyIn)('%s is imported only by %s', (library, file) => {
+    const wrong = imports.filter(({ from, to }) => (to === library || to.startsWith(`${library}/`)) && from !== file);
+    expect(found(wrong)).toEqual([]);
+  });
+});
+
+describe('environment', () => {
+  it('is read only by the entries', () => {
+    const entries = ['main.ts', 'cli.ts'];
+    expect(files.filter((file) => !entries.includes(file) && /\bprocess\.env\b/.test(code(file)))).toEqual([]);
+  });
+});
+
+describe('cycles', () => {
+  it('there are none between modules; types may speak of each other', () => {
+    const loads = imports.filter(({ to, typeOnly }) => !typeOnly && files.includes(to));
+    const next = new Map(files.map((file) => [file, loads.filter(({ from }) => from === file).map(({ to }) => to)]));
+    const done = new Set<string>();
+    const cycles: string[] = [];
+    const visit = (file: string, path: readonly string[]): void => {
+      if (path.includes(file)) {
+        cycles.push([...path.slice(path.indexOf(file)), file].join(' → '));
+        return;
+      }
+      if (done.has(file)) return;
+      for (const target of next.get(file) ?? []) visit(target, [...path, file]);
+      done.add(file);
+    };
+    for (const file of files) visit(file, []);
+    expect(cycles).toEqual([]);
+  });
+});
