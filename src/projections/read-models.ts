@@ -170,7 +170,8 @@ export interface UserRow {
 
 export interface UserQueries {
   byId(userId: Uuid): Promise<UserRow | undefined>;
-  list(filter: { active?: boolean }, page: Page): Promise<Paged<UserRow & { readonly deviceCount: number }>>;
+  /** `search`: part of the e-mail address or name. */
+  list(filter: { active?: boolean; search?: string }, page: Page): Promise<Paged<UserRow & { readonly deviceCount: number }>>;
   count(): Promise<number>;
   /** Whether anyone has an admin role: until then the first start makes one. */
   hasAdmin(): Promise<boolean>;

@@ -1,0 +1,39 @@
+import type { DeviceCommand } from '../../domain/device/commands.ts';
+import type { Instant } from '../../domain/kernel.ts';
+import type { LiveFeed } from '../read-models.ts';
+import type { Reader, Schemas } from '../schemas.ts';
+
+export interface DeadlineRow {
+  readonly key: string;
+  readonly dueAt: Instant;
+  readonly command: DeviceCommand;
+}
+
+/** For the keeper of deadlines: what is due, and when to look again. */
+export interface DeadlineQueue {
+  /** Oldest first. */
+  due(now: Instant, limit: number): Promise<readonly DeadlineRow[]>;
+  nextAfter(now: Instant): Promise<Instant | undefined>;
+  /** Calls back when a deadline was set, until the returned function is called. */
+  onAdded(listener: () => void): () => void;
+}
+
+const due = {
+  name: 'deadlines.due',
+  text: (s: Schemas) => `
+    SELECT key, due_at AS "dueAt", command FROM ${s['deadlines']}.deadlines WHERE due_at <= $1::timestamptz ORDER BY due_at, key LIMIT $2`,
+};
+const next = {
+  name: 'deadlines.next',
+  text: (s: Schemas) => `SELECT min(due_at) AS "dueAt" FROM ${s['deadlines']}.deadlines WHERE due_at > $1::timestamptz`,
+};
+
+export function createDeadlineQueue(reader: Reader, feed: LiveFeed): DeadlineQueue {
+  return {
+    due: (now, limit) => reader.all<DeadlineRow>(due, [now, limit]),
+    async nextAfter(now) {
+      return (await reader.first<{ dueAt: Instant | null }>(next, [now]))?.dueAt ?? undefined;
+    },
+    onAdded: (listener) => feed.on('deadlines', listener),
+  };
+}

@@ -1,0 +1,92 @@
+import type { Uuid } from '../domain/kernel.ts';
+import type { Database } from '../platform/postgres/db.ts';
+import { PROJECTIONS_CHANNEL, notifying } from './checkpoints.ts';
+import type { Member } from './member.ts';
+import { createTables, schemaOf, type AnyProjection } from './projection.ts';
+import type { Session } from './session.ts';
+
+/** Makes the tables of the next generation, not yet with their indexes. What a broken-off rebuild left is removed. */
+export async function createGeneration(session: Session, projection: AnyProjection): Promise<number> {
+  const { name, version } = projection;
+  return await session.transaction(async () => {
+    const [abandoned] = await session.read([
+      { text: `DELETE FROM work.projection_generations WHERE name = $1 AND state = 'building' RETURNING version, generation`, values: [name] },
+    ]);
+    for (const old of (abandoned?.rows ?? []) as readonly { version: number; generation: number }[]) {
+      await session.read([{ text: `DROP SCHEMA IF EXISTS ${schemaOf(name, old.version, old.generation)} CASCADE`, values: [] }]);
+    }
+    const [created] = await session.read([
+      {
+        text: `INSERT INTO work.projection_generations (name, generation, version, state)
+               SELECT $1, 1 + greatest((SELECT max(generation) FROM work.projection_generations WHERE name = $1),
+                                       (SELECT generation FROM work.projections WHERE name = $1), 0), $2, 'building'
+               RETURNING generation`,
+        values: [name, version],
+      },
+    ]);
+    const { generation } = created?.rows[0] as { generation: number };
+    const schema = schemaOf(name, version, generation);
+    for (const statement of [`DROP SCHEMA IF EXISTS ${schema} CASCADE`, ...createTables(projection, schema)]) {
+      await session.read([{ text: statement, values: [] }]);
+    }
+    return generation;
+  });
+}
+
+/** Makes the member's generation the one that is read and written. Within a transaction that holds the checkpoint row. */
+export async function activate(session: Session, member: Member, logId: Uuid): Promise<void> {
+  const { name, generation, projection } = member;
+  await session.read([
+    {
+      text: `INSERT INTO work.projections (name, version, generation, position, log_id, state, last_event_at)
+             VALUES ($1, $2, $3, $4, $5, 'running', $6)
+             ON CONFLICT (name) DO UPDATE SET version = EXCLUDED.version, generation = EXCLUDED.generation, position = EXCLUDED.position,
+               log_id = EXCLUDED.log_id, state = 'running', error = NULL, last_event_at = EXCLUDED.last_event_at, updated_at = now()`,
+      values: [name, projection.version, generation, String(member.position), logId, member.lastEventAt ?? null],
+    },
+    {
+      text: `UPDATE work.projection_generations SET state = 'retired', retired_at = now() WHERE name = $1 AND state = 'active'`,
+      values: [name],
+    },
+    {
+      text: `UPDATE work.projection_generations SET state = 'active', active_at = now(), position = $3 WHERE name = $1 AND generation = $2`,
+      values: [name, generation, String(member.position)],
+    },
+    notifying(PROJECTIONS_CHANNEL, name),
+  ]);
+}
+
+/** Removes a generation that was not finished. */
+export async function dropGeneration(session: Session, member: Member): Promise<void> {
+  await session.read([
+    { text: `DROP SCHEMA IF EXISTS ${member.schema} CASCADE`, values: [] },
+    {
+      text: `DELETE FROM work.projection_generations WHERE name = $1 AND generation = $2 AND state = 'building'`,
+      values: [member.name, member.generation],
+    },
+  ]);
+}
+
+/**
+ * Drops the generations that were replaced longer ago than that. A query that still meets one looks up the new one.
+ *
+ * @returns the names of the dropped schemas
+ */
+export async function dropRetired(db: Database, olderThanMs: number, names?: readonly string[]): Promise<readonly string[]> {
+  const { rows } = await db.pool.query<{ name: string; version: number; generation: number }>(
+    `SELECT name, version, generation FROM work.projection_generations
+      WHERE state = 'retired' AND retired_at <= now() - make_interval(secs => $1) AND ($2::text[] IS NULL OR name = ANY ($2))
+      ORDER BY name, generation`,
+    [olderThanMs / 1_000, names ?? null],
+  );
+  const dropped: string[] = [];
+  for (const { name, version, generation } of rows) {
+    const schema = schemaOf(name, version, generation);
+    await db.transaction(async (client) => {
+      await client.query(`DROP SCHEMA IF EXISTS ${schema} CASCADE`);
+      await client.query('DELETE FROM work.projection_generations WHERE name = $1 AND generation = $2', [name, generation]);
+    });
+    dropped.push(schema);
+  }
+  return dropped;
+}

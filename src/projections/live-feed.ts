@@ -1,0 +1,185 @@
+import { component, type Component } from '../platform/lifecycle.ts';
+import type { Logger } from '../platform/logger.ts';
+import type { Metrics } from '../platform/metrics.ts';
+import type { Database } from '../platform/postgres/db.ts';
+import type { Notifications } from '../platform/postgres/notifications.ts';
+import { changeColumns, changeOf, LIVE_CHANNEL, PROJECTIONS_CHANNEL, readChanges, type StoredChange } from './checkpoints.ts';
+import type { LiveChange, LiveFeed } from './read-models.ts';
+
+export interface LiveFeedOptions {
+  readonly db: Database;
+  /** Where another process runs the live group, or may come to: its commits are heard by these. Handlers are added before its start. */
+  readonly notifications?: Notifications;
+  /** Awaited before anything after a switch counts as reached: reads must not meet the old generation then. */
+  readonly onSwitched?: () => Promise<void>;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  /** Milliseconds between two looks, for notifications that got lost. Default 500. */
+  readonly pollMs?: number;
+}
+
+/** Changes of the live group for this process: pushed by the runner where it leads here, else read when told. */
+export interface LiveFeedComponent extends LiveFeed, Component {
+  /** For the runner of this process: no round trip. */
+  push(changes: readonly LiveChange[], position: bigint): void;
+  /** How far the group is, as far as this process knows. */
+  readonly position: bigint;
+}
+
+/** Requests that wait for a position at one time; further ones are told at once that it was not reached. */
+const MAX_WAITING = 10_000;
+/** Changes that one socket may resume over. */
+const MAX_RESUMED = 10_000;
+
+interface Waiter {
+  readonly position: bigint;
+  readonly done: (reached: boolean) => void;
+}
+
+export function createLiveFeed(options: LiveFeedOptions): LiveFeedComponent {
+  const { db, notifications, pollMs = 500 } = options;
+  const logger = options.logger.child({ component: 'live-feed' });
+  const notReached = options.metrics.counter('loqey_live_not_reached_total', 'Requests answered before their own change was readable');
+  const listeners = new Map<string, Set<(change: LiveChange) => void>>();
+  const waiting = new Set<Waiter>();
+  let position = -1n;
+  let told = -1n;
+  let reading: Promise<void> | undefined;
+  let switching: Promise<void> = Promise.resolve();
+  let stopped = false;
+  let timer: NodeJS.Timeout | undefined;
+
+  function push(changes: readonly LiveChange[], at: bigint): void {
+    for (const change of changes) {
+      for (const topic of change.topics) {
+        for (const listener of listeners.get(topic) ?? []) {
+          try {
+            listener(change);
+          } catch (error) {
+            logger.error({ err: error, topic }, 'A listener to live changes failed');
+          }
+        }
+      }
+    }
+    if (at <= position) return;
+    position = at;
+    for (const waiter of waiting) if (waiter.position <= at) waiter.done(true);
+  }
+
+  /** Reads what was committed elsewhere. One at a time; what is told meanwhile is read by the next turn. */
+  function read(): Promise<void> {
+    reading ??= (async () => {
+      try {
+        while (!stopped && told > position) {
+          const upTo = told;
+          await switching;
+          // The first look only finds where the group is: nobody here has listened to anything earlier.
+          const changes = position < 0n || listeners.size === 0 ? [] : await readChanges(db, position, upTo);
+          push(changes.filter((change) => change.position > position), upTo);
+        }
+      } catch (error) {
+        logger.warn({ err: error }, 'Live changes could not be read; the next look comes soon');
+      } finally {
+        reading = undefined;
+      }
+    })();
+    return reading;
+  }
+
+  function tell(at: bigint): void {
+    if (at > told) told = at;
+    if (told > position) void read();
+  }
+
+  async function look(): Promise<void> {
+    try {
+      const { rows } = await db.pool.query<{ position: string | null }>({
+        name: 'live.position',
+        text: `SELECT min(position) AS position FROM work.projections WHERE state = 'running'`,
+      });
+      const at = rows[0]?.position;
+      if (at !== null && at !== undefined) tell(BigInt(at));
+    } catch (error) {
+      logger.warn({ err: error }, 'The position of the live group could not be read; the next look comes soon');
+    }
+  }
+
+  notifications?.on(LIVE_CHANNEL, (payload) => {
+    if (/^\d+$/.test(payload)) tell(BigInt(payload));
+  });
+  notifications?.on(PROJECTIONS_CHANNEL, () => {
+    switching = switching.then(() => options.onSwitched?.()).catch((error: unknown) => logger.warn({ err: error }, 'A switched read model could not be looked up'));
+  });
+  notifications?.onGap(() => {
+    void options.onSwitched?.().catch(() => undefined); // a switch may have been missed; queries retry by themselves
+    void look();
+  });
+
+  const lifecycle = component(
+    async () => {
+      stopped = false;
+      await look();
+      if (notifications === undefined) return;
+      timer = setInterval(() => void look(), pollMs);
+    },
+    async () => {
+      stopped = true;
+      clearInterval(timer);
+      for (const waiter of waiting) waiter.done(false);
+      await reading;
+    },
+  );
+
+  return {
+    ...lifecycle,
+    push,
+    get position() {
+      return position;
+    },
+
+    reached(at, timeoutMs) {
+      if (at <= position) return Promise.resolve(true);
+      if (stopped || waiting.size >= MAX_WAITING) {
+        notReached.inc();
+        return Promise.resolve(false);
+      }
+      return new Promise((resolve) => {
+        const waiter: Waiter = {
+          position: at,
+          done(reached) {
+            clearTimeout(timeout);
+            waiting.delete(waiter);
+            if (!reached) notReached.inc();
+            resolve(reached);
+          },
+        };
+        const timeout = setTimeout(() => waiter.done(false), timeoutMs);
+        waiting.add(waiter);
+      });
+    },
+
+    on(topic, listener) {
+      const known = listeners.get(topic) ?? new Set();
+      const own = (change: LiveChange) => listener(change); // the same function may listen twice
+      listeners.set(topic, known.add(own));
+      return () => {
+        known.delete(own);
+        if (known.size === 0 && listeners.get(topic) === known) listeners.delete(topic);
+      };
+    },
+
+    async since(topic, after) {
+      const { rows } = await db.pool.query<StoredChange & { floor: string }>({
+        name: 'live.since',
+        // The floor in the same statement: what it says of the rows is true of this snapshot.
+        text: `SELECT f.position AS floor, c.* FROM work.live_floor f LEFT JOIN LATERAL (
+                 SELECT ${changeColumns} FROM work.live_changes WHERE topic = $1 AND position > $2::numeric ORDER BY position, seq LIMIT ${MAX_RESUMED + 1}
+               ) c ON true`,
+        values: [topic, String(after)],
+      });
+      const floor = rows[0]?.floor;
+      if (floor === undefined || BigInt(floor) > after || rows.length > MAX_RESUMED) return undefined;
+      return rows.filter((row) => row.eventId !== null).map(({ floor: _, ...row }) => changeOf(row));
+    },
+  };
+}

@@ -1,0 +1,23 @@
+import { activityProjection } from './activity/projection.ts';
+import { auditProjection } from './audit/projection.ts';
+import { deadlinesProjection } from './deadlines/projection.ts';
+import { devicesProjection } from './devices/projection.ts';
+import { linksProjection } from './links/projection.ts';
+import { peopleProjection, type SealOpener } from './people/projection.ts';
+import type { AnyProjection } from './projection.ts';
+import { unlocksProjection } from './unlocks/projection.ts';
+import { usersProjection } from './users/projection.ts';
+
+/** All read models. One more is a folder and a line here. */
+export function projections({ sealer }: { readonly sealer: SealOpener }): readonly AnyProjection[] {
+  return [
+    activityProjection,
+    auditProjection,
+    deadlinesProjection,
+    devicesProjection,
+    linksProjection,
+    peopleProjection(sealer),
+    unlocksProjection,
+    usersProjection,
+  ];
+}

@@ -1,0 +1,109 @@
+import { sqlState, type Database } from '../platform/postgres/db.ts';
+import { schemaOf } from './projection.ts';
+import type pg from 'pg';
+
+/** The schema of each read model's active generation, by name. */
+export type Schemas = Readonly<Record<string, string>>;
+
+/** A read model that has not been built yet: come back soon. */
+export class ReadModelUnavailable extends Error {
+  override readonly name = 'ReadModelUnavailable';
+
+  constructor(projection: string) {
+    super(`The read model ${projection} is being built`);
+  }
+}
+
+export interface Query {
+  /** Prepared once per connection and generation. */
+  readonly name: string;
+  readonly text: (schemas: Schemas) => string;
+}
+
+/** Runs queries on the active generations. A query that meets a dropped one looks up the new one and is run again, once. */
+export interface Reader {
+  all<Row extends pg.QueryResultRow>(query: Query, values: readonly unknown[]): Promise<Row[]>;
+  first<Row extends pg.QueryResultRow>(query: Query, values: readonly unknown[]): Promise<Row | undefined>;
+  /** Looks up the generations again. */
+  refresh(): Promise<void>;
+}
+
+/** undefined_table, invalid_schema_name, undefined_column (the shape of another version). */
+const GONE: ReadonlySet<string> = new Set(['42P01', '3F000', '42703']);
+
+export function createReader(db: Database): Reader {
+  let schemas: Schemas | undefined;
+  let looking: Promise<Schemas> | undefined;
+  /** Of the active generations; grows with each look that found others. */
+  let epoch = 0;
+  const texts = new Map<string, { readonly epoch: number; readonly name: string; readonly text: string }>();
+
+  function look(): Promise<Schemas> {
+    looking ??= (async () => {
+      try {
+        const { rows } = await db.pool.query<{ name: string; version: number; generation: number }>({
+          name: 'read.generations',
+          text: 'SELECT name, version, generation FROM work.projections ORDER BY name',
+        });
+        const found = Object.fromEntries(rows.map(({ name, version, generation }) => [name, schemaOf(name, version, generation)]));
+        if (JSON.stringify(found) !== JSON.stringify(schemas)) {
+          epoch++;
+          schemas = found;
+        }
+        return found;
+      } finally {
+        looking = undefined;
+      }
+    })();
+    return looking;
+  }
+
+  async function prepared(query: Query): Promise<{ readonly name: string; readonly text: string }> {
+    const known = texts.get(query.name);
+    if (known !== undefined && known.epoch === epoch) return known;
+    const current = schemas ?? (await look());
+    const used = new Set<string>();
+    const complete = new Proxy(current, {
+      get(target, name) {
+        const schema = target[String(name)];
+        if (schema === undefined) throw new ReadModelUnavailable(String(name));
+        used.add(schema.slice(schema.lastIndexOf('_') + 1));
+        return schema;
+      },
+    });
+    const text = query.text(complete);
+    const made = { epoch, name: `${query.name}@${[...used].join('.')}`, text };
+    texts.set(query.name, made);
+    return made;
+  }
+
+  async function all<Row extends pg.QueryResultRow>(query: Query, values: readonly unknown[]): Promise<Row[]> {
+    const run = async () => {
+      const { name, text } = await prepared(query);
+      const { rows } = await db.pool.query<Row>({ name, text, values: [...values] });
+      return rows;
+    };
+    try {
+      return await run();
+    } catch (error) {
+      const gone = error instanceof ReadModelUnavailable || GONE.has(sqlState(error) ?? '');
+      if (!gone) throw error;
+      await refresh();
+      return await run();
+    }
+  }
+
+  async function refresh(): Promise<void> {
+    await looking?.catch(() => undefined); // one under way may have looked before the switch
+    await look();
+  }
+
+  return {
+    all,
+    async first(query, values) {
+      const [row] = await all(query, values);
+      return row as never;
+    },
+    refresh,
+  };
+}

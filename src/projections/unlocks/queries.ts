@@ -1,0 +1,88 @@
+import type { CourierDetails, UnlockCause } from '../../domain/device/events.ts';
+import type { DeliveryQueries, DeliveryRow, UnlockQueries, UnlockRow } from '../read-models.ts';
+import type { Reader, Schemas } from '../schemas.ts';
+
+const columns = `
+  u.unlock_id AS "unlockId", u.device_id AS "deviceId", u.cause_kind AS "causeKind", u.cause_id AS "causeId", u.state,
+  u.use_returned AS "useReturned", u.reason, u.requested_at AS "requestedAt", u.expires_at AS "expiresAt",
+  u.dispatched_at AS "dispatchedAt", u.published_at AS "publishedAt", u.acknowledged_at AS "acknowledgedAt",
+  u.opened_at AS "openedAt", u.ended_at AS "endedAt", u.correlation_id AS "correlationId"`;
+
+type Flat<Row extends UnlockRow> = Omit<Row, 'cause'> & { readonly causeKind: UnlockCause['kind']; readonly causeId: string };
+
+function unlockOf<Row extends UnlockRow>({ causeKind, causeId, ...row }: Flat<Row>): Row {
+  return { ...row, cause: { kind: causeKind, id: causeId } } as unknown as Row;
+}
+
+const byId = { name: 'unlocks.by_id', text: (s: Schemas) => `SELECT ${columns} FROM ${s['unlocks']}.unlocks u WHERE u.unlock_id = $1` };
+const lastOfLink = {
+  name: 'unlocks.last_of_link',
+  text: (s: Schemas) => `
+    SELECT ${columns} FROM ${s['unlocks']}.unlocks u
+     WHERE u.cause_id = $1 AND u.cause_kind = 'link' ORDER BY u.requested_at DESC, u.unlock_id DESC LIMIT 1`,
+};
+
+export function createUnlockQueries(reader: Reader): UnlockQueries {
+  const one = async (query: typeof byId, id: string) => {
+    const row = await reader.first<Flat<UnlockRow>>(query, [id]);
+    return row === undefined ? undefined : unlockOf<UnlockRow>(row);
+  };
+  return {
+    byId: (unlockId) => one(byId, unlockId),
+    lastOfLink: (linkId) => one(lastOfLink, linkId),
+  };
+}
+
+const deliveryColumns = `
+  ${columns}, u.cause_id AS "linkId", link.fields->>'name' AS "linkName", u.owner_id AS "ownerId", courier.fields AS courier`;
+const deliveries = (s: Schemas) => `
+  ${s['unlocks']}.unlocks u
+  LEFT JOIN ${s['people']}.people link ON link.ref = u.cause_id
+  LEFT JOIN ${s['people']}.people courier ON courier.ref = u.unlock_id`;
+const delivery = {
+  name: 'deliveries.by_id',
+  text: (s: Schemas) => `SELECT ${deliveryColumns} FROM ${deliveries(s)} WHERE u.unlock_id = $1 AND u.cause_kind = 'link'`,
+};
+/** A delivery is complete when the bolt moved. */
+const matches = `u.owner_id = $1 AND u.cause_kind = 'link' AND ($2::uuid IS NULL OR u.device_id = $2) AND ($3::boolean IS NULL OR (u.state = 'opened') = $3)`;
+const ofOwner = {
+  name: 'deliveries.of_owner',
+  text: (s: Schemas) => `
+    SELECT ${deliveryColumns} FROM ${deliveries(s)} WHERE ${matches} ORDER BY u.requested_at DESC, u.unlock_id DESC LIMIT $4 OFFSET $5`,
+};
+const ofOwnerTotal = {
+  name: 'deliveries.of_owner_total',
+  text: (s: Schemas) => `SELECT count(*)::integer AS total FROM ${s['unlocks']}.unlocks u WHERE ${matches}`,
+};
+const countSince = {
+  name: 'deliveries.count_since',
+  text: (s: Schemas) => `
+    SELECT count(*)::integer AS total FROM ${s['unlocks']}.unlocks u WHERE u.cause_kind = 'link' AND u.opened_at >= $1::timestamptz`,
+};
+
+type FlatDelivery = Flat<DeliveryRow>;
+
+function deliveryOf(row: FlatDelivery): DeliveryRow {
+  const courier: CourierDetails | null = row.courier;
+  return unlockOf<DeliveryRow>({ ...row, courier });
+}
+
+export function createDeliveryQueries(reader: Reader): DeliveryQueries {
+  return {
+    async byId(deliveryId) {
+      const row = await reader.first<FlatDelivery>(delivery, [deliveryId]);
+      return row === undefined ? undefined : deliveryOf(row);
+    },
+    async ofOwner(userId, { deviceId, completed }, { limit, offset }) {
+      const filter = [userId, deviceId ?? null, completed ?? null];
+      const [rows, totals] = await Promise.all([
+        reader.all<FlatDelivery>(ofOwner, [...filter, limit, offset]),
+        reader.first<{ total: number }>(ofOwnerTotal, filter),
+      ]);
+      return { rows: rows.map(deliveryOf), total: totals?.total ?? 0 };
+    },
+    async countSince(since) {
+      return (await reader.first<{ total: number }>(countSince, [since]))?.total ?? 0;
+    },
+  };
+}
