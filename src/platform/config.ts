@@ -54,7 +54,7 @@ export const sections = [
 ] as const;
 export type Section = (typeof sections)[number];
 
-interface Shape<T> {
+interface Shape {
   readonly doc: string;
   readonly aliases?: readonly string[];
   readonly secret?: boolean;
@@ -62,16 +62,19 @@ interface Shape<T> {
 }
 
 /** A setting that always has a value. */
-function setting<T>(section: Section, env: string, schema: Value<T>, fallback: T | ((basis: Basis) => T), shape: Shape<T>): Setting<T> {
+function setting<T>(section: Section, env: string, schema: Value<T>, fallback: T | ((basis: Basis) => T), shape: Shape): Setting<T> {
   const { doc, aliases = [], secret = false, fallbackText } = shape;
   return { env, aliases, section, schema, doc, secret, fallback, fallbackText };
 }
 
 /** A setting that may be absent, and means something else then. */
-function optional<T>(section: Section, env: string, schema: Value<T>, shape: Shape<T>): Setting<T | undefined> {
-  const { allowed, parse } = schema;
-  const format = (value: T | undefined) => (value === undefined ? '' : schema.format(value));
-  return setting<T | undefined>(section, env, { allowed, parse, format }, undefined, shape);
+function optional<T>(section: Section, env: string, schema: Value<T>, shape: Shape): Setting<T | undefined> {
+  const orAbsent: Value<T | undefined> = {
+    allowed: schema.allowed,
+    parse: (raw) => schema.parse(raw),
+    format: (value) => (value === undefined ? '' : schema.format(value)),
+  };
+  return setting<T | undefined>(section, env, orAbsent, undefined, shape);
 }
 
 const secret = true;

@@ -48,7 +48,7 @@ function setpriv({ uid, gid }: { uid: number; gid: number }, capability: string)
 /** The least of what this system grants that opens `folder`. */
 function passingCapability(folder: string, ids: { uid: number; gid: number }): string | undefined {
   return ['dac_read_search', 'dac_override'].find((capability) => {
-    const [command = '', ...args] = [...setpriv(ids, capability), 'test', '-x', `${folder}/.`];
+    const [command, ...args] = [...setpriv(ids, capability), 'test', '-x', `${folder}/.`];
     try {
       execFileSync(command, args, { stdio: 'ignore', timeout: 5_000 });
       return true;

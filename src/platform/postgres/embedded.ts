@@ -121,7 +121,7 @@ export function createEmbeddedPostgres(options: EmbeddedPostgresOptions): Embedd
         await chown(fresh, owner.uid, owner.gid);
         await chown(passwordFile, owner.uid, owner.gid);
       }
-      const [command = '', ...args] = [
+      const [command, ...args] = [
         ...user.prefix,
         binaries.initdb,
         `--pgdata=${fresh}`,

@@ -1,4 +1,5 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { setImmediate } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
 import type { Instant, Sealed } from '../../domain/kernel.ts';
 import { fullJitter, pause } from '../backoff.ts';
@@ -170,11 +171,19 @@ export function createSealer(options: SealerOptions): Sealer {
 
     async function insertBatch(): Promise<void> {
       const madeAt = performance.now();
-      const batch = Array.from({ length: reserve }, makeKey);
+      const batch: DataKey[] = [];
+      const wrapped: Buffer[] = [];
+      while (ready.length + batch.length < reserve) {
+        if (batch.length % 8 === 0) await setImmediate(); // the seal that noticed goes first, and others in between
+        const key = makeKey();
+        batch.push(key);
+        wrapped.push(master.wrap('data-key', key.id, key.bytes));
+      }
+      if (batch.length === 0) return;
       await db.pool.query(
         `INSERT INTO vault.data_keys (key_id, kind, in_advance, wrapped)
          SELECT id, $1, true, wrapped FROM unnest($2::text[], $3::bytea[]) AS made (id, wrapped)`,
-        [kind, batch.map((key) => key.id), batch.map((key) => master.wrap('data-key', key.id, key.bytes))],
+        [kind, batch.map((key) => key.id), wrapped],
       );
       ready.push(...batch.map((key) => ({ key, madeAt })));
     }
@@ -203,7 +212,7 @@ export function createSealer(options: SealerOptions): Sealer {
           }
         })();
       },
-      settled: () => filling?.catch(() => undefined),
+      settled: async () => filling?.catch(() => undefined),
     };
   }
 
@@ -247,7 +256,7 @@ export function createSealer(options: SealerOptions): Sealer {
     const start = () => {
       running ??= run().finally(() => {
         running = undefined;
-        if (unbound.size > 0 && deadline === Infinity) start();
+        if (unbound.size > 0 && deadline === Infinity) void start();
       });
       return running;
     };

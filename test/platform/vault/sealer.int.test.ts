@@ -22,11 +22,12 @@ afterEach(async () => {
 afterAll(() => server.stop());
 
 async function startSealer(options: Partial<SealerOptions> = {}): Promise<{ sealer: Sealer; process: VaultProcess }> {
-  const { sealer, process, stop } = await vaultProcess(server, url, (parts) => ({
+  const started = await vaultProcess(server, url, (parts) => ({
     sealer: createSealer({ ...parts, logger: silentLogger, inAdvance: ['delivery'], ...options }),
   }));
+  const { sealer, process } = started;
   await sealer.start();
-  running.push(stop, () => sealer.stop());
+  running.push(() => started.stop(), () => sealer.stop());
   return { sealer, process };
 }
 
@@ -98,7 +99,7 @@ describe('seal and open', () => {
   it('makes one key per subject, however many ask at once', async () => {
     const [a, b] = [await startSealer(), await startSealer()];
     const user = subject('user');
-    const sealed = await Promise.all(Array.from({ length: 40 }, (_, i) => (i % 2 ? a : b).sealer.seal(user, 'T', 'p', i)));
+    const sealed = await Promise.all(Array.from({ length: 40 }, async (_, i) => (i % 2 ? a : b).sealer.seal(user, 'T', 'p', i)));
     expect(new Set(sealed.map((each) => each.k)).size).toBe(1);
   });
 
@@ -132,7 +133,7 @@ describe('keys made in advance', () => {
 
   it('serve a burst larger than the reserve', async () => {
     const { sealer } = await startSealer({ reserve: 4 });
-    const sealed = await Promise.all(Array.from({ length: 50 }, () => sealer.seal(subject('delivery'), 'T', 'p', 1)));
+    const sealed = await Promise.all(Array.from({ length: 50 }, async () => sealer.seal(subject('delivery'), 'T', 'p', 1)));
     expect(new Set(sealed.map((each) => each.k)).size).toBe(50);
   });
 
