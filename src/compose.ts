@@ -6,7 +6,7 @@ import { createPresence } from './bridge/presence.ts';
 import { createProvisioner } from './bridge/provisioning.ts';
 import { connectUplink } from './bridge/uplink.ts';
 import { createAdmin, type FirstAdmin } from './commands/first-admin.ts';
-import { createCommandBus, recordedOf } from './commands/handle.ts';
+import { createCommandBus } from './commands/handle.ts';
 import { createIdempotency } from './commands/idempotency.ts';
 import { createRefusalLog } from './commands/refusals.ts';
 import { createRegistration } from './commands/registration.ts';
@@ -30,10 +30,11 @@ import { createRefreshTokens } from './platform/vault/refresh-tokens.ts';
 import { createSealer } from './platform/vault/sealer.ts';
 import { createTags } from './platform/vault/tags.ts';
 
+import { decode } from './projections/decode.ts';
 import { createDeadlineQueue } from './projections/deadlines/queries.ts';
 import { createLiveFeed } from './projections/live-feed.ts';
 import { createReadModels } from './projections/queries.ts';
-import { createProjections } from './projections/registry.ts';
+import { projections } from './projections/registry.ts';
 import { createProjectionRunner } from './projections/runner.ts';
 import { createReader } from './projections/schemas.ts';
 
@@ -93,15 +94,14 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
 
   // The read side.
   const reader = createReader(db);
-  const reads = createReadModels(reader);
+  const reads = createReadModels(reader, clock);
   const onSwitched = () => reader.refresh();
   const feed = createLiveFeed({ db, notifications, onSwitched, logger, metrics });
   await start('notifications', notifications);
   await start('sealer', sealer);
   if (has('projector')) {
     const onCommitted = feed.push.bind(feed);
-    const projections = createProjections({ sealer });
-    const runner = createProjectionRunner({ db, store, projections, decode: recordedOf, logId, clock, logger, metrics, onCommitted, onSwitched });
+    const runner = createProjectionRunner({ db, store, projections: projections({ sealer }), decode, logId, clock, logger, metrics, onCommitted, onSwitched });
     await start('projections', runner);
     health.set('projections', () => {
       const { ok, role, projections: each } = runner.health();

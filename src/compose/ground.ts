@@ -3,7 +3,6 @@ import type { HealthPart, PartHealth } from '../api/ports.ts';
 import { checkLogIdentity, ensureLogIdentity } from '../projections/log-identity.ts';
 import { instant, systemClock, type Clock } from '../platform/clock.ts';
 import type { Config } from '../platform/config.ts';
-import { createEventStoreDb } from '../platform/event-store/eventstoredb.ts';
 import type { EventStore } from '../platform/event-store/port.ts';
 import { createPostgresEventStore } from '../platform/event-store/postgres.ts';
 import type { Component, Stack } from '../platform/lifecycle.ts';
@@ -14,7 +13,6 @@ import { createDatabase, type Database } from '../platform/postgres/db.ts';
 import { createEmbeddedPostgres } from '../platform/postgres/embedded.ts';
 import { migrate } from '../platform/postgres/migrate.ts';
 import { createInProcessRelay } from '../platform/relay/in-process.ts';
-import { createKafkaRelay } from '../platform/relay/kafka.ts';
 import type { Relay } from '../platform/relay/port.ts';
 
 export interface Secrets {
@@ -78,7 +76,7 @@ export async function openGround(options: ComposeOptions, parts: Stack): Promise
   const database = (name: string, max: number) =>
     parts.add(name, createDatabase({ url, max, applicationName: name, logger, metrics }));
 
-  const store = await start('event store', openStore());
+  const store = await start('event store', await openStore());
   const logId = await ensureLogIdentity(store, version, () => instant(clock.now()));
   health.set('event_store', () => answering(() => store.head()));
   const head = await store.head();
@@ -92,7 +90,7 @@ export async function openGround(options: ComposeOptions, parts: Stack): Promise
     detail: `${config.databaseUrl === undefined ? 'embedded PostgreSQL' : 'PostgreSQL'}, ${applied.length === 0 ? `${total} migrations in place` : `${applied.length} migrations applied`}`,
   });
 
-  const relay = await start('relay', openRelay());
+  const relay = await start('relay', await openRelay());
   health.set('relay', () => stateOf(relay.health()));
   onStep?.({ name: 'relay', detail: config.kafkaBrokers === undefined ? 'in this process' : `Kafka at ${config.kafkaBrokers.join(', ')}` });
 
@@ -105,14 +103,16 @@ export async function openGround(options: ComposeOptions, parts: Stack): Promise
     return server.start();
   }
 
-  function openStore(): EventStore {
-    return config.eventStoreUrl === undefined
-      ? createPostgresEventStore({ url, logger, metrics })
-      : createEventStoreDb({ connectionString: config.eventStoreUrl, logger, metrics });
+  // The clients of the real engines are loaded where they are used: gRPC alone is tens of megabytes.
+  async function openStore(): Promise<EventStore> {
+    if (config.eventStoreUrl === undefined) return createPostgresEventStore({ url, logger, metrics });
+    const { createEventStoreDb } = await import('../platform/event-store/eventstoredb.ts');
+    return createEventStoreDb({ connectionString: config.eventStoreUrl, logger, metrics });
   }
 
-  function openRelay(): Relay {
+  async function openRelay(): Promise<Relay> {
     if (config.kafkaBrokers === undefined) return createInProcessRelay({ logger, metrics });
+    const { createKafkaRelay } = await import('../platform/relay/kafka.ts');
     return createKafkaRelay({ brokers: config.kafkaBrokers, clientId: config.kafkaClientId, logger, metrics });
   }
 }

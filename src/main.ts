@@ -1,0 +1,16 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs';
+import { createCli } from './cli.ts';
+
+// The entry: the one place that reads the environment and the arguments.
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
+
+process.on('unhandledRejection', (reason) => {
+  // A promise that nobody waited for failed: what state we are in is not known, so this is an exit.
+  process.stderr.write(`${reason instanceof Error ? (reason.stack ?? reason.message) : String(reason)}\n\n✖ Something failed that nothing was prepared for. Start it again; please report the lines above.\n`);
+  process.exit(1);
+});
+
+process.exitCode = await createCli({ environ: process.env, version }).run(process.argv.slice(2));
+// Nothing may keep a finished command alive: what it had open was closed in order, or it failed.
+process.exit();

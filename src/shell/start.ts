@@ -1,0 +1,171 @@
+import { createWriteStream } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import pino from 'pino';
+import { compose, type App } from '../compose.ts';
+import { ConfigError, loadConfig, type Config } from '../platform/config.ts';
+import { openDataDir, type DataDir } from '../platform/data-dir/data-dir.ts';
+import { requireFreePorts, type WantedPort } from '../platform/data-dir/ports.ts';
+import { loadSecrets, SecretMissing, type Secrets } from '../platform/data-dir/secrets.ts';
+import { StartFailure } from '../platform/data-dir/start-failure.ts';
+import { newerData } from '../platform/data-dir/version.ts';
+import { createLogger, type Logger } from '../platform/logger.ts';
+import { DatabaseNewerThanProgram } from '../platform/postgres/migrate.ts';
+import { WrongSecret } from '../platform/vault/check-values.ts';
+import { LogIdentityError } from '../projections/log-identity.ts';
+import { seconds, type Terminal } from './terminal.ts';
+
+export interface StartOptions {
+  readonly environ: Readonly<Record<string, string | undefined>>;
+  readonly version: string;
+  readonly verbose: boolean;
+  readonly terminal: Terminal;
+}
+
+/** A running server and what the person who started it was told. */
+export interface Running {
+  readonly app: App;
+  readonly config: Config;
+  stop(): Promise<void>;
+  /** For an exit that cannot wait. */
+  abandon(): void;
+}
+
+/** @throws StartFailure with what happened and what to do; nothing is left running then */
+export async function startServer(options: StartOptions): Promise<Running> {
+  const { environ, version, verbose, terminal } = options;
+  const began = performance.now();
+  const config = configOf(environ);
+  const { paint } = terminal;
+  terminal.say(`${paint.bold(`Loqey ${version}`)}   node ${process.versions.node}   data ${config.dataDir}\n`);
+
+  const steps = stepPrinter(terminal);
+  const dataDir = await openDataDir({ dataDir: config.dataDir, programVersion: version, port: config.port });
+  let app: App | undefined;
+  try {
+    const ports = wantedPorts(config);
+    await requireFreePorts(ports);
+    if (dataDir.abandonedBy !== undefined) terminal.say(`  The last run ended without closing (pid ${dataDir.abandonedBy.pid} is gone). Its data is being checked.`);
+    if (dataDir.upgradeFrom !== undefined) terminal.say(`  Data is from ${dataDir.upgradeFrom}. Events are never rewritten; read models are rebuilt beside the old ones where needed.`);
+    steps('checks', `${ports.length === 0 ? '' : `port${ports.length > 1 ? 's' : ''} ${ports.map(({ port }) => port).join(' ')} free, `}${gigabytes(dataDir.freeBytes)} disk, data folder locked`);
+
+    const { secretKey, dataKeyMaster, auditSigningKey } = config;
+    const secrets = await loadSecrets({ dataDir: config.dataDir, given: { secretKey, dataKeyMaster, auditSigningKey }, mayMake: config.environment !== 'production' });
+    const logger = await openLog(config, verbose);
+    for (const { env, reason } of config.ignored) logger.warn({ env }, `${env} is set and changes nothing: ${reason}`);
+    app = await compose({ config, secrets, version, logger, onStep: ({ name, detail }) => steps(name, detail) });
+    await dataDir.recordVersion();
+    if (app.addresses.http !== undefined) await dataDir.announce(app.addresses.http);
+    ready(terminal, app, config, secrets, performance.now() - began);
+    return running(app, config, dataDir);
+  } catch (error) {
+    await app?.stop();
+    await dataDir.release();
+    throw asStartFailure(error, version);
+  }
+}
+
+function running(app: App, config: Config, dataDir: DataDir): Running {
+  return {
+    app,
+    config,
+    async stop() {
+      await app.stop();
+      await dataDir.release();
+    },
+    abandon: () => dataDir.releaseNow(),
+  };
+}
+
+export function configOf(environ: StartOptions['environ']): Config {
+  try {
+    return loadConfig(environ);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    throw new StartFailure(2, [
+      ...error.problems.map((problem) => `✖ ${problem}`),
+      '  Nothing was started and no data was changed.',
+      '  All settings:   npm start -- --help',
+    ]);
+  }
+}
+
+function wantedPorts(config: Config): WantedPort[] {
+  const { host, roles, mqttUrl, mqttTlsCertFile } = config;
+  const embeddedBroker = roles.includes('bridge') && mqttUrl === undefined;
+  return [
+    ...(roles.includes('api') ? [{ env: 'PORT', port: config.port, host }] : []),
+    ...(embeddedBroker && mqttTlsCertFile === undefined ? [{ env: 'MQTT_BROKER_PORT', port: config.mqttBrokerPort, host }] : []),
+    ...(embeddedBroker && mqttTlsCertFile !== undefined ? [{ env: 'MQTT_TLS_PORT', port: config.mqttTlsPort, host }] : []),
+  ].filter(({ port }) => port !== 0);
+}
+
+/** `✔ name   detail   0.2 s`, one line a step, each with its own time. */
+function stepPrinter(terminal: Terminal): (name: string, detail: string) => void {
+  let since = performance.now();
+  return (name, detail) => {
+    const now = performance.now();
+    const took = now - since;
+    since = now;
+    terminal.event('step', { name, detail, ms: Math.round(took) });
+    terminal.say(`  ${terminal.paint.green('✔')} ${name.padEnd(14)}${detail.padEnd(54)} ${terminal.paint.dim(seconds(took))}`);
+  };
+}
+
+function ready(terminal: Terminal, app: App, config: Config, secrets: Secrets, took: number): void {
+  const { http, mqtt } = app.addresses;
+  const { paint } = terminal;
+  terminal.event('ready', { ms: Math.round(took), http, mqtt, data: config.dataDir, pid: process.pid });
+  terminal.say(`\n${paint.bold(`Ready in ${seconds(took)}`)}\n`);
+  const line = (name: string, value: string) => terminal.say(`  ${name.padEnd(16)}${value}`);
+  if (http !== undefined) {
+    line('API', `${http}/api/v1`);
+    line('API description', `${http}/openapi.json`);
+  }
+  if (mqtt !== undefined) line('Boxes connect to', mqtt);
+  if (http !== undefined && config.environment !== 'production') line('See it work', 'npm run demo      simulated boxes, one delivery');
+  if (app.firstAdmin !== undefined) {
+    const { email, generatedPassword } = app.firstAdmin;
+    if (generatedPassword === undefined) terminal.say(`\n  First administrator: ${email}, with the password of ADMIN_PASSWORD`);
+    else {
+      terminal.say(`\n  First administrator, shown once: ${paint.bold(email)}   ${paint.bold(generatedPassword)}`);
+      terminal.say('  (unattended: ADMIN_EMAIL and ADMIN_PASSWORD)');
+    }
+    terminal.event('first_admin', { email, ...(generatedPassword === undefined ? {} : { password: generatedPassword }) });
+  }
+  if (secrets.made.length > 0) {
+    terminal.say(`\n  Keys in ${secrets.folder}: back this up: without it names are unreadable`);
+    terminal.say('  and boxes must be re-keyed.');
+  }
+  terminal.say(`\n${paint.dim(`Ctrl+C stops it. Data stays in ${config.dataDir}. Log: ${logPath(config)}`)}`);
+}
+
+function gigabytes(bytes: number): string {
+  return bytes >= 1024 ** 3 ? `${Math.floor(bytes / 1024 ** 3)} GB` : `${Math.floor(bytes / 1024 ** 2)} MB`;
+}
+
+function logPath(config: Config): string {
+  return config.logFilePath ?? join(config.dataDir, 'logs', 'loqey.log');
+}
+
+/** To the file, with --verbose to the terminal as well; never credentials, which go to the terminal alone. */
+export async function openLog(config: Config, verbose: boolean): Promise<Logger> {
+  const streams: { stream: NodeJS.WritableStream; level: pino.Level }[] = [];
+  const level = config.logLevel.toLowerCase() as pino.Level;
+  if (config.enableFileLogging) {
+    const path = logPath(config);
+    await mkdir(dirname(path), { recursive: true });
+    streams.push({ stream: createWriteStream(path, { flags: 'a', mode: 0o640 }), level });
+  }
+  if (verbose || !config.enableFileLogging) streams.push({ stream: process.stderr, level });
+  return createLogger({ level, destination: pino.multistream(streams) });
+}
+
+/** Known reasons in words; the rest as it is, for it is ours to mend. */
+function asStartFailure(error: unknown, version: string): unknown {
+  if (error instanceof DatabaseNewerThanProgram) return newerData('The database', error.databaseVersion, version);
+  if (error instanceof WrongSecret || error instanceof LogIdentityError || error instanceof SecretMissing) {
+    return new StartFailure(1, [...error.message.split('\n').map((text, index) => `${index === 0 ? '✖' : ' '} ${text}`)]);
+  }
+  return error;
+}
