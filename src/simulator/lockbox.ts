@@ -1,5 +1,4 @@
-import { topicFor, downTopics, reportTopic, type Profile, type TopicOwner } from '../bridge/topics.ts';
-import { commandActions } from '../bridge/protocol/commands.ts';
+import { downTopics, reportTopic, type Profile, type TopicOwner } from '../bridge/topics.ts';
 import { deriveKeys, mqttPassword } from '../bridge/protocol/keys.ts';
 import type { ReportKind } from '../bridge/protocol/signature.ts';
 import type { BoxCore, BoxEvent, BoxEventOf, BoxEventType } from './box.ts';
@@ -9,7 +8,7 @@ import { Hardware, type BoltFault, type Movement } from './hardware.ts';
 import { Level0Core } from './level0.ts';
 import { mqttConnector } from './mqtt-connector.ts';
 import { draw, seededRandom, type Amount, type Random } from './random.ts';
-import { Session, type Connector } from './session.ts';
+import { Session, type Connector, type Done } from './session.ts';
 import { realTime, type Cancel, type SimTime } from './time.ts';
 
 /** What registration answers, once, for the station that flashes the box. */
@@ -63,6 +62,8 @@ export interface LockboxOptions {
   readonly network?: NetworkFaults;
   /** The first connection, and the first after a loss, come within this many milliseconds. Default 5000, by protocol. */
   readonly firstConnectWithinMs?: number;
+  /** Publishes per second in the long run, and at once. Default 5 and 30, by protocol; a benchmark lifts it. */
+  readonly rate?: { readonly perSecond: number; readonly burst: number };
   readonly firmwareVersion?: string;
   /** Level 0: the hardware id or serial that the firmware knows itself by. Default: the last part of the topic prefix. */
   readonly level0Key?: string;
@@ -121,8 +122,8 @@ export interface Lockbox {
   dropConnection(): void;
   /** As if the network had brought it. */
   deliver(payload: Buffer, retain?: boolean): void;
-  /** Signs and publishes one heartbeat; false when not connected. */
-  sendHeartbeat(): boolean;
+  /** Signs and publishes one heartbeat, past all network faults; false when not connected, then `done` is not called. */
+  sendHeartbeat(done?: Done): boolean;
 
   readonly faults: {
     network(faults: NetworkFaults): void;
@@ -304,6 +305,7 @@ export function createLockbox(options: LockboxOptions): Lockbox {
         time: boxTime,
         random,
         firstConnectWithinMs: options.firstConnectWithinMs ?? 5000,
+        rate: options.rate ?? { perSecond: 5, burst: 30 },
         otherPassword: () => otherPassword,
         up: () => {
           stats.connections++;
@@ -412,9 +414,11 @@ export function createLockbox(options: LockboxOptions): Lockbox {
     deliver(payload, retain = false) {
       guard(() => core?.message(payload, retain));
     },
-    sendHeartbeat() {
+    sendHeartbeat(done) {
       const topic = kindTopic('heartbeat');
-      return topic !== undefined && core !== undefined && session?.publish(topic, core.heartbeat()) === true;
+      if (topic === undefined || core === undefined || session?.publish(topic, core.heartbeat(), done) !== true) return false;
+      stats.sent++;
+      return true;
     },
     faults: {
       network: (faults) => (network = faults),
@@ -473,11 +477,6 @@ export function provision(input: { readonly deviceId: string; readonly masterKey
     device_key: masterKey.toString('hex'),
     key_version: keyVersion,
   };
-}
-
-/** Where the commands of a box go, as its provisioning says. */
-export function commandTopic(provisioning: Provisioning, action: (typeof commandActions)[number]): string {
-  return topicFor(topicOwner(provisioning), action);
 }
 
 /** The box knows its topics by its prefix alone. */

@@ -31,6 +31,9 @@ export interface Link {
   end(how: 'disconnect' | 'destroy'): void;
 }
 
+/** True after the PUBACK, false when the connection ended before it or the queue was full. */
+export type Done = (acknowledged: boolean) => void;
+
 export type Connector = (request: ConnectRequest, handlers: LinkHandlers) => Link;
 
 export interface SessionOptions {
@@ -41,6 +44,8 @@ export interface SessionOptions {
   readonly random: Random;
   /** The first attempt comes within this many milliseconds: after a power cut not all boxes at once. */
   readonly firstConnectWithinMs: number;
+  /** Publishes per second in the long run, and at once. */
+  readonly rate: { readonly perSecond: number; readonly burst: number };
   /** True where the next attempt will be made with another password. */
   readonly otherPassword: () => boolean;
   readonly up: () => void;
@@ -54,8 +59,6 @@ const CONNECT_TIMEOUT_MS = 10_000;
 const SUBACK_TIMEOUT_MS = 10_000;
 const MAX_IN_FLIGHT = 4;
 const MAX_QUEUED = 64;
-const RATE_PER_SECOND = 5;
-const BURST = 30;
 const STABLE_MS = 60_000;
 const REFUSED_WAIT_MS: readonly [number, number] = [60_000, 300_000];
 
@@ -65,7 +68,7 @@ const REFUSED_WAIT_MS: readonly [number, number] = [60_000, 300_000];
  */
 export class Session {
   readonly #o: SessionOptions;
-  readonly #queue: { readonly topic: string; readonly payload: Buffer }[] = [];
+  readonly #queue: { readonly topic: string; readonly payload: Buffer; readonly done: Done | undefined }[] = [];
   #link: Link | undefined;
   #isUp = false;
   #failures = 0;
@@ -75,7 +78,8 @@ export class Session {
   #subackTimer: Cancel | undefined;
   #rateTimer: Cancel | undefined;
   #inFlight = 0;
-  #tokens = BURST;
+  readonly #unacknowledged = new Set<{ readonly done: Done }>();
+  #tokens: number;
   #tokensAt: number;
   #running = false;
   /** Set while a link is being closed on purpose: the reason that `down` is told. */
@@ -85,6 +89,7 @@ export class Session {
 
   constructor(options: SessionOptions) {
     this.#o = options;
+    this.#tokens = options.rate.burst;
     this.#tokensAt = options.time.monotonic();
   }
 
@@ -117,12 +122,12 @@ export class Session {
     this.#drop('lost', 'destroy');
   }
 
-  /** False when there is no connection to publish on: then it is not queued either. */
-  publish(topic: string, payload: Buffer): boolean {
+  /** False when there is no connection to publish on: then it is not queued either, and `done` is not called. */
+  publish(topic: string, payload: Buffer, done?: Done): boolean {
     if (!this.#isUp) return false;
     // Whatever matters is in the outbox and comes again.
-    if (this.#queue.length >= MAX_QUEUED) this.#queue.shift();
-    this.#queue.push({ topic, payload });
+    if (this.#queue.length >= MAX_QUEUED) this.#queue.shift()?.done?.(false);
+    this.#queue.push({ topic, payload, done });
     this.#pump();
     return true;
   }
@@ -173,11 +178,13 @@ export class Session {
     this.#stable?.();
     this.#rateTimer?.();
     this.#rateTimer = undefined;
-    this.#queue.length = 0;
+    const unsent = this.#queue.splice(0);
     this.#inFlight = 0;
     this.#link = undefined;
     const wasUp = this.#isUp;
     this.#isUp = false;
+    for (const { done } of [...unsent, ...this.#unacknowledged]) done?.(false);
+    this.#unacknowledged.clear();
     if (reason === 'refused') {
       this.#refusals++;
       this.#o.refused();
@@ -208,27 +215,36 @@ export class Session {
   }
 
   #pump(): void {
-    const { time } = this.#o;
     while (this.#isUp && this.#queue.length > 0 && this.#inFlight < MAX_IN_FLIGHT) {
-      const now = time.monotonic();
-      this.#tokens = Math.min(BURST, this.#tokens + ((now - this.#tokensAt) * RATE_PER_SECOND) / 1000);
-      this.#tokensAt = now;
-      if (this.#tokens < 1) {
-        this.#rateTimer ??= time.after(Math.ceil(((1 - this.#tokens) * 1000) / RATE_PER_SECOND), () => {
-          this.#rateTimer = undefined;
-          this.#pump();
-        });
-        return;
-      }
-      this.#tokens--;
-      const { topic, payload } = this.#queue.shift()!;
+      if (!this.#takeToken()) return;
+      const { topic, payload, done } = this.#queue.shift()!;
       const link = this.#link!;
+      const waiting = done === undefined ? undefined : { done };
+      if (waiting !== undefined) this.#unacknowledged.add(waiting);
       this.#inFlight++;
       link.publish(topic, payload, () => {
         if (this.#link !== link) return;
         this.#inFlight--;
+        if (waiting !== undefined && this.#unacknowledged.delete(waiting)) waiting.done(true);
         this.#pump();
       });
     }
+  }
+
+  #takeToken(): boolean {
+    const { time, rate } = this.#o;
+    if (rate.perSecond === Infinity) return true;
+    const now = time.monotonic();
+    this.#tokens = Math.min(rate.burst, this.#tokens + ((now - this.#tokensAt) * rate.perSecond) / 1000);
+    this.#tokensAt = now;
+    if (this.#tokens >= 1) {
+      this.#tokens--;
+      return true;
+    }
+    this.#rateTimer ??= time.after(Math.ceil(((1 - this.#tokens) * 1000) / rate.perSecond), () => {
+      this.#rateTimer = undefined;
+      this.#pump();
+    });
+    return false;
   }
 }
