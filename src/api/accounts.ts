@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import type { Uuid } from '../domain/kernel.ts';
 import type { SessionScope, UserProfile } from '../domain/user/events.ts';
-import { newId } from '../platform/ids.ts';
+import { newId, timeOf } from '../platform/ids.ts';
 import type { UserRow } from '../projections/read-models.ts';
 import type { Call } from './call.ts';
-import { invalid, refused, unauthorized, type ApiError } from './errors.ts';
+import { ApiError, invalid, refused, unauthorized, unavailable } from './errors.ts';
 import type { AccessGate } from './gate.ts';
 import type { ApiDeps, Session } from './ports.ts';
 import type { AccessTokens } from './tokens.ts';
@@ -14,6 +14,10 @@ const MAX_PASSWORD_BYTES = 72;
 /** As the limit in the user's own stream, so that an address without an account answers no differently. */
 const UNKNOWN_LOGIN_FAILURES = 5;
 const UNKNOWN_LOGIN_WINDOW_SECONDS = 900;
+
+/** From an attempt's new id to its account at most; and from when on nobody waits for that attempt any more. */
+const CLAIM_USED_WITHIN_MS = 30_000;
+const CLAIM_GIVEN_UP_MS = 120_000;
 
 export interface TokenPair {
   readonly access_token: string;
@@ -66,6 +70,29 @@ export function createAccounts(deps: ApiDeps, tokens: AccessTokens, gate: Access
     return { sessionId, userId, scope };
   }
 
+  /**
+   * The address is this user's from here on. One that an attempt claimed and never made an account of is taken over, but
+   * only when that attempt is certainly over.
+   *
+   * @throws ApiError 409
+   */
+  async function takeAddress(email: string, userId: Uuid): Promise<void> {
+    const holder = await emails.claim(email, userId);
+    if (holder === userId) return;
+    if (await exists(holder)) throw refused({ code: 'user_exists' });
+    if (clock.now() - timeOf(holder) < CLAIM_GIVEN_UP_MS || !(await emails.adopt(email, holder, userId))) {
+      throw new ApiError('conflict', 'A registration with this email address is under way. Try again in a few minutes');
+    }
+  }
+
+  /** Asked of the user's own stream, which is never behind: ending a session that nobody has changes nothing. */
+  async function exists(userId: Uuid): Promise<boolean> {
+    const commandId = newId();
+    const command = { type: 'EndSession', data: { userId, sessionId: commandId, reason: 'revoked' } } as const;
+    const context = { commandId, correlationId: commandId, actor: { kind: 'system', id: 'registration' }, source: 'system' } as const;
+    return (await bus.execute(command, context)).kind === 'accepted';
+  }
+
   async function grant(session: Session, refreshToken: string, row: UserRow | undefined): Promise<TokenPair> {
     const access = tokens.sign(session, row?.accessVersion ?? 0);
     return {
@@ -81,15 +108,22 @@ export function createAccounts(deps: ApiDeps, tokens: AccessTokens, gate: Access
     async register(call, profile, password) {
       if (Buffer.byteLength(password) > MAX_PASSWORD_BYTES) throw invalid('password', `must have at most ${MAX_PASSWORD_BYTES} bytes`);
       const hash = await passwords.hash(password);
-      const ours = newId();
-      const userId = await emails.claim(profile.email, ours);
-      // Stored before the account exists: no crash leaves an account that nobody can enter. An id that came from an
-      // earlier, unfinished registration may be in use by another one at this moment: there only the winner stores.
-      if (userId === ours) await passwords.store(userId, hash);
+      // A new id for each attempt: two registrations of one address never meet in one account.
+      const userId = newId();
+      const since = clock.now();
+      // Stored before the account exists: no crash leaves an account that nobody can enter.
+      await passwords.store(userId, hash);
+      try {
+        await takeAddress(profile.email, userId);
+        // Beyond this the address may be taken from us as from an attempt that was given up.
+        if (clock.now() - since > CLAIM_USED_WITHIN_MS) throw unavailable('The registration took too long. Try again');
+      } catch (error) {
+        await passwords.remove(userId);
+        throw error;
+      }
       const actor = { kind: 'user', id: userId } as const;
       const outcome = await bus.execute({ type: 'RegisterUser', data: { userId, profile } }, call.contextAs(actor, 'mobile_app'));
       if (outcome.kind === 'refused') throw refused(outcome.refusal);
-      if (userId !== ours) await passwords.store(userId, hash);
       await settled(outcome.position, call);
 
       const session = await startSession(call, userId, 'user', true);

@@ -5,7 +5,8 @@ import express, { type Express, type NextFunction, type Request, type Response }
 import type { Api } from './api.ts';
 import { Call } from './call.ts';
 import { accessLog } from './access-log.ts';
-import { ApiError, invalid, notFound, toApiError, unauthorized, forbidden } from './errors.ts';
+import { hostAllowed } from './client.ts';
+import { ApiError, forbidden, invalid, notFound, toApiError, unauthorized } from './errors.ts';
 import { securityHeaders } from './headers.ts';
 import { linkOfToken } from './links.ts';
 import { openApiDocument } from './openapi.ts';
@@ -232,11 +233,4 @@ function queryOf(req: Request): Record<string, unknown> {
     if (typeof value !== 'string') throw invalid(name, 'must be given once');
   }
   return query;
-}
-
-function hostAllowed(header: string | undefined, allowed: readonly string[]): boolean {
-  if (allowed.includes('*')) return true;
-  if (header === undefined) return false;
-  const host = header.replace(/:\d+$/, '').toLowerCase();
-  return allowed.some((name) => name === host || (name.startsWith('*.') && host.endsWith(name.slice(1))));
 }

@@ -17,8 +17,6 @@ interface Standing {
   readonly role: AdminRole | null;
   readonly permissions: ReadonlySet<string>;
   readonly readAt: number;
-  /** Sessions that the vault said are alive, since `readAt`. */
-  readonly sessions: Set<Uuid>;
 }
 
 interface Entry {
@@ -35,11 +33,15 @@ const MAX_AGE_MS = 30_000;
 /** So long after a registration its row may still be on the way to the read models. */
 const SETTLING_SECONDS = 10;
 
+/** News of a user's boxes and links, on the same topic: they say nothing of the user. */
+const ofThings: ReadonlySet<string> = new Set(['status_update', 'link_update', 'unlock_progress']);
+
 const noPermissions: ReadonlySet<string> = new Set();
 
 /**
  * Whether a token that is genuine is still good: suspension, role, password and session can change while it lives. Each
- * user's standing is kept in memory and read again after any change that the live feed tells, from whichever process.
+ * user's standing is kept in memory and read again after any change that the live feed tells, from whichever process;
+ * the vault answers for sessions, from memory too.
  */
 export class AccessGate {
   private readonly users: UserQueries;
@@ -73,10 +75,7 @@ export class AccessGate {
     if (standing.erased) throw unauthorized();
     if (standing.suspended) throw forbidden('User account is suspended');
     if (standing.version > claims.version) throw unauthorized();
-    if (!standing.sessions.has(sessionId)) {
-      if (!(await this.sessions.isLive(sessionId))) throw unauthorized();
-      standing.sessions.add(sessionId);
-    }
+    if (!(await this.sessions.isLive(sessionId))) throw unauthorized();
     if (scope === 'admin' && standing.role === null) throw unauthorized();
     return { kind: 'account', userId, sessionId, scope, role: standing.role, permissions: scope === 'admin' ? standing.permissions : noPermissions, expiresAt };
   }
@@ -102,7 +101,9 @@ export class AccessGate {
     let entry = this.entries.get(userId);
     if (entry === undefined) {
       // Listening starts before the first read: nothing falls between the two.
-      const forget = this.live.on(`user:${userId}`, () => this.forget(userId));
+      const forget = this.live.on(`user:${userId}`, ({ type }) => {
+        if (!ofThings.has(type)) this.forget(userId);
+      });
       entry = { heard: 0, standing: undefined, loading: undefined, forget };
       this.entries.set(userId, entry);
     }
@@ -126,7 +127,6 @@ export class AccessGate {
         role: row?.adminRole ?? null,
         permissions: permissionsOf(row?.adminRole ?? null, row?.permissions ?? []),
         readAt,
-        sessions: new Set(),
       };
       if (heard !== entry.heard && attempt < 3) continue;
       // Not kept where it may already be old, or where there is nothing yet to keep.

@@ -3,6 +3,7 @@ import type { Refusal, Sealed, Uuid } from '../domain/kernel.ts';
 import type { RefusalTarget } from '../domain/system/events.ts';
 import type { SessionScope } from '../domain/user/events.ts';
 import type { Clock } from '../platform/clock.ts';
+import type { Json } from '../platform/event-store/port.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Metrics } from '../platform/metrics.ts';
 import type { LiveFeed, ReadModels } from '../projections/read-models.ts';
@@ -40,7 +41,7 @@ export interface RefusalRecorder {
 
 export interface Opener {
   /** undefined: erased. */
-  open<T>(sealed: Sealed, type: string, path: string): Promise<T | undefined>;
+  open<T extends Json>(sealed: Sealed, type: string, path: string): Promise<T | undefined>;
 }
 
 /** Passwords, sessions and the e-mail index: the parts of the vault that logins need. */
@@ -52,15 +53,19 @@ export interface Credentials {
     verify(password: string, hash: string | undefined): Promise<{ readonly matched: boolean; readonly rehash: boolean }>;
     hashOf(userId: Uuid): Promise<string | undefined>;
     store(userId: Uuid, hash: string): Promise<void>;
+    remove(userId: Uuid): Promise<void>;
   };
   readonly emails: {
     /** The user whose address this is, or `userId`, who holds it from now on. */
     claim(email: string, userId: Uuid): Promise<Uuid>;
+    /** Takes the address from `from`, for whom there is no user. False: somebody else has it by now. */
+    adopt(email: string, from: Uuid, to: Uuid): Promise<boolean>;
     find(email: string): Promise<Uuid | undefined>;
   };
   readonly sessions: {
     issue(session: Session): Promise<string>;
     rotate(refreshToken: string): Promise<Rotation>;
+    /** From memory, at most a second old. */
     isLive(sessionId: Uuid): Promise<boolean>;
     end(sessionId: Uuid): Promise<void>;
     endAll(userId: Uuid): Promise<void>;

@@ -27,3 +27,8 @@ export function eventIdOf(commandId: string, index: number): string {
 export function derivedCommandId(...parts: readonly string[]): string {
   return v5(parts.join('|'), COMMAND_NAMESPACE);
 }
+
+/** When a `newId` was made, in milliseconds since the epoch. */
+export function timeOf(id: string): number {
+  return Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16);
+}

@@ -1,0 +1,368 @@
+import type { IncomingMessage, Server } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { WebSocketServer, type RawData, type WebSocket } from 'ws';
+import type { LiveChange } from '../projections/read-models.ts';
+import type { Api } from './api.ts';
+import { bearer } from './app.ts';
+import { ApiError, forbidden, invalid, notFound, toApiError, unauthorized, unavailable } from './errors.ts';
+import { linkOfToken } from './links.ts';
+import { adminMessage, courierMessage, ownerMessage, type Message } from './live-messages.ts';
+import { originAllowed } from './origins.ts';
+import type { AccountPrincipal } from './principal.ts';
+import { clientAddress, hostAllowed } from './client.ts';
+import { limit } from './rate-limit.ts';
+import type { Attached } from './server.ts';
+import type { Claims } from './tokens.ts';
+
+/** Codes of ours in a close frame; the rest are of the protocol. */
+export const closeCodes = { unauthorized: 4401, forbidden: 4403, tryLater: 1013, goingAway: 1001, tooMany: 1008, failed: 1011 } as const;
+
+const MAX_PAYLOAD = 64 * 1_024;
+/** A socket that is so far behind is cut: it resumes from its last position. */
+const MAX_BUFFERED = 1_024 * 1_024;
+const MAX_QUEUED = 1_000;
+const MAX_SOCKETS = 10_000;
+const PING_EVERY_MS = 30_000;
+/** How soon a change of rights is felt by a socket that nothing is sent to. */
+const CHECK_EVERY_MS = 1_000;
+/** How old what is known of a box's owner may be when something of it is sent. */
+const OWNER_KNOWN_MS = 250;
+const AUTH_WITHIN_MS = 10_000;
+const CLOSE_WITHIN_MS = 1_000;
+const MESSAGES_PER_CHECK = 20;
+
+/** What a path of a socket is about: what it needs, what it hears, how that reads. */
+interface Subject {
+  readonly topic: string;
+  /** @throws ApiError when it may no longer hear this */
+  readonly authorise: () => Promise<void>;
+  readonly message: (change: LiveChange) => Message | undefined;
+}
+
+type Target =
+  | { readonly kind: 'device'; readonly deviceId: string }
+  | { readonly kind: 'devices' }
+  | { readonly kind: 'delivery'; readonly token: string }
+  | { readonly kind: 'admin' };
+
+const UUID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
+
+function targetOf(path: string): Target | undefined {
+  const [, room, what, key, ...rest] = path.replace(/^\/api(?:\/v1)?(?=\/)/, '').replace(/\/$/, '').split('/');
+  if (room !== 'ws' || rest.length > 0) return undefined;
+  if (what === 'devices' && key !== undefined && UUID.test(key)) return { kind: 'device', deviceId: key.toLowerCase() };
+  if (what === 'device-status' && key === undefined) return { kind: 'devices' };
+  if (what === 'delivery' && key !== undefined && key !== '') return { kind: 'delivery', token: key };
+  if (what === 'admin' && key === 'system') return { kind: 'admin' };
+  return undefined;
+}
+
+/** Live changes over WebSockets, on the port of `server`. */
+export function attachLive(server: Server, api: Api): Attached {
+  const { deps, gate, tokens, positions } = api;
+  const { settings, live, reads, clock } = deps;
+  const logger = deps.logger.child({ component: 'live' });
+  const open = deps.metrics.gauge('loqey_ws_open', 'Open WebSockets', ['kind']);
+  const sent = deps.metrics.counter('loqey_ws_sent_total', 'Messages sent over WebSockets', ['kind']);
+  const cut = deps.metrics.counter('loqey_ws_cut_total', 'WebSockets closed by us', ['code']);
+  const sockets = new Set<LiveSocket>();
+  const wss = new WebSocketServer({
+    noServer: true,
+    maxPayload: MAX_PAYLOAD,
+    perMessageDeflate: false,
+    clientTracking: false,
+    // A browser fails the connection unless one of its protocols is chosen; the one with the token only if it is alone.
+    handleProtocols: (offered) => [...offered].find((name) => !name.startsWith('bearer.')) ?? [...offered][0] ?? false,
+  });
+  wss.on('error', (error) => logger.error({ err: error }, 'The WebSocket server had an error'));
+  let stopping = false;
+
+  /** Who has a box, known for a moment: a burst of news of one box asks once. */
+  const owners = new Map<string, { readonly ownerId: string | null; readonly readAt: number }>();
+  async function ownerOf(deviceId: string): Promise<string | null> {
+    const now = clock.monotonic();
+    const known = owners.get(deviceId);
+    if (known !== undefined && now - known.readAt < OWNER_KNOWN_MS) return known.ownerId;
+    const ownerId = (await reads.devices.byId(deviceId))?.ownerId ?? null;
+    if (owners.size > MAX_SOCKETS) owners.clear();
+    owners.set(deviceId, { ownerId, readAt: now });
+    return ownerId;
+  }
+
+  function subjectOf(target: Exclude<Target, { kind: 'delivery' }>, claims: Claims): Subject {
+    const admitted = async (): Promise<AccountPrincipal> => {
+      if (claims.expiresAt * 1_000 <= clock.now()) throw unauthorized();
+      return gate.admit(claims);
+    };
+    switch (target.kind) {
+      case 'device': {
+        const { deviceId } = target;
+        return {
+          topic: `device:${deviceId}`,
+          message: (change) => ownerMessage(change),
+          async authorise() {
+            const { userId } = await admitted();
+            if ((await ownerOf(deviceId)) !== userId) throw forbidden('Device not found or access denied');
+          },
+        };
+      }
+      case 'devices':
+        return {
+          topic: `user:${claims.userId}`,
+          message: (change) => ownerMessage(change),
+          authorise: async () => void (await admitted()),
+        };
+      case 'admin':
+        return {
+          topic: 'admin',
+          message: (change) => adminMessage(change),
+          async authorise() {
+            if (!(await admitted()).permissions.has('system:read')) throw forbidden();
+          },
+        };
+    }
+  }
+
+  async function courierSubject(token: string): Promise<Subject> {
+    const link = await linkOfToken(api, token);
+    if (link === undefined || link.deleted) throw notFound('Access link not found');
+    return { topic: `link:${link.linkId}`, message: (change) => courierMessage(change), authorise: async () => undefined };
+  }
+
+  class LiveSocket {
+    readonly kind: Target['kind'];
+    private readonly ws: WebSocket;
+    private subject: Subject | undefined;
+    private unsubscribe: (() => void) | undefined;
+    private expiry: NodeJS.Timeout | undefined;
+    private alive = true;
+    private received = 0;
+    /** Changes wait here while earlier ones are being authorised: order is kept. */
+    private waiting: LiveChange[] = [];
+    private sending = false;
+    private resuming = false;
+
+    constructor(ws: WebSocket, kind: Target['kind']) {
+      this.ws = ws;
+      this.kind = kind;
+      sockets.add(this);
+      open.inc({ kind });
+      ws.on('error', () => undefined); // a close follows
+      ws.on('pong', () => (this.alive = true));
+      ws.on('close', () => this.release());
+      ws.on('message', (data) => this.receive(data));
+    }
+
+    /** For sockets that say who they are in their first message. */
+    onFirstMessage: ((text: string) => Promise<void>) | undefined;
+
+    async subscribe(subject: Subject, after: string | undefined, expiresAt?: number): Promise<void> {
+      await subject.authorise();
+      const from = after === undefined ? undefined : positions.decode(after);
+      if (after !== undefined && from === undefined) throw invalid('after', 'is not a position of this log');
+      this.subject = subject;
+      if (expiresAt !== undefined) {
+        // A timer counts 31 bits of milliseconds; a token that lives longer is caught by the regular check.
+        const ms = Math.min(expiresAt * 1_000 - clock.now(), 2 ** 31 - 1);
+        this.expiry = setTimeout(() => this.close(closeCodes.unauthorized, 'Token expired'), ms);
+      }
+      this.resuming = from !== undefined;
+      this.unsubscribe = live.on(subject.topic, (change) => this.take(change));
+      this.write({ type: 'subscribed' });
+      if (from !== undefined) await this.resume(subject.topic, from);
+    }
+
+    /** Every second: rights may have changed without a word on this topic. */
+    async check(): Promise<void> {
+      this.received = 0;
+      await this.subject?.authorise().catch((error: unknown) => this.fail(error));
+    }
+
+    ping(): void {
+      if (!this.alive) {
+        this.ws.terminate();
+        return;
+      }
+      this.alive = false;
+      this.ws.ping();
+    }
+
+    close(code: number, reason: string): void {
+      if (this.ws.readyState !== this.ws.OPEN) return;
+      cut.inc({ code: `${code}` });
+      this.unsubscribe?.();
+      this.ws.close(code, reason);
+      setTimeout(() => this.ws.terminate(), CLOSE_WITHIN_MS).unref();
+    }
+
+    fail(error: unknown): void {
+      const { status, message } = toApiError(error, deps.isTransient);
+      if (status === 401) this.close(closeCodes.unauthorized, message);
+      else if (status === 403 || status === 404) this.close(closeCodes.forbidden, message);
+      else if (status === 400) this.close(closeCodes.tooMany, message);
+      else if (status === 429 || status === 503) this.close(closeCodes.tryLater, message);
+      else {
+        logger.error({ err: error }, 'A WebSocket failed');
+        this.close(closeCodes.failed, message);
+      }
+    }
+
+    private async resume(topic: string, from: bigint): Promise<void> {
+      const missed = await live.since(topic, from);
+      // What is no longer kept cannot be told: the client reads the state anew.
+      if (missed === undefined) this.write({ type: 'resync' });
+      const later = this.waiting;
+      this.waiting = [...(missed ?? []), ...later.filter((change) => missed?.some(({ eventId }) => eventId === change.eventId) !== true)];
+      this.resuming = false;
+      void this.drain();
+    }
+
+    private take(change: LiveChange): void {
+      if (this.waiting.length >= MAX_QUEUED) {
+        this.close(closeCodes.tryLater, 'Too slow');
+        return;
+      }
+      this.waiting.push(change);
+      if (!this.resuming) void this.drain();
+    }
+
+    /** Each message is authorised at the moment it is sent. */
+    private async drain(): Promise<void> {
+      if (this.sending) return;
+      this.sending = true;
+      try {
+        for (let change = this.waiting.shift(); change !== undefined; change = this.waiting.shift()) {
+          const message = this.subject?.message(change);
+          if (message === undefined || this.ws.readyState !== this.ws.OPEN) continue;
+          await this.subject?.authorise();
+          this.write({ ...message, position: positions.encode(change.position), event_id: change.eventId });
+        }
+      } catch (error) {
+        this.fail(error);
+      } finally {
+        this.sending = false;
+      }
+    }
+
+    private write(message: Message): void {
+      if (this.ws.readyState !== this.ws.OPEN) return;
+      this.ws.send(JSON.stringify(message));
+      sent.inc({ kind: this.kind });
+      if (this.ws.bufferedAmount > MAX_BUFFERED) {
+        // It reads nothing, so it would not read a close frame either.
+        cut.inc({ code: `${closeCodes.tryLater}` });
+        this.ws.close(closeCodes.tryLater, 'Too slow');
+        this.ws.terminate();
+      }
+    }
+
+    private receive(data: RawData): void {
+      if (++this.received > MESSAGES_PER_CHECK) {
+        this.close(closeCodes.tooMany, 'Too many messages');
+        return;
+      }
+      const first = this.onFirstMessage;
+      this.onFirstMessage = undefined;
+      if (first === undefined) return; // nothing is asked over a socket but who it is
+      first(Buffer.isBuffer(data) ? data.toString('utf8') : '').catch((error: unknown) => this.fail(error));
+    }
+
+    private release(): void {
+      this.unsubscribe?.();
+      clearTimeout(this.expiry);
+      if (sockets.delete(this)) open.dec({ kind: this.kind });
+    }
+  }
+
+  async function upgrade(req: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    const url = new URL(req.url ?? '/', 'http://socket');
+    const target = targetOf(url.pathname);
+    if (target === undefined) throw notFound();
+    if (stopping) throw unavailable('The service is stopping');
+    if (sockets.size >= MAX_SOCKETS) throw unavailable('Too many connections', 10);
+    if (!hostAllowed(req.headers.host, settings.allowedHosts)) throw invalid('host', 'is not a name of this server', 'Invalid host header');
+    const { origin } = req.headers;
+    if (origin !== undefined && !originAllowed(origin, settings)) throw forbidden('This origin is not allowed');
+    await limit(api.limiter, settings.rateLimits, 'anonymous', clientAddress(req, settings.trustProxyHops));
+    const after = url.searchParams.get('after') ?? undefined;
+
+    if (target.kind === 'delivery') {
+      const subject = await courierSubject(target.token);
+      accept(req, socket, head, target, (connected) => connected.subscribe(subject, after));
+      return;
+    }
+    const token = bearer(req) ?? protocolToken(req);
+    if (token !== undefined) {
+      const claims = claimsOf(token);
+      const subject = subjectOf(target, claims);
+      // Refused before the upgrade where that is possible: a client sees the status.
+      await subject.authorise();
+      accept(req, socket, head, target, (connected) => connected.subscribe(subject, after, claims.expiresAt));
+      return;
+    }
+    accept(req, socket, head, target, async (connected) => {
+      const late = setTimeout(() => connected.close(closeCodes.unauthorized, 'Authentication required'), AUTH_WITHIN_MS);
+      connected.onFirstMessage = async (text) => {
+        clearTimeout(late);
+        const claims = claimsOf(firstMessageToken(text));
+        await connected.subscribe(subjectOf(target, claims), after, claims.expiresAt);
+      };
+    });
+  }
+
+  function claimsOf(token: string | undefined): Claims {
+    const claims = token === undefined ? undefined : tokens.verify(token);
+    if (claims === undefined) throw unauthorized();
+    return claims;
+  }
+
+  function accept(req: IncomingMessage, socket: Duplex, head: Buffer, target: Target, then: (connected: LiveSocket) => Promise<void>): void {
+    wss.handleUpgrade(req, socket, head, (ws) => {
+      const connected = new LiveSocket(ws, target.kind);
+      then(connected).catch((error: unknown) => connected.fail(error));
+    });
+  }
+
+  const onUpgrade = (req: IncomingMessage, socket: Duplex, head: Buffer): void => {
+    socket.on('error', () => socket.destroy());
+    upgrade(req, socket, head).catch((error: unknown) => refuse(socket, toApiError(error, deps.isTransient)));
+  };
+  server.on('upgrade', onUpgrade);
+  const pings = setInterval(() => sockets.forEach((socket) => socket.ping()), PING_EVERY_MS).unref();
+  const checks = setInterval(() => sockets.forEach((socket) => void socket.check()), CHECK_EVERY_MS).unref();
+
+  return {
+    async stop() {
+      stopping = true;
+      clearInterval(pings);
+      clearInterval(checks);
+      for (const socket of sockets) socket.close(closeCodes.goingAway, 'The service is stopping');
+      const deadline = performance.now() + CLOSE_WITHIN_MS + 500;
+      while (sockets.size > 0 && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 10));
+      server.off('upgrade', onUpgrade);
+      wss.close();
+    },
+  };
+}
+
+/** A browser cannot set a header: `new WebSocket(url, ['loqey', 'bearer.<token>'])`. */
+function protocolToken(req: IncomingMessage): string | undefined {
+  const offered = (req.headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim());
+  return offered.find((name) => name.startsWith('bearer.'))?.slice('bearer.'.length);
+}
+
+function firstMessageToken(text: string): string | undefined {
+  try {
+    const message = JSON.parse(text) as { type?: unknown; token?: unknown } | null;
+    return message?.type === 'auth' && typeof message.token === 'string' ? message.token : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function refuse(socket: Duplex, error: ApiError): void {
+  const body = JSON.stringify({ error: error.code, message: error.message, ...(error.details === undefined ? {} : { details: error.details }) });
+  const headers = { ...error.headers, 'Content-Type': 'application/json; charset=utf-8', 'Content-Length': `${Buffer.byteLength(body)}`, Connection: 'close' };
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  socket.end(`HTTP/1.1 ${error.status} ${error.code}\r\n${lines.join('')}\r\n${body}`);
+}
