@@ -1,0 +1,423 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { DeviceEvent } from '../../src/domain/device/events.ts';
+import { newId } from '../../src/platform/ids.ts';
+import { createDeadlineQueue } from '../../src/projections/deadlines/queries.ts';
+import { forgetCouriers } from '../../src/projections/people/retention.ts';
+import { personal, startReadSide, type ReadSide } from '../support/read-side.ts';
+import { startPostgres, type TestPostgres } from '../support/servers.ts';
+
+let postgres: TestPostgres;
+let side: ReadSide;
+let now = Date.parse('2026-11-21T10:00:00.000Z');
+
+beforeAll(async () => {
+  postgres = await startPostgres();
+  side = await startReadSide(postgres, { clock: { now: () => now, monotonic: () => performance.now() } });
+});
+afterAll(async () => {
+  await side?.stop();
+  await postgres?.stop();
+});
+
+const TOMORROW = '2026-11-22T10:00:00.000Z';
+const page = { limit: 20, offset: 0 };
+let serials = 1000;
+
+const registered = (deviceId: string): DeviceEvent => ({
+  type: 'DeviceRegistered',
+  data: {
+    deviceId,
+    serialNumber: `LQ-${serials++}`,
+    model: 'LoqeyBox-V1',
+    profile: 'loqey',
+    keyVersion: 1,
+    pin: personal(`device:${deviceId}`, '123456'),
+    pinTag: 'tag',
+    pinExpiresAt: TOMORROW,
+  },
+});
+
+interface Owned {
+  readonly deviceId: string;
+  readonly stream: string;
+  readonly userId: string;
+  readonly assignmentId: string;
+}
+
+async function aUser(): Promise<string> {
+  const userId = newId();
+  const profile = personal(`user:${userId}`, { email: `${userId}@example.com`, firstName: 'Ada', lastName: 'Berg', residentState: 'CA' });
+  await side.happened(`user-${userId}`, [{ type: 'UserRegistered', data: { userId, profile } }]);
+  return userId;
+}
+
+async function anOwnedBox(...more: DeviceEvent[]): Promise<Owned> {
+  const [deviceId, assignmentId, userId] = [newId(), newId(), await aUser()];
+  const stream = `device-${deviceId}`;
+  const name = personal(`user:${userId}`, 'Front door');
+  await side.happened(stream, [registered(deviceId), { type: 'DeviceAssigned', data: { assignmentId, userId, name } }, ...more]);
+  return { deviceId, stream, userId, assignmentId };
+}
+
+function linkCreated({ userId, assignmentId }: Owned, change: { linkId?: string; maxUses?: number; expiresAt?: string } = {}) {
+  const linkId = change.linkId ?? newId();
+  const event: DeviceEvent = {
+    type: 'LinkCreated',
+    data: {
+      linkId,
+      assignmentId,
+      tokenHash: `hash-of-${linkId}`,
+      token: personal(`user:${userId}`, 't'.repeat(32)),
+      name: personal(`user:${userId}`, 'Parcel'),
+      expiresAt: change.expiresAt ?? TOMORROW,
+      maxUses: change.maxUses ?? 1,
+      requireIdentity: false,
+    },
+  };
+  return { linkId, event };
+}
+
+const requested = (box: Owned, linkId: string, unlockId: string, courier?: { name: string; company: string }): DeviceEvent => ({
+  type: 'UnlockRequested',
+  data: {
+    unlockId,
+    cause: { kind: 'link', id: linkId },
+    assignmentId: box.assignmentId,
+    issuedAt: '2026-11-21T10:00:00.000Z',
+    expiresAt: '2026-11-21T10:00:30.000Z',
+    ...(courier === undefined ? {} : { courier: personal(`delivery:${unlockId}`, courier) }),
+  },
+});
+
+describe('devices', () => {
+  it('a registered box is available, unknown and unheard of', async () => {
+    const deviceId = newId();
+    await side.happened(`device-${deviceId}`, [registered(deviceId)]);
+    const row = await side.reads.devices.byId(deviceId);
+    expect(row).toMatchObject({ lifecycle: 'available', lockStatus: 'unknown', online: false, ownerId: null, name: null, lastHeardAt: null });
+    expect(row?.pin).toMatchObject({ $s: 1, sub: `device:${deviceId}` });
+    expect(await side.reads.devices.bySerial(row?.serialNumber ?? '')).toEqual(row);
+  });
+
+  it('assigned until the first report, then active, with what it reported', async () => {
+    const box = await anOwnedBox();
+    expect((await side.reads.devices.byId(box.deviceId))?.lifecycle).toBe('assigned');
+    await side.happened(box.stream, [
+      { type: 'DeviceWentOnline', data: { evidence: 'signed' } },
+      { type: 'LockStateReported', data: { lockStatus: 'locked', evidence: 'signed' } },
+      { type: 'BatteryLevelChanged', data: { level: 85, evidence: 'signed' } },
+      { type: 'DoorStateReported', data: { doorOpen: false, evidence: 'signed' } },
+      { type: 'FirmwareReported', data: { version: '1.2.3', evidence: 'signed' } },
+      { type: 'DeviceProtocolPinned', data: { level: 1 } },
+    ]);
+    const [row] = await side.reads.devices.ofOwner(box.userId);
+    expect(row).toMatchObject({
+      deviceId: box.deviceId,
+      lifecycle: 'active',
+      name: 'Front door',
+      lockStatus: 'locked',
+      batteryLevel: 85,
+      doorOpen: false,
+      firmwareVersion: '1.2.3',
+      online: true,
+      protocolLevel: 1,
+      settings: { autoLockEnabled: true },
+    });
+  });
+
+  it('a name and a place belong to the assignment and end with it', async () => {
+    const box = await anOwnedBox();
+    const owner = `user:${box.userId}`;
+    await side.happened(box.stream, [
+      { type: 'DeviceRenamed', data: { assignmentId: box.assignmentId, name: personal(owner, 'Back door') } },
+      { type: 'DeviceLocationChanged', data: { assignmentId: box.assignmentId, location: personal(owner, { latitude: 37.5, longitude: -122.25, address: '1 Main St' }) } },
+    ]);
+    expect(await side.reads.devices.byId(box.deviceId)).toMatchObject({ name: 'Back door', latitude: 37.5, longitude: -122.25, address: '1 Main St' });
+    await side.happened(box.stream, [{ type: 'DeviceUnlinked', data: { assignmentId: box.assignmentId, userId: box.userId, by: 'owner' } }]);
+    const row = await side.reads.devices.byId(box.deviceId);
+    expect(row).toMatchObject({ lifecycle: 'available', ownerId: null, assignmentId: null, name: null, address: null, latitude: null, pin: null });
+    expect(await side.reads.devices.ofOwner(box.userId)).toEqual([]);
+  });
+
+  it('maintenance and the end of service come before everything else', async () => {
+    const box = await anOwnedBox();
+    await side.happened(box.stream, [{ type: 'MaintenanceStarted', data: {} }]);
+    expect((await side.reads.devices.byId(box.deviceId))?.lifecycle).toBe('maintenance');
+    await side.happened(box.stream, [{ type: 'MaintenanceEnded', data: {} }]);
+    expect((await side.reads.devices.byId(box.deviceId))?.lifecycle).toBe('assigned');
+    const before = await side.reads.devices.counts();
+    await side.happened(box.stream, [
+      { type: 'DeviceUnlinked', data: { assignmentId: box.assignmentId, userId: box.userId, by: 'admin' } },
+      { type: 'DeviceDecommissioned', data: {} },
+    ]);
+    expect((await side.reads.devices.byId(box.deviceId))?.lifecycle).toBe('decommissioned');
+    expect((await side.reads.devices.counts()).total).toBe(before.total - 1);
+  });
+
+  it('the admin list filters, pages, counts, and names the owner', async () => {
+    const box = await anOwnedBox();
+    const { rows, total } = await side.reads.devices.list({ assigned: true }, { limit: 1, offset: 0 });
+    expect(rows).toMatchObject([{ deviceId: box.deviceId, ownerEmail: `${box.userId}@example.com` }]);
+    expect(total).toBeGreaterThanOrEqual(1);
+    expect((await side.reads.devices.list({ lifecycle: 'maintenance' }, page)).rows.every(({ lifecycle }) => lifecycle === 'maintenance')).toBe(true);
+  });
+
+  it('joins when it was last heard', async () => {
+    const box = await anOwnedBox();
+    await side.db.pool.query(`INSERT INTO work.device_live (device_id, profile, topic_key, last_heard_at) VALUES ($1, 'loqey', $2, '2026-11-21T09:59:00Z')`, [
+      box.deviceId,
+      box.deviceId,
+    ]);
+    expect((await side.reads.devices.byId(box.deviceId))?.lastHeardAt).toBe('2026-11-21T09:59:00.000Z');
+  });
+});
+
+describe('links', () => {
+  it('is found by its hash, active, with no token in sight', async () => {
+    const box = await anOwnedBox();
+    const { linkId, event } = linkCreated(box, { maxUses: 2 });
+    await side.happened(box.stream, [event]);
+    const row = await side.reads.links.byTokenHash(`hash-of-${linkId}`);
+    expect(row).toMatchObject({ linkId, status: 'active', isActive: true, currentUses: 0, maxUses: 2, name: 'Parcel', ownerId: box.userId, usedAt: null });
+    expect(JSON.stringify(row)).not.toContain('tttt');
+    expect(await side.reads.links.byTokenHash('another')).toBeUndefined();
+  });
+
+  it('counts each use that is not proven unopened, and gives back what is', async () => {
+    const box = await anOwnedBox();
+    const { linkId, event } = linkCreated(box);
+    const [first, second] = [newId(), newId()];
+    await side.happened(box.stream, [event, requested(box, linkId, first)]);
+    expect(await side.reads.links.byId(linkId)).toMatchObject({ status: 'used', isActive: false, currentUses: 1 });
+    await side.happened(box.stream, [{ type: 'UnlockExpired', data: { unlockId: first } }]);
+    expect(await side.reads.links.byId(linkId)).toMatchObject({ status: 'active', currentUses: 0 });
+    await side.happened(box.stream, [
+      requested(box, linkId, second),
+      { type: 'UnlockDispatched', data: { unlockId: second, level: 1 } },
+      { type: 'UnlockOutcomeUnknown', data: { unlockId: second, reason: 'no_answer' } },
+    ]);
+    expect(await side.reads.links.byId(linkId)).toMatchObject({ status: 'used', currentUses: 1 });
+    await side.happened(box.stream, [{ type: 'UnlockSettled', data: { unlockId: second, outcome: 'not_opened', by: 'device', useReturned: true } }]);
+    expect(await side.reads.links.byId(linkId)).toMatchObject({ status: 'active', currentUses: 0 });
+  });
+
+  it('ends at its expiry by the clock alone', async () => {
+    const box = await anOwnedBox();
+    const { linkId, event } = linkCreated(box, { expiresAt: '2026-11-21T11:00:00.000Z' });
+    await side.happened(box.stream, [event]);
+    now = Date.parse('2026-11-21T11:00:00.000Z');
+    expect(await side.reads.links.byId(linkId)).toMatchObject({ status: 'expired', isActive: false, endedAt: '2026-11-21T11:00:00.000Z' });
+    now = Date.parse('2026-11-21T10:00:00.000Z');
+  });
+
+  it.each(['DeviceUnlinked', 'OwnerSuspended'] as const)('%s voids what was made before, not after', async (type) => {
+    const box = await anOwnedBox();
+    const before = linkCreated(box);
+    const after = linkCreated(box);
+    const { assignmentId, userId } = box;
+    const end: DeviceEvent = type === 'DeviceUnlinked' ? { type, data: { assignmentId, userId, by: 'owner' } } : { type, data: { assignmentId, userId } };
+    await side.happened(box.stream, [before.event, end]);
+    expect(await side.reads.links.byId(before.linkId)).toMatchObject({ status: 'revoked', isActive: false });
+    if (type === 'DeviceUnlinked') return;
+    await side.happened(box.stream, [{ type: 'OwnerActivated', data: { assignmentId, userId } }, after.event]);
+    expect(await side.reads.links.byId(before.linkId)).toMatchObject({ status: 'revoked' });
+    expect(await side.reads.links.byId(after.linkId)).toMatchObject({ status: 'active' });
+  });
+
+  it('lists by owner, box and state, without what was deleted', async () => {
+    const box = await anOwnedBox();
+    const [kept, revoked, deleted] = [linkCreated(box), linkCreated(box), linkCreated(box)];
+    await side.happened(box.stream, [
+      kept.event,
+      revoked.event,
+      deleted.event,
+      { type: 'LinkRevoked', data: { linkId: revoked.linkId } },
+      { type: 'LinkDeleted', data: { linkId: deleted.linkId } },
+      { type: 'LinkUpdated', data: { linkId: kept.linkId, maxUses: 5, name: personal(`user:${box.userId}`, 'Groceries') } },
+    ]);
+    const all = await side.reads.links.ofOwner(box.userId, { deviceId: box.deviceId }, page);
+    expect(all.total).toBe(2);
+    expect(all.rows.map(({ linkId }) => linkId)).toEqual([revoked.linkId, kept.linkId]);
+    const active = await side.reads.links.ofOwner(box.userId, { active: true }, page);
+    expect(active.rows).toMatchObject([{ linkId: kept.linkId, maxUses: 5, name: 'Groceries' }]);
+  });
+});
+
+describe('unlocks and deliveries', () => {
+  it('goes from tap to bolt, each step with its time', async () => {
+    const box = await anOwnedBox();
+    const { linkId, event } = linkCreated(box);
+    const unlockId = newId();
+    await side.happened(box.stream, [event, requested(box, linkId, unlockId, { name: 'Kim', company: 'Quick' })]);
+    expect(await side.reads.unlocks.byId(unlockId)).toMatchObject({ state: 'requested', openedAt: null, cause: { kind: 'link', id: linkId } });
+    await side.happened(box.stream, [
+      { type: 'UnlockDispatched', data: { unlockId, level: 1, seq: 1 } },
+      { type: 'UnlockPublished', data: { unlockId } },
+      { type: 'UnlockAcknowledged', data: { unlockId } },
+      { type: 'UnlockConfirmed', data: { unlockId, evidence: 'sensor' } },
+    ]);
+    const row = await side.reads.unlocks.lastOfLink(linkId);
+    expect(row).toMatchObject({ unlockId, state: 'opened', useReturned: false });
+    const times = [row?.requestedAt, row?.dispatchedAt, row?.publishedAt, row?.acknowledgedAt, row?.openedAt];
+    expect(times).toEqual([...times].sort());
+    expect(await side.reads.deliveries.byId(unlockId)).toMatchObject({
+      linkId,
+      linkName: 'Parcel',
+      ownerId: box.userId,
+      courier: { name: 'Kim', company: 'Quick' },
+    });
+    expect((await side.reads.deliveries.ofOwner(box.userId, { completed: true }, page)).rows).toHaveLength(1);
+    expect((await side.reads.deliveries.ofOwner(box.userId, { completed: false }, page)).rows).toEqual([]);
+    expect(await side.reads.deliveries.countSince('2026-11-21T00:00:00.000Z')).toBeGreaterThanOrEqual(1);
+    expect((await side.reads.devices.byId(box.deviceId))?.lastUnlockAt).toBe(row?.openedAt);
+  });
+
+  it.each<[string, DeviceEvent['type'], object, object]>([
+    ['a failure', 'UnlockFailed', { reason: 'jammed', useReturned: false }, { state: 'failed', reason: 'jammed', useReturned: false }],
+    ['a cancellation', 'UnlockCancelled', { reason: 'link_revoked' }, { state: 'cancelled', reason: 'link_revoked', useReturned: true }],
+    ['an expiry', 'UnlockExpired', {}, { state: 'expired', useReturned: true }],
+    ['no answer', 'UnlockOutcomeUnknown', { reason: 'no_answer' }, { state: 'unknown', reason: 'no_answer', useReturned: false, endedAt: null }],
+  ])('%s', async (_, type, data, expected) => {
+    const box = await anOwnedBox();
+    const { linkId, event } = linkCreated(box);
+    const unlockId = newId();
+    await side.happened(box.stream, [event, requested(box, linkId, unlockId), { type, data: { unlockId, ...data } } as DeviceEvent]);
+    expect(await side.reads.unlocks.byId(unlockId)).toMatchObject(expected);
+  });
+});
+
+describe('users and people', () => {
+  it('an account with its profile, its boxes counted, found by its address', async () => {
+    const box = await anOwnedBox();
+    expect(await side.reads.users.byId(box.userId)).toMatchObject({ profile: { firstName: 'Ada' }, suspended: false, adminRole: null, accessVersion: 0 });
+    const { rows, total } = await side.reads.users.list({ active: true, search: `${box.userId}@EXAMPLE` }, page);
+    expect(rows).toMatchObject([{ userId: box.userId, deviceCount: 1 }]);
+    expect(total).toBe(1);
+  });
+
+  it('what restricts an account ends its tokens', async () => {
+    const userId = await aUser();
+    const stream = `user-${userId}`;
+    await side.happened(stream, [
+      { type: 'AdminRoleGranted', data: { role: 'support', permissions: ['devices:read'] } },
+      { type: 'LoginSucceeded', data: { sessionId: newId(), scope: 'user' } },
+      { type: 'UserSuspended', data: {} },
+    ]);
+    const row = await side.reads.users.byId(userId);
+    expect(row).toMatchObject({ adminRole: 'support', permissions: ['devices:read'], suspended: true, accessVersion: 2 });
+    expect(row?.lastLoginAt).not.toBeNull();
+    expect(await side.reads.users.hasAdmin()).toBe(true);
+  });
+
+  it('erasing leaves ids and nothing else, also of what comes later', async () => {
+    const box = await anOwnedBox();
+    const { linkId, event } = linkCreated(box);
+    await side.happened(box.stream, [event]);
+    const at = '2026-11-21T12:00:00.000Z';
+    side.vault.erase(`user:${box.userId}`);
+    await side.happened(`user-${box.userId}`, [{ type: 'SubjectErased', data: { requestedBy: 'owner', at } }]);
+    await side.happened(box.stream, [{ type: 'DeviceRenamed', data: { assignmentId: box.assignmentId, name: personal(`user:${box.userId}`, 'Too late') } }]);
+    expect(await side.reads.users.byId(box.userId)).toMatchObject({ profile: null, erased: true });
+    expect(await side.reads.devices.byId(box.deviceId)).toMatchObject({ name: null, address: null });
+    expect(await side.reads.links.byId(linkId)).toMatchObject({ name: null });
+    const { rows } = await side.reads.users.list({ search: box.userId }, page);
+    expect(rows).toEqual([]);
+  });
+
+  it('couriers are forgotten when their time is over', async () => {
+    const box = await anOwnedBox();
+    const { linkId, event } = linkCreated(box);
+    const unlockId = newId();
+    await side.happened(box.stream, [event, requested(box, linkId, unlockId, { name: 'Kim', company: 'Quick' })]);
+    expect((await side.reads.deliveries.byId(unlockId))?.courier).not.toBeNull();
+    side.vault.erase(`delivery:${unlockId}`);
+    expect(await forgetCouriers(side.reader, '2026-11-21T23:00:00.000Z')).toBeGreaterThanOrEqual(1);
+    expect((await side.reads.deliveries.byId(unlockId))?.courier).toBeNull();
+    expect((await side.reads.deliveries.byId(unlockId))?.linkName).toBe('Parcel');
+  });
+});
+
+describe('deadlines', () => {
+  it('an unlock falls due at its expiry, once dispatched ten seconds later, once ended never', async () => {
+    const queue = createDeadlineQueue(side.reader, side.feed);
+    const box = await anOwnedBox();
+    const { linkId, event } = linkCreated(box);
+    const unlockId = newId();
+    const mine = async () => (await queue.due('2026-12-31T00:00:00.000Z', 1_000)).filter(({ command }) => command.data.deviceId === box.deviceId);
+    let woken = 0;
+    const stop = queue.onAdded(() => woken++);
+    await side.happened(box.stream, [event, requested(box, linkId, unlockId)]);
+    stop();
+    expect(woken).toBeGreaterThanOrEqual(1);
+    expect((await mine()).map(({ dueAt, command }) => [dueAt, command.type])).toEqual([
+      ['2026-11-21T10:00:30.000Z', 'ExpireUnlock'],
+      [TOMORROW, 'ExpireLink'],
+    ]);
+    await side.happened(box.stream, [{ type: 'UnlockDispatched', data: { unlockId, level: 1 } }]);
+    expect((await mine())[0]?.dueAt).toBe('2026-11-21T10:00:40.000Z');
+    expect(await queue.nextAfter('2026-11-21T10:00:40.000Z')).toBeDefined();
+    await side.happened(box.stream, [{ type: 'UnlockConfirmed', data: { unlockId, evidence: 'sensor' } }]);
+    expect((await mine()).map(({ command }) => command.type)).toEqual(['ExpireLink']);
+    await side.happened(box.stream, [{ type: 'DeviceUnlinked', data: { assignmentId: box.assignmentId, userId: box.userId, by: 'owner' } }]);
+    expect(await mine()).toEqual([]);
+  });
+});
+
+describe('audit', () => {
+  it('every event as one line, with who, what and why, and nothing that was sealed', async () => {
+    const box = await anOwnedBox();
+    const { linkId, event } = linkCreated(box);
+    const [unlockId, correlationId] = [newId(), newId()];
+    const actor = { kind: 'courier', id: linkId } as const;
+    await side.happened(box.stream, [event]);
+    await side.happened(box.stream, [requested(box, linkId, unlockId, { name: 'Kim', company: 'Quick' })], { correlationId, actor, source: 'delivery_link' });
+    await side.happened(box.stream, [{ type: 'UnlockConfirmed', data: { unlockId, evidence: 'sensor' } }], { correlationId, source: 'mqtt_device' });
+    const chain = await side.reads.audit.chain(correlationId);
+    expect(chain.map(({ action }) => action)).toEqual(['unlock_requested', 'device_unlock']);
+    expect(chain[0]).toMatchObject({ actorKind: 'courier', actorId: linkId, linkId, unlockId, deviceId: box.deviceId, source: 'delivery_link', outcome: 'accepted' });
+    const { rows, total } = await side.reads.audit.list({ deviceId: box.deviceId }, page);
+    expect(total).toBe(5);
+    expect(rows.map(({ type }) => type)).toEqual(['UnlockConfirmed', 'UnlockRequested', 'LinkCreated', 'DeviceAssigned', 'DeviceRegistered']);
+    expect(JSON.stringify(rows, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value))).not.toMatch(/\$s|hash-of|"tag"/);
+  });
+
+  it('filters by what, whom, when and where in the log', async () => {
+    const box = await anOwnedBox();
+    await side.happened(box.stream, [{ type: 'DevicePinRefused', data: { userId: box.userId } }]);
+    const list = async (filter: Parameters<typeof side.reads.audit.list>[0]) => (await side.reads.audit.list({ deviceId: box.deviceId, ...filter }, page)).rows;
+    expect((await list({ outcome: 'refused' })).map(({ type }) => type)).toEqual(['DevicePinRefused']);
+    expect((await list({ action: 'device_assigned' })).map(({ userId }) => userId)).toEqual([box.userId]);
+    expect((await list({ types: ['DeviceAssigned', 'DeviceRegistered'] })).length).toBe(2);
+    const [newest, , oldest] = await list({});
+    expect((await list({ after: oldest?.position ?? 0n })).map(({ type }) => type)).toEqual(['DeviceAssigned', 'DevicePinRefused']);
+    expect((await list({ before: newest?.position ?? 0n })).length).toBe(2);
+    expect(await list({ from: '2030-01-01T00:00:00.000Z' })).toEqual([]);
+    expect((await list({ to: '2030-01-01T00:00:00.000Z' })).length).toBe(3);
+    expect((await side.reads.audit.list({ userId: box.userId }, page)).total).toBe(3);
+  });
+});
+
+describe('activity', () => {
+  it('tells the owner of the box what happened, newest first', async () => {
+    const box = await anOwnedBox();
+    const { linkId, event } = linkCreated(box);
+    const unlockId = newId();
+    await side.happened(box.stream, [
+      event,
+      requested(box, linkId, unlockId),
+      { type: 'UnlockDispatched', data: { unlockId, level: 1 } },
+      { type: 'UnlockConfirmed', data: { unlockId, evidence: 'sensor' } },
+      { type: 'LockStateReported', data: { lockStatus: 'locked', evidence: 'signed' } },
+    ]);
+    const { rows, total } = await side.reads.activity.ofDevice(box.deviceId, undefined, page);
+    expect(total).toBe(5);
+    expect(rows.map(({ action, source, success }) => [action, source, success])).toEqual([
+      ['lock', 'system', true],
+      ['unlocked', 'delivery_link', true],
+      ['link_used', 'system', true],
+      ['link_created', 'system', true],
+      ['device_assigned', 'system', true],
+    ]);
+    expect((await side.reads.activity.ofDevice(box.deviceId, '2030-01-01T00:00:00.000Z', page)).rows).toEqual([]);
+  });
+});
