@@ -12,7 +12,6 @@ import { createRefusalLog } from './commands/refusals.ts';
 import { createRegistration } from './commands/registration.ts';
 import { createUnlockWatches } from './commands/unlock-watch.ts';
 import { createUnlockService } from './commands/unlocks.ts';
-import { apiSettings, startApi } from './compose/api.ts';
 import { brokerHealth, openBroker } from './compose/broker.ts';
 import { openGround, type ComposeOptions } from './compose/ground.ts';
 import { startWorker } from './compose/worker.ts';
@@ -42,6 +41,8 @@ export type { ComposeOptions, Secrets, StartStep } from './compose/ground.ts';
 
 /** How long a suspension waits for the read model to know all of a user's boxes. */
 const BOXES_KNOWN_MS = 2_000;
+/** How long a start waits for the read models before it goes on without them. */
+const READ_MODELS_MS = 15_000;
 
 export interface App {
   /** Set where this process serves it. */
@@ -110,6 +111,9 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
     });
   }
   await start('live feed', feed);
+  // Those of a new installation are built a moment later, here or by the projector's process.
+  const head = await store.head();
+  const readModelsThere = head === undefined || (await feed.reached(head, READ_MODELS_MS));
 
   // Commands.
   const refusals = await start('refusals', createRefusalLog({ store, sealer, clock, logger, metrics }));
@@ -164,6 +168,8 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
   };
 
   async function serveApi(): Promise<string> {
+    // A bridge or worker alone needs no web server in its memory.
+    const { apiSettings, startApi } = await import('./compose/api.ts');
     const watches = createUnlockWatches({
       store,
       onAppended: bus.onAppended,
@@ -216,7 +222,7 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
 
   async function makeFirstAdmin(): Promise<FirstAdmin | undefined> {
     const { adminEmail: email, adminPassword: password } = config;
-    if (!has('api') || email === undefined || (await reads.users.hasAdmin())) return undefined;
+    if (!has('api') || email === undefined || !readModelsThere || (await reads.users.hasAdmin())) return undefined;
     const vault = { claimEmail: emails.claim, hashPassword: passwords.hash, storePassword: passwords.store };
     return createAdmin({ bus, vault }, { email, password });
   }

@@ -76,7 +76,7 @@ export function createLiveDevices(db: Database): LiveDevices {
   return {
     async add(deviceId, profile, topicKey) {
       await pool.query(
-        'INSERT INTO work.device_live (device_id, profile, topic_key) VALUES ($1, $2, $3) ON CONFLICT (device_id) DO NOTHING',
+        'INSERT INTO work.device_live (device_id, profile, topic_key) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING',
         [deviceId, profile, topicKey],
       );
     },

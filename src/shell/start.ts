@@ -117,7 +117,7 @@ function ready(terminal: Terminal, app: App, config: Config, secrets: Secrets, t
   const { paint } = terminal;
   terminal.event('ready', { ms: Math.round(took), http, mqtt, data: config.dataDir, pid: process.pid });
   terminal.say(`\n${paint.bold(`Ready in ${seconds(took)}`)}\n`);
-  const line = (name: string, value: string) => terminal.say(`  ${name.padEnd(16)}${value}`);
+  const line = (name: string, value: string) => terminal.say(`  ${name.padEnd(18)}${value}`);
   if (http !== undefined) {
     line('API', `${http}/api/v1`);
     line('API description', `${http}/openapi.json`);
