@@ -1,0 +1,537 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import {
+  BACKWARDS,
+  END,
+  ErrorType,
+  EventStoreDBClient,
+  FORWARDS,
+  START,
+  StreamNotFoundError,
+  WrongExpectedVersionError,
+  jsonEvent,
+  type AllStreamSubscription,
+  type EventData,
+  type ReadPosition,
+  type ResolvedEvent,
+  type StreamingRead,
+} from '@eventstore/db-client';
+import { fullJitter, pause } from '../backoff.ts';
+import { component } from '../lifecycle.ts';
+import type { Logger } from '../logger.ts';
+import type { Metrics } from '../metrics.ts';
+import { encodeAppend } from './append-input.ts';
+import { matcher } from './filter.ts';
+import {
+  AppendOutcomeUnknown,
+  EventStoreUnavailable,
+  WrongExpectedRevision,
+  type AppendOptions,
+  type AppendResult,
+  type EventBatch,
+  type EventStore,
+  type EventToAppend,
+  type ExpectedRevision,
+  type Json,
+  type JsonObject,
+  type ReadAllOptions,
+  type ReadStreamOptions,
+  type RecordedEvent,
+  type StreamMetadata,
+  type SubscribeOptions,
+} from './port.ts';
+
+export interface EventStoreDbOptions {
+  /** `esdb://host:2113?tls=false`. */
+  readonly connectionString: string;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  /** Appends without an answer yet, beyond which further ones are refused. Default 10,000. */
+  readonly maxWaitingAppends?: number;
+}
+
+const APPEND_TIMEOUT_MS = 10_000;
+/** One try: the client's own deadlines do nothing while a server is stalled. */
+const ATTEMPT_MS = 3_000;
+/** A read that yields nothing for so long is given up. */
+const READ_TIMEOUT_MS = 10_000;
+/** A subscription that stays behind the log for so long without an event is made anew. */
+const WATCHDOG_MS = 5_000;
+/** How long a silence, while catching up, before the end of the log is asked for. */
+const SETTLE_MS = 20;
+const START_TIMEOUT_MS = 10_000;
+const CLOSE_TIMEOUT_MS = 1_000;
+const DISPOSE_TIMEOUT_MS = 200;
+/** Events buffered between the connection and the consumer of a read or a subscription, twice. */
+const AHEAD = 128;
+const MAX_BATCH = 1_000;
+/** Where a repeat at `any` looks for its own events: behind whatever others appended meanwhile. */
+const REPEAT_WINDOW = 256;
+
+/**
+ * EventStoreDB (KurrentDB) behind the port. Lanes mean nothing here: the server itself coalesces what arrives together.
+ * Each read and each subscription is one of the 100 HTTP/2 streams that a process has to a server: few subscriptions,
+ * fanned out in process.
+ */
+export function createEventStoreDb(options: EventStoreDbOptions): EventStore {
+  const { connectionString, metrics, maxWaitingAppends = 10_000 } = options;
+  const logger = options.logger.child({ component: 'event-store' });
+  const outcomes = metrics.counter('loqey_event_store_appends_total', 'Appends by what came of them', ['lane', 'outcome']);
+  const seconds = metrics.histogram('loqey_event_store_append_seconds', 'From an append to its answer', ['lane']).labels('normal');
+  const retries = metrics.counter('loqey_event_store_append_retries_total', 'Appends sent again after an error', ['lane']).labels('normal');
+  const waitingGauge = metrics.gauge('loqey_event_store_appends_waiting', 'Appends that wait for their answer', ['lane']).labels('normal');
+  const drops = metrics.counter('loqey_event_store_subscription_retries_total', 'Subscriptions that were dropped and made anew');
+  const stopping = new AbortController();
+  let shared: SharedClient | undefined;
+  let waiting = 0;
+
+  function client(): EventStoreDBClient {
+    // A client that was disposed of would silently connect again.
+    if (stopping.signal.aborted) throw new EventStoreUnavailable('The event store has stopped');
+    shared ??= acquire(connectionString);
+    return shared.client;
+  }
+
+  async function append(
+    stream: string,
+    expected: ExpectedRevision,
+    events: readonly EventToAppend[],
+    { timeoutMs = APPEND_TIMEOUT_MS }: AppendOptions = {},
+  ): Promise<AppendResult> {
+    encodeAppend(stream, expected, events); // checks only: the client encodes by itself
+    if (waiting >= maxWaitingAppends) {
+      outcomes.inc({ lane: 'normal', outcome: 'refused' });
+      throw new EventStoreUnavailable(`${waiting} appends are waiting already`);
+    }
+    waitingGauge.set(++waiting);
+    const stop = seconds.startTimer();
+    try {
+      const result = await appendUntil(performance.now() + timeoutMs, stream, expected, events);
+      outcomes.inc({ lane: 'normal', outcome: 'appended' });
+      return result;
+    } catch (error) {
+      outcomes.inc({ lane: 'normal', outcome: outcomeOf(error) });
+      throw error;
+    } finally {
+      stop();
+      waitingGauge.set(--waiting);
+    }
+  }
+
+  /**
+   * Sends the same ids with the same expectation until there is an answer or the time is over. The server recognises
+   * its repeats (except at `any`, where it only tries to), so a try whose outcome is unknown may be repeated.
+   */
+  async function appendUntil(
+    deadline: number,
+    stream: string,
+    expected: ExpectedRevision,
+    events: readonly EventToAppend[],
+  ): Promise<AppendResult> {
+    const proposed = events.map(toClient);
+    let inDoubt = false;
+    for (let attempt = 0; ; attempt++) {
+      let failed: unknown;
+      try {
+        if (inDoubt && expected === 'any') {
+          const stored = await within(ATTEMPT_MS, findRecent(stream, events));
+          if (stored !== undefined) return stored;
+        }
+        const { nextExpectedRevision: revision, position } = await within(
+          Math.min(ATTEMPT_MS, deadline - performance.now()),
+          client().appendToStream(stream, proposed, { expectedRevision: expected }),
+        );
+        if (position !== undefined) return { revision, position: position.commit };
+        return { revision, position: (await recordedAt(stream, revision)).position };
+      } catch (error) {
+        if (error instanceof WrongExpectedVersionError) {
+          const stored = await findRepeat(stream, expected, events);
+          if (stored !== undefined) return stored;
+          const { actualVersion } = error;
+          throw new WrongExpectedRevision(stream, expected, typeof actualVersion === 'bigint' ? actualVersion : undefined);
+        }
+        if (isFinal(error)) throw error;
+        inDoubt ||= !wasNotSent(error);
+        failed = error;
+      }
+      const left = deadline - performance.now();
+      if (left <= 0 || stopping.signal.aborted) {
+        if (inDoubt) throw new AppendOutcomeUnknown(stream, failed);
+        throw new EventStoreUnavailable(`The append to ${stream} could not be made`, { cause: failed });
+      }
+      retries.inc();
+      logger.warn({ err: failed, stream, attempt }, 'An append failed and is sent again');
+      await pause(Math.min(left, fullJitter(attempt, { capMs: 1_000 })), stopping.signal);
+    }
+  }
+
+  /** The answer of the first time, when the events right after `expected` are these. */
+  async function findRepeat(stream: string, expected: ExpectedRevision, events: readonly EventToAppend[]) {
+    if (expected === 'any') return undefined;
+    const from = expected === 'no_stream' ? 0n : expected + 1n;
+    const stored: RecordedEvent[] = [];
+    for await (const one of readStream(stream, { from, limit: events.length })) stored.push(one);
+    const last = stored.at(-1);
+    const same = stored.length === events.length && stored.every((one, i) => one.eventId === events[i]?.eventId);
+    return same && last !== undefined ? { revision: last.revision, position: last.position } : undefined;
+  }
+
+  async function findRecent(stream: string, events: readonly EventToAppend[]) {
+    const lastId = events.at(-1)?.eventId;
+    for await (const { eventId, revision, position } of readStream(stream, { direction: 'backwards', limit: REPEAT_WINDOW })) {
+      if (eventId === lastId) return { revision, position };
+    }
+    return undefined;
+  }
+
+  async function recordedAt(stream: string, revision: bigint): Promise<RecordedEvent> {
+    for await (const event of readStream(stream, { from: revision, limit: 1 })) return event;
+    throw new EventStoreUnavailable(`Revision ${revision} of ${stream}, appended a moment ago, cannot be read`);
+  }
+
+  /** Ends without an event where there is no such stream. @throws EventStoreUnavailable when nothing comes for 10 s */
+  async function* follow(open: (client: EventStoreDBClient) => StreamingRead<ResolvedEvent>): AsyncGenerator<RecordedEvent> {
+    const read = open(client());
+    read.on('error', () => undefined); // one that arrives after the loop was left
+    let since: number | undefined = performance.now();
+    const watch = setInterval(() => {
+      if (since !== undefined && performance.now() - since > READ_TIMEOUT_MS) read.destroy(new Error(`No answer within ${READ_TIMEOUT_MS} ms`));
+    }, 500);
+    try {
+      for await (const resolved of read) {
+        const event = decode(resolved);
+        if (event === undefined) continue;
+        since = undefined; // the consumer may take its time
+        yield event;
+        since = performance.now();
+      }
+    } catch (error) {
+      if (error instanceof StreamNotFoundError) return;
+      throw new EventStoreUnavailable('The event store cannot be read', { cause: error });
+    } finally {
+      clearInterval(watch);
+      // A read that is left without this keeps its HTTP/2 stream; after a hundred the whole process hangs.
+      await settled(read.cancel());
+    }
+  }
+
+  async function* readStream(stream: string, { direction = 'forwards', from, limit }: ReadStreamOptions = {}) {
+    if (limit !== undefined && limit <= 0) return;
+    yield* follow((from_) =>
+      from_.readStream(
+        stream,
+        {
+          direction,
+          fromRevision: from ?? (direction === 'forwards' ? START : END),
+          ...(limit === undefined || limit === Infinity ? {} : { maxCount: limit }),
+        },
+        { highWaterMark: AHEAD },
+      ),
+    );
+  }
+
+  /** Filtered here: the client silently ignores a filter for reading all. */
+  async function* readAll({ direction = 'forwards', after, before, limit = Infinity, filter }: ReadAllOptions = {}) {
+    const matches = matcher(filter);
+    const forwards = direction === 'forwards';
+    const fromPosition = forwards ? positionOf(after, START) : positionOf(before, END);
+    let left = limit;
+    if (left <= 0) return;
+    const open = (from: EventStoreDBClient) =>
+      from.readAll({ direction: forwards ? FORWARDS : BACKWARDS, fromPosition }, { highWaterMark: AHEAD });
+    for await (const event of follow(open)) {
+      // Forwards, the server starts with the event at the position itself.
+      if (!matches(event) || (forwards && after !== undefined && event.position <= after)) continue;
+      yield event;
+      if (--left <= 0) return;
+    }
+  }
+
+  async function head(): Promise<bigint | undefined> {
+    const open = (from: EventStoreDBClient) => from.readAll({ direction: BACKWARDS, fromPosition: END, maxCount: 1 });
+    for await (const { position } of follow(open)) return position;
+    return undefined;
+  }
+
+  async function* subscribeAll({ after, filter, signal, maxBatch = MAX_BATCH }: SubscribeOptions): AsyncGenerator<EventBatch> {
+    const matches = matcher(filter);
+    const either = AbortSignal.any([signal, stopping.signal]);
+    let position = after;
+    let failures = 0;
+    while (!either.aborted) {
+      let source: Source | undefined;
+      try {
+        source = openSource(client(), position, either);
+        let live = false;
+        let told = false; // whether the last batch said that it is live
+        for (;;) {
+          const resolved = await source.take(maxBatch, !live);
+          if (resolved.length > 0) {
+            const events = resolved.map(decode).filter((event) => event !== undefined);
+            position = events.at(-1)?.position ?? position;
+            failures = 0;
+            told = live && source.isEmpty();
+            yield { events: events.filter(matches), position: position ?? 0n, live: told };
+          } else if (either.aborted) {
+            break;
+          } else if (live && told) {
+            await source.more(WATCHDOG_MS);
+            if (source.isEmpty()) await insist(source, position);
+          } else {
+            await source.more(SETTLE_MS);
+            if (!source.isEmpty()) continue;
+            const end = await head();
+            if (!source.isEmpty()) continue;
+            if (end === undefined || (position !== undefined && position >= end)) {
+              live = true;
+              told = true;
+              yield { events: [], position: position ?? 0n, live };
+            } else {
+              await source.more(WATCHDOG_MS);
+              if (source.isEmpty() && !either.aborted) throw new Error(`No event for ${WATCHDOG_MS} ms, though the log goes on`);
+            }
+          }
+          if (either.aborted) break;
+        }
+      } catch (error) {
+        if (either.aborted) break;
+        drops.inc();
+        logger.warn({ err: error, position: String(position) }, 'A subscription was dropped and is made anew');
+      } finally {
+        await source?.close();
+      }
+      await pause(fullJitter(failures++), either);
+    }
+    // Only `signal` ends a subscription without an error: nobody may take a stopped store for the end of the log.
+    if (!signal.aborted) throw new EventStoreUnavailable('The event store has stopped');
+  }
+
+  /** After a silence: is it that nothing happens, or that nothing arrives? @throws when the log went on without us */
+  async function insist(source: Source, position: bigint | undefined): Promise<void> {
+    const end = await head();
+    if (end === undefined || (position !== undefined && position >= end)) return;
+    await source.more(WATCHDOG_MS);
+    if (source.isEmpty() && !stopping.signal.aborted) throw new Error(`No event for ${WATCHDOG_MS} ms, though the log goes on`);
+  }
+
+  async function readStreamMetadata(stream: string): Promise<StreamMetadata> {
+    const open = (from: EventStoreDBClient) =>
+      from.readStream(`$$${stream}`, { direction: BACKWARDS, fromRevision: END, maxCount: 1 });
+    for await (const { data } of follow(open)) return fromStored(data);
+    return {};
+  }
+
+  async function writeStreamMetadata(stream: string, { maxCount, maxAgeSeconds, custom }: StreamMetadata): Promise<void> {
+    const data = { ...custom, ...(maxCount === undefined ? {} : { $maxCount: maxCount }), ...(maxAgeSeconds === undefined ? {} : { $maxAge: maxAgeSeconds }) };
+    const event = jsonEvent({ type: '$metadata', data });
+    try {
+      await within(APPEND_TIMEOUT_MS, client().appendToStream(`$$${stream}`, event));
+    } catch (error) {
+      throw error instanceof EventStoreUnavailable ? error : new AppendOutcomeUnknown(`$$${stream}`, error);
+    }
+  }
+
+  const lifecycle = component(
+    async () => {
+      const deadline = performance.now() + START_TIMEOUT_MS;
+      for (let attempt = 0; ; attempt++) {
+        try {
+          await head();
+          return;
+        } catch (error) {
+          if (performance.now() > deadline) throw error;
+          await pause(fullJitter(attempt, { capMs: 1_000 }));
+        }
+      }
+    },
+    async () => {
+      stopping.abort();
+      const last = shared;
+      shared = undefined;
+      if (last !== undefined) await release(last);
+    },
+  );
+
+  return { append, readStream, readAll, subscribeAll, head, readStreamMetadata, writeStreamMetadata, ...lifecycle };
+}
+
+/**
+ * Two clients in one process share a table of pending appends: when one loses its connection, the other's hang. So the
+ * stores of one process share one client, and a second server is refused.
+ */
+interface SharedClient {
+  readonly client: EventStoreDBClient;
+  readonly connectionString: string;
+  users: number;
+}
+
+let current: SharedClient | undefined;
+
+function acquire(connectionString: string): SharedClient {
+  if (current !== undefined && current.connectionString !== connectionString) {
+    throw new Error('One process can talk to one EventStoreDB only; stop the store of the other first');
+  }
+  current ??= { client: EventStoreDBClient.connectionString(connectionString), connectionString, users: 0 };
+  current.users++;
+  return current;
+}
+
+async function release(shared: SharedClient): Promise<void> {
+  if (--shared.users > 0) return;
+  current = undefined;
+  // Without it the process never ends. It cancels at once, and then waits for an end that the append stream never tells.
+  await settled(shared.client.dispose(), DISPOSE_TIMEOUT_MS);
+}
+
+/** A subscription that is pulled: what is there at once, then a wait for more. Nothing is pulled between two takes. */
+interface Source {
+  /** `greedy`: goes on while more arrives with each turn of the event loop. @throws when it was dropped and is empty */
+  take(limit: number, greedy: boolean): Promise<ResolvedEvent[]>;
+  isEmpty(): boolean;
+  /** Until there is an event, `ms` have passed or the signal aborted. @throws when the subscription was dropped */
+  more(ms: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+function openSource(client: EventStoreDBClient, after: bigint | undefined, signal: AbortSignal): Source {
+  const subscription: AllStreamSubscription = client.subscribeToAll({ fromPosition: positionOf(after, START) }, { highWaterMark: AHEAD });
+  let dropped: Error | undefined;
+  let wake = () => {};
+  const drop = (error: Error) => {
+    dropped ??= error;
+    wake();
+  };
+  subscription.on('readable', () => wake());
+  subscription.on('error', drop);
+  // A server that closes the stream ends it like a finished read: to a subscription that is a drop.
+  subscription.on('end', () => drop(new Error('The server ended the subscription')));
+  subscription.on('close', () => drop(new Error('The subscription was closed')));
+
+  return {
+    async take(limit, greedy) {
+      const events: ResolvedEvent[] = [];
+      for (;;) {
+        const before = events.length;
+        for (let next: unknown; events.length < limit && (next = subscription.read()) !== null; ) events.push(next as ResolvedEvent);
+        if (!greedy || events.length === before || events.length === limit) break;
+        await nextTurn();
+      }
+      if (events.length === 0 && dropped !== undefined) throw dropped;
+      return events;
+    },
+    isEmpty: () => subscription.readableLength === 0,
+    async more(ms) {
+      if (subscription.readableLength > 0 || dropped !== undefined || signal.aborted) return;
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(() => wake(), ms);
+        wake = () => {
+          clearTimeout(timer);
+          signal.removeEventListener('abort', wake);
+          wake = () => {};
+          resolve();
+        };
+        signal.addEventListener('abort', wake);
+      });
+    },
+    async close() {
+      wake();
+      await settled(subscription.unsubscribe());
+      subscription.destroy();
+    },
+  };
+}
+
+/** All positions of EventStoreDB's events since version 20 have commit = prepare. */
+function positionOf<T extends typeof START | typeof END>(position: bigint | undefined, otherwise: T): ReadPosition {
+  if (position === undefined || position === 0n) return position === 0n ? START : otherwise;
+  return { commit: position, prepare: position };
+}
+
+function toClient({ eventId, type, data, metadata }: EventToAppend): EventData {
+  return jsonEvent({ id: eventId, type, data: data as Record<string, unknown>, metadata: metadata as unknown as Record<string, unknown> });
+}
+
+function decode({ event, commitPosition }: ResolvedEvent): RecordedEvent | undefined {
+  if (event === undefined) return undefined; // a link whose event is gone
+  const recorded = {
+    stream: event.streamId,
+    revision: event.revision,
+    position: event.position?.commit ?? commitPosition ?? 0n,
+    eventId: event.id,
+    type: event.type,
+    recordedAt: event.created.toISOString(),
+  };
+  const data: unknown = event.data;
+  const metadata: unknown = event.metadata;
+  if (isObject(data) && isObject(metadata)) return { ...recorded, data, metadata: metadata as unknown as RecordedEvent['metadata'] };
+  return { ...recorded, ...malformed(data, metadata) };
+}
+
+/**
+ * Not one of ours, or damaged: the client hands out the text, or bytes. No codec knows schema version -1, so folds and
+ * projections fail closed, and whoever needs no types (audit, proof) goes on.
+ */
+function malformed(data: unknown, metadata: unknown): Pick<RecordedEvent, 'data' | 'metadata'> {
+  const text = (value: unknown) => (value instanceof Uint8Array ? Buffer.from(value).toString('base64') : JSON.stringify(value));
+  return {
+    data: isObject(data) ? data : { $malformed: text(data) ?? '' },
+    metadata: { ...(isObject(metadata) ? metadata : {}), schemaVersion: -1 } as unknown as RecordedEvent['metadata'],
+  };
+}
+
+function isObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array);
+}
+
+function fromStored(data: Readonly<Record<string, Json | undefined>>): StreamMetadata {
+  const { $maxCount, $maxAge, ...custom } = data;
+  return {
+    ...(typeof $maxCount === 'number' ? { maxCount: $maxCount } : {}),
+    ...(typeof $maxAge === 'number' ? { maxAgeSeconds: $maxAge } : {}),
+    ...(Object.keys(custom).length > 0 ? { custom } : {}),
+  };
+}
+
+function outcomeOf(error: unknown): string {
+  if (error instanceof WrongExpectedRevision) return 'conflict';
+  if (error instanceof AppendOutcomeUnknown) return 'unknown';
+  return error instanceof EventStoreUnavailable ? 'refused' : 'failed';
+}
+
+/** Answers of the server that another try would get again. */
+const finalTypes: ReadonlySet<unknown> = new Set([
+  ErrorType.ACCESS_DENIED,
+  ErrorType.INVALID_ARGUMENT,
+  ErrorType.STREAM_DELETED,
+  ErrorType.MAXIMUM_APPEND_SIZE_EXCEEDED,
+  ErrorType.MISSING_REQUIRED_METADATA_PROPERTY,
+]);
+
+function isFinal(error: unknown): boolean {
+  return error instanceof EventStoreUnavailable || finalTypes.has((error as { type?: unknown }).type);
+}
+
+/** The connection was refused: the only failure after which nothing can have been appended. */
+function wasNotSent(error: unknown): boolean {
+  return error instanceof Error && /ECONNREFUSED|No connection established|Name resolution failed/.test(error.message);
+}
+
+/** The work goes on, but nobody waits for it any longer. */
+async function within<T>(ms: number, work: Promise<T>): Promise<T> {
+  work.catch(() => undefined);
+  let timer: NodeJS.Timeout | undefined;
+  try {
+    return await Promise.race([
+      work,
+      new Promise<never>((_, reject) => {
+        timer = setTimeout(() => reject(new Error(`No answer within ${Math.round(ms)} ms`)), Math.max(0, ms));
+      }),
+    ]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** A tidying-up must not hang with the server that it says goodbye to. */
+async function settled(work: Promise<unknown>, ms = CLOSE_TIMEOUT_MS): Promise<void> {
+  await within(ms, work).catch(() => undefined);
+}
