@@ -2,7 +2,8 @@ import type { Instant, Uuid } from '../domain/kernel.ts';
 import type { Database } from '../platform/postgres/db.ts';
 import type { Member } from './member.ts';
 import type { LiveChange } from './read-models.ts';
-import type { Session, Statement } from './session.ts';
+import type { Statement } from './pipeline.ts';
+import type { Session } from './session.ts';
 
 /** What is in `work.projections`. */
 export interface Checkpoint {

@@ -12,7 +12,7 @@ export async function createGeneration(session: Session, projection: AnyProjecti
     const [abandoned] = await session.read([
       { text: `DELETE FROM work.projection_generations WHERE name = $1 AND state = 'building' RETURNING version, generation`, values: [name] },
     ]);
-    for (const old of (abandoned?.rows ?? []) as readonly { version: number; generation: number }[]) {
+    for (const old of (abandoned ?? []) as readonly { version: number; generation: number }[]) {
       await session.read([{ text: `DROP SCHEMA IF EXISTS ${schemaOf(name, old.version, old.generation)} CASCADE`, values: [] }]);
     }
     const [created] = await session.read([
@@ -24,7 +24,7 @@ export async function createGeneration(session: Session, projection: AnyProjecti
         values: [name, version],
       },
     ]);
-    const { generation } = created?.rows[0] as { generation: number };
+    const { generation } = created?.[0] as { generation: number };
     const schema = schemaOf(name, version, generation);
     for (const statement of [`DROP SCHEMA IF EXISTS ${schema} CASCADE`, ...createTables(projection, schema)]) {
       await session.read([{ text: statement, values: [] }]);

@@ -3,7 +3,8 @@ import type { RecordedEvent } from '../platform/event-store/port.ts';
 import { categoryOfStream, schemaOf, type AnyProjection, type Emit, type RowsOf, type Tables, type Wants } from './projection.ts';
 import type { LiveChange } from './read-models.ts';
 import { TableRows } from './rows.ts';
-import type { Session, Statement } from './session.ts';
+import type { Statement } from './pipeline.ts';
+import type { Session } from './session.ts';
 
 /** @throws UnknownEvent for a type or schema version that this program does not know */
 export type Decode = (event: RecordedEvent) => Recorded;
@@ -180,6 +181,6 @@ async function load(session: Session, work: readonly { readonly member: Member; 
     const loading = work.flatMap(({ member }) => member.loading());
     if (loading.length === 0) continue;
     const results = await session.read(loading.map(({ statement }) => statement));
-    loading.forEach(({ rows }, i) => rows.loaded(results[i]?.rows ?? []));
+    loading.forEach(({ rows }, i) => rows.loaded(results[i] ?? []));
   }
 }

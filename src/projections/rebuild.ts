@@ -234,7 +234,7 @@ export async function rebuild(options: RebuildOptions): Promise<readonly Rebuild
     const [found] = await session.read([
       { text: 'SELECT position, log_id FROM work.projections WHERE name = $1 FOR UPDATE', values: [member.name] },
     ]);
-    const row = found?.rows[0] as { position: string; log_id: Uuid } | undefined;
+    const row = found?.[0] as { position: string; log_id: Uuid } | undefined;
     // A checkpoint of another log, or beyond this one's end, is what this rebuild was asked to mend.
     const head = (await store.head()) ?? -1n;
     const live = row === undefined || row.log_id !== options.logId || BigInt(row.position) > head ? -1n : BigInt(row.position);
@@ -257,5 +257,5 @@ export async function rebuild(options: RebuildOptions): Promise<readonly Rebuild
 
 async function lock(session: Session, name: string): Promise<void> {
   const [result] = await session.read([{ text: 'SELECT pg_try_advisory_lock($1, hashtext($2)) AS taken', values: [LOCK_CLASS, name] }]);
-  if (result?.rows[0]?.taken !== true) throw new RebuildRunning(name);
+  if (result?.[0]?.['taken'] !== true) throw new RebuildRunning(name);
 }

@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import type { AnyTable, Rows } from './projection.ts';
-import type { Statement } from './session.ts';
+import type { Statement } from './pipeline.ts';
 
 type AnyRow = Readonly<Record<string, unknown>>;
 

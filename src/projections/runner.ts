@@ -45,6 +45,7 @@ export interface ProjectionRunnerOptions {
   readonly maxBatch?: number;
 }
 
+/** `start` resolves once this process leads or stands by; read models that are rebuilt beside the others may take longer. */
 export interface ProjectionRunner extends Component {
   health(): RunnerHealth;
 }
@@ -101,6 +102,7 @@ export function createProjectionRunner(options: ProjectionRunnerOptions): Projec
   let stop = new AbortController();
   let running: Promise<void> = Promise.resolve();
   let role: RunnerHealth['role'] = 'stopped';
+  let settledRole = Promise.withResolvers<void>();
   let leadership: Leadership | undefined;
   let lastPushed: bigint | undefined;
 
@@ -112,6 +114,7 @@ export function createProjectionRunner(options: ProjectionRunnerOptions): Projec
       try {
         await lead(signal);
       } catch (error) {
+        settledRole.resolve();
         if (signal.aborted) break;
         if (error instanceof LeadershipLost) logger.warn('Another runner leads the live projections; this one stands by');
         else logger.error({ err: error }, 'The live projections broke off and begin again from their checkpoints');
@@ -159,7 +162,8 @@ export function createProjectionRunner(options: ProjectionRunnerOptions): Projec
   async function acquireLeadership(session: Session, signal: AbortSignal): Promise<boolean> {
     while (!signal.aborted) {
       const [result] = await session.read([{ text: `SELECT pg_try_advisory_lock(${LEADER_LOCK}) AS taken`, values: [] }]);
-      if (result?.rows[0]?.taken === true) return true;
+      if (result?.[0]?.['taken'] === true) return true;
+      settledRole.resolve();
       await pause(STANDBY_POLL_MS, signal);
     }
     return false;
@@ -220,6 +224,7 @@ export function createProjectionRunner(options: ProjectionRunnerOptions): Projec
       }
       await announce();
       role = 'leading';
+      settledRole.resolve();
       logger.info({ position: String(position), projections: [...group].map(({ name }) => name) }, 'The live projections run');
       inBackground('The supervision of the projections failed', supervision);
       while (!signal.aborted) await follow();
@@ -578,7 +583,9 @@ export function createProjectionRunner(options: ProjectionRunnerOptions): Projec
       async () => {
         await checkLogIdentity(db, store, logId);
         stop = new AbortController();
+        settledRole = Promise.withResolvers();
         running = supervise(stop.signal);
+        await settledRole.promise;
       },
       async () => {
         stop.abort();

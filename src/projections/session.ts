@@ -1,26 +1,19 @@
 import pg from 'pg';
 import { clientConfig, CommitOutcomeUnknown, TransactionRolledBack } from '../platform/postgres/db.ts';
+import { pipeline, type ResultRow, type Statement } from './pipeline.ts';
 
-/** A prepared statement: parsed once per connection under its name. */
-export interface Statement {
-  readonly name?: string;
-  readonly text: string;
-  readonly values: readonly unknown[];
-}
+export type { Statement } from './pipeline.ts';
 
-/**
- * One connection of its own, on which statements are sent without waiting for the answers of those before: a whole
- * transaction is one round trip.
- */
+/** One connection of its own, on which a whole transaction is one round trip. */
 export interface Session {
-  /** Each in a transaction of its own; all in one round trip. */
-  read(statements: readonly Statement[]): Promise<readonly pg.QueryResult[]>;
+  /** In one round trip; within `transaction`, part of it. Answers the rows of each statement. */
+  read(statements: readonly Statement[]): Promise<readonly (readonly ResultRow[])[]>;
   /**
-   * All or none, in one round trip.
-   * @throws the error of the first statement that failed · TransactionRolledBack · CommitOutcomeUnknown
+   * All or none, committed when it resolves, in one round trip. Not within `transaction`.
+   * @throws the error of the first statement that failed · CommitOutcomeUnknown when the connection was lost
    */
   write(statements: readonly Statement[]): Promise<void>;
-  /** Runs `work` between BEGIN and COMMIT. */
+  /** Runs `work` between BEGIN and COMMIT; nothing else may use the session meanwhile. */
   transaction<T>(work: () => Promise<T>): Promise<T>;
   /** True once the connection is lost: nothing on it will work again. */
   readonly lost: boolean;
@@ -39,7 +32,10 @@ export interface SessionOptions {
 
 export async function openSession({ url, name, statementTimeoutMs, onNotification, onLost }: SessionOptions): Promise<Session> {
   const timeouts = { statement: statementTimeoutMs, ...(statementTimeoutMs === 0 ? { query: 0 } : {}) };
-  const client = new pg.Client({ ...clientConfig(url, name, timeouts), pipeline: true });
+  const config = clientConfig(url, name, timeouts);
+  const types = config.types ?? pg.types;
+  const client = new pg.Client(config);
+  const parsed = new Set<string>();
   let lost = false;
   let closing = false;
   const onError = (error: Error) => {
@@ -54,25 +50,16 @@ export async function openSession({ url, name, statementTimeoutMs, onNotificatio
   // Read models and their checkpoints are lost or kept together in a crash, and then caught up: no commit waits for the disk.
   await client.query('SET synchronous_commit = off');
 
-  const send = ({ name: statement, text, values }: Statement): Promise<pg.QueryResult> =>
-    client.query({ ...(statement === undefined ? {} : { name: statement }), text, values: [...values] });
-
   return {
-    read: (statements) => allOrFirstError(statements.map(send)),
+    read: (statements) => pipeline(client, parsed, types, statements),
     async write(statements) {
-      const sent = [client.query('BEGIN'), ...statements.map(send)];
-      const committed = client.query('COMMIT');
-      const [work, commit] = await Promise.allSettled([allOrFirstError(sent), committed]);
-      if (work.status === 'rejected') {
-        // The server answers COMMIT of a failed transaction with ROLLBACK; a lost connection may have been lost after it.
-        if (commit.status === 'rejected' && !(work.reason instanceof pg.DatabaseError)) throw new CommitOutcomeUnknown(work.reason);
-        throw work.reason;
+      try {
+        await pipeline(client, parsed, types, statements);
+      } catch (error) {
+        // An answer of the server is a certain rollback; without one, the commit may have happened.
+        if (error instanceof pg.DatabaseError && !error.code?.startsWith('57P')) throw error;
+        throw new CommitOutcomeUnknown(error);
       }
-      if (commit.status === 'rejected') {
-        if (commit.reason instanceof pg.DatabaseError && !commit.reason.code?.startsWith('57P')) throw commit.reason;
-        throw new CommitOutcomeUnknown(commit.reason);
-      }
-      if (commit.value.command !== 'COMMIT') throw new TransactionRolledBack();
     },
     async transaction(work) {
       await client.query('BEGIN');
@@ -94,13 +81,4 @@ export async function openSession({ url, name, statementTimeoutMs, onNotificatio
       await client.end();
     },
   };
-}
-
-/** Waits for all, so that nothing is left unanswered on the connection, then throws the first error in their order. */
-async function allOrFirstError<T>(work: readonly Promise<T>[]): Promise<T[]> {
-  const settled = await Promise.allSettled(work);
-  return settled.map((outcome) => {
-    if (outcome.status === 'rejected') throw outcome.reason;
-    return outcome.value;
-  });
 }
