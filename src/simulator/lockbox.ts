@@ -65,7 +65,7 @@ export interface LockboxOptions {
   /** Publishes per second in the long run, and at once. Default 5 and 30, by protocol; a benchmark lifts it. */
   readonly rate?: { readonly perSecond: number; readonly burst: number };
   readonly firmwareVersion?: string;
-  /** Level 0: the hardware id or serial that the firmware knows itself by. Default: the last part of the topic prefix. */
+  /** Level 0: the hardware id or serial that the firmware knows itself by. Default: that in its topics, or the device id. */
   readonly level0Key?: string;
   /** Level 0: false asks the broker to keep a session, as some old firmware does. */
   readonly cleanSession?: boolean;
@@ -229,7 +229,7 @@ export function createLockbox(options: LockboxOptions): Lockbox {
     const firmwareVersion = options.firmwareVersion ?? '1.0.0';
     if (level === 0) {
       return new Level0Core({
-        key: options.level0Key ?? provisioning.topic_prefix.split('/').at(-1)!,
+        key: options.level0Key ?? (provisioning.profile === 'transisttag' ? deviceId : provisioning.topic_prefix.split('/').at(-1)!),
         style: provisioning.profile === 'smartlock' ? 'smartlock' : 'loqey',
         sharedTopic: provisioning.profile === 'transisttag',
         password: provisioning.mqtt.password,

@@ -60,7 +60,7 @@ async function stubBroker(grant: (attempt: number) => readonly number[]): Promis
 }
 
 /** A real broker, and as much of the server as a box needs: the time, and acks. */
-async function server(port = 0): Promise<{ readonly broker: EmbeddedBroker; readonly port: number; readonly reports: SignedReport[]; unlock(deviceId: string): Promise<string> }> {
+async function server(port = 0): Promise<{ readonly broker: EmbeddedBroker; readonly port: number; readonly reports: SignedReport[]; readonly unlock: (deviceId: string) => Promise<string> }> {
   const reports: SignedReport[] = [];
   const broker = createEmbeddedBroker({
     host: '127.0.0.1',
@@ -106,7 +106,7 @@ async function server(port = 0): Promise<{ readonly broker: EmbeddedBroker; read
     broker,
     port: broker.address().port,
     reports,
-    async unlock(deviceId) {
+    unlock: async (deviceId) => {
       const body = unlockCommand({ ...input(deviceId, 30_000), seq: Date.now() });
       await broker.downlink.publish(topicFor(owner(deviceId), 'unlock'), signCommand(body, deriveKeys(masterKey, deviceId, 1).cmd), { qos: 1, ttlMs: 5000 });
       return body['command_id'] as string;

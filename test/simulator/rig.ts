@@ -112,12 +112,13 @@ export class Rig {
   #seq: number;
 
   constructor(options: RigOptions = {}) {
+    const { timeAnswer = 20, acks = true, ...boxOptions } = options;
     this.time = (options.time as FakeTime | undefined) ?? new FakeTime();
     this.broker = new FakeBroker(this.time);
     this.flash = options.flash ?? memoryFlash();
     this.keys = deriveKeys(vectorMasterKey, vectorDeviceId, 1);
-    this.timeAnswer = options.timeAnswer ?? 20;
-    this.acks = options.acks ?? true;
+    this.timeAnswer = timeAnswer;
+    this.acks = acks;
     this.#seq = this.time.now();
     this.broker.onPublish = (topic, payload) => this.#received(parseUpTopic(topic)!.kind, payload);
     this.box = createLockbox({
@@ -128,7 +129,7 @@ export class Rig {
       seed: 1,
       boltMs: 40,
       firstConnectWithinMs: 0,
-      ...withoutRigOptions(options),
+      ...boxOptions,
     });
     this.box.on((event) => this.events.push(event));
   }
@@ -245,8 +246,4 @@ export class Rig {
       this.time.after(1, () => this.send(ack));
     }
   }
-}
-
-function withoutRigOptions({ timeAnswer: _, acks: __, ...options }: RigOptions): Partial<LockboxOptions> {
-  return options;
 }
