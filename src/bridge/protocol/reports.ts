@@ -265,11 +265,8 @@ function readStatus(fields: Fields, deviceId: Uuid, keyVersion: number): StatusR
     timeChallenge: fields.optionalString('time_challenge', isHex32),
   };
   const reason = fields.oneOf('reason', reasons);
-  if (reason === 'will') return { ...facts, reason };
-  const report: StatusReport = {
-    ...facts,
-    reason,
-    status: fields.oneOf('status', lockStatuses),
+  const status = fields.optionalOneOf('status', lockStatuses);
+  const said = {
     cause: fields.optionalOneOf('cause', causes),
     commandId: fields.optionalString('command_id', isUuid),
     online: fields.optionalBoolean('online') ?? reason !== 'bye',
@@ -280,6 +277,9 @@ function readStatus(fields: Fields, deviceId: Uuid, keyVersion: number): StatusR
     protocols: readList(fields, 'protocols', 16, (item): item is number => Number.isSafeInteger(item)),
     capabilities: readList(fields, 'capabilities', 32, isCapabilityName),
   };
+  if (reason === 'will') return { ...facts, reason };
+  if (status === undefined) fields.fail('status');
+  const report: StatusReport = { ...facts, reason, status: status ?? 'unknown', ...said };
   if (reason === 'changed' && report.cause === undefined) fields.fail('cause');
   if (report.cause === 'command' && report.commandId === undefined) fields.fail('command_id');
   if (reason === 'hello') {
