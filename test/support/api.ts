@@ -190,7 +190,7 @@ export class World {
   async execute(command: AnyCommand, context: CommandContext): Promise<CommandOutcome> {
     if (this.throws !== undefined) throw this.throws;
     this.commands.push({ command, context });
-    const refusal = command.type === 'EndSession' && !this.users.has(command.data.userId) ? ({ code: 'user_not_found' } as const) : this.refuse[command.type];
+    const refusal = this.refuse[command.type] ?? this.refusalOf(command);
     if (refusal !== undefined) return { kind: 'refused', refusal, position: undefined };
     const before = this.carriedOut.get(context.commandId);
     if (before !== undefined) return { kind: 'accepted', events: before, revision: 1n, position: before.at(-1)?.position, repeated: true };
@@ -201,6 +201,12 @@ export class World {
     );
     this.carriedOut.set(context.commandId, events);
     return { kind: 'accepted', events, revision: 1n, position, repeated: false };
+  }
+
+  private refusalOf(command: AnyCommand): Refusal | undefined {
+    if (command.type === 'EndSession' && !this.users.has(command.data.userId)) return { code: 'user_not_found' };
+    if (command.type === 'LogIn' && !command.data.passwordMatched) return { code: 'credentials_invalid' };
+    return undefined;
   }
 
   private eventsOf(command: AnyCommand): { readonly type: string; readonly data: unknown }[] {
