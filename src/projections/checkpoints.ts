@@ -1,4 +1,5 @@
 import type { Instant, Uuid } from '../domain/kernel.ts';
+import type { RecordedEvent } from '../platform/event-store/port.ts';
 import type { Database } from '../platform/postgres/db.ts';
 import type { Member } from './member.ts';
 import type { LiveChange } from './read-models.ts';
@@ -25,6 +26,10 @@ export interface ProjectionError {
   readonly type: string;
   readonly stream: string;
   readonly message: string;
+}
+
+export function problemOf({ position, eventId, type, stream }: RecordedEvent, error: Error): ProjectionError {
+  return { position: String(position), eventId, type, stream, message: error.message };
 }
 
 /** Told by the live group after each batch, with its position. */

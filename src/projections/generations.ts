@@ -1,8 +1,8 @@
 import type { Uuid } from '../domain/kernel.ts';
 import type { Database } from '../platform/postgres/db.ts';
 import { PROJECTIONS_CHANNEL, notifying } from './checkpoints.ts';
-import type { Member } from './member.ts';
-import { createTables, schemaOf, type AnyProjection } from './projection.ts';
+import { Member } from './member.ts';
+import { createIndexes, createTables, schemaOf, type AnyProjection } from './projection.ts';
 import type { Session } from './session.ts';
 
 /** Makes the tables of the next generation, not yet with their indexes. What a broken-off rebuild left is removed. */
@@ -54,6 +54,13 @@ export async function activate(session: Session, member: Member, logId: Uuid): P
     },
     notifying(PROJECTIONS_CHANNEL, name),
   ]);
+}
+
+/** A read model with no rows, before the first event: where there is nothing to switch from. */
+export async function startEmpty(session: Session, projection: AnyProjection, logId: Uuid): Promise<void> {
+  const member = new Member(projection, await createGeneration(session, projection), -1n, 1);
+  for (const statement of createIndexes(projection, member.schema)) await session.read([{ text: statement, values: [] }]);
+  await session.transaction(() => activate(session, member, logId));
 }
 
 /** Removes a generation that was not finished. */

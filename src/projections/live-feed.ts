@@ -10,6 +10,8 @@ export interface LiveFeedOptions {
   readonly db: Database;
   /** Where another process runs the live group, or may come to: its commits are heard by these. Handlers are added before its start. */
   readonly notifications?: Notifications;
+  /** True while the runner of this process leads: what it commits is pushed, and needs not be read when it is told. */
+  readonly leadsHere?: () => boolean;
   /** Awaited before anything after a switch counts as reached: reads must not meet the old generation then. */
   readonly onSwitched?: () => Promise<void>;
   readonly logger: Logger;
@@ -50,6 +52,7 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeedComponent {
   let timer: NodeJS.Timeout | undefined;
 
   function push(changes: readonly LiveChange[], at: bigint): void {
+    if (at <= position) return; // the same batch was told and read before its runner came to push it
     for (const change of changes) {
       for (const topic of change.topics) {
         for (const listener of listeners.get(topic) ?? []) {
@@ -61,7 +64,6 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeedComponent {
         }
       }
     }
-    if (at <= position) return;
     position = at;
     for (const waiter of waiting) if (waiter.position <= at) waiter.done(true);
   }
@@ -75,7 +77,7 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeedComponent {
           await switching;
           // The first look only finds where the group is: nobody here has listened to anything earlier.
           const changes = position < 0n || listeners.size === 0 ? [] : await readChanges(db, position, upTo);
-          push(changes.filter((change) => change.position > position), upTo);
+          push(changes.filter((change) => change.position > position), upTo); // some may have been pushed meanwhile
         }
       } catch (error) {
         logger.warn({ err: error }, 'Live changes could not be read; the next look comes soon');
@@ -105,7 +107,7 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeedComponent {
   }
 
   notifications?.on(LIVE_CHANNEL, (payload) => {
-    if (/^\d+$/.test(payload)) tell(BigInt(payload));
+    if (/^\d+$/.test(payload) && options.leadsHere?.() !== true) tell(BigInt(payload));
   });
   notifications?.on(PROJECTIONS_CHANNEL, () => {
     switching = switching.then(() => options.onSwitched?.()).catch((error: unknown) => logger.warn({ err: error }, 'A switched read model could not be looked up'));

@@ -3,7 +3,8 @@ import { fullJitter, pause } from '../platform/backoff.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { EventStore, RecordedEvent } from '../platform/event-store/port.ts';
 import type { Logger } from '../platform/logger.ts';
-import { isTransient, type Database } from '../platform/postgres/db.ts';
+import { isTransient, sqlState, type Database } from '../platform/postgres/db.ts';
+import { problemOf, type ProjectionError } from './checkpoints.ts';
 import { activate, createGeneration, dropGeneration } from './generations.ts';
 import { decodeBatch, Member, stage, type Decode, type Poison } from './member.ts';
 import { createIndexes, type AnyProjection } from './projection.ts';
@@ -46,14 +47,12 @@ export interface RebuildResult {
 export class RebuildFailure extends Error {
   override readonly name = 'RebuildFailure';
   readonly projection: string;
-  readonly position: bigint;
-  readonly eventType: string;
+  readonly problem: ProjectionError;
 
   constructor(projection: string, { event, error }: Poison) {
     super(`${projection} cannot take ${event.type} at position ${event.position} (${event.stream}): ${error.message}`, { cause: error });
     this.projection = projection;
-    this.position = event.position;
-    this.eventType = event.type;
+    this.problem = problemOf(event, error);
   }
 }
 
@@ -89,13 +88,36 @@ const PROGRESS_MS = 250;
  * @throws RebuildRunning · UnknownProjection
  */
 export async function rebuild(options: RebuildOptions): Promise<readonly RebuildResult[]> {
-  const { db, store, decode, names, clock, signal } = options;
-  const logger = options.logger.child({ component: 'rebuild' });
-  const chosen = [...names].sort().map((name) => {
+  const chosen = [...options.names].sort().map((name) => {
     const projection = options.projections.find((candidate) => candidate.name === name);
     if (projection === undefined) throw new UnknownProjection(name, options.projections.map((known) => known.name));
     return projection;
   });
+  try {
+    return await onePass(options, chosen);
+  } catch (error) {
+    if (!(error instanceof WriteRefused)) throw error;
+    // Whose rows, and of which event? Each alone, and from the batch in question on one event after the other.
+    const results: RebuildResult[] = [];
+    for (const projection of chosen) results.push(...(await onePass(options, [projection], error.after)));
+    return results;
+  }
+}
+
+/** The database does not take what was folded from the events after a position. */
+class WriteRefused extends Error {
+  override readonly name = 'WriteRefused';
+  readonly after: bigint;
+
+  constructor(after: bigint, cause: unknown) {
+    super(`The database refused the rows of a batch after position ${after}`, { cause });
+    this.after = after;
+  }
+}
+
+async function onePass(options: RebuildOptions, chosen: readonly AnyProjection[], slowAfter?: bigint): Promise<readonly RebuildResult[]> {
+  const { db, store, decode, clock, signal } = options;
+  const logger = options.logger.child({ component: 'rebuild' });
   const session = await openSession({ url: db.url, name: 'loqey-rebuild', statementTimeoutMs: 0 });
   const began = clock.monotonic();
   const seconds = () => (clock.monotonic() - began) / 1_000;
@@ -119,6 +141,12 @@ export async function rebuild(options: RebuildOptions): Promise<readonly Rebuild
     });
   };
 
+  const fail = (member: Member, poison: Poison) => {
+    const failure = new RebuildFailure(member.name, poison);
+    failures.set(member.name, failure);
+    logger.error({ err: failure, projection: member.name }, 'A rebuild stops at an event it cannot take');
+  };
+
   /** Brings the members in memory to the end of these events. One that cannot take one is left out from here on. */
   const fold = async (members: readonly Member[], events: readonly RecordedEvent[]): Promise<readonly Member[]> => {
     const staged = await stage(session, members, decodeBatch(events, decode));
@@ -126,9 +154,7 @@ export async function rebuild(options: RebuildOptions): Promise<readonly Rebuild
     return members.filter((member) => {
       const poison = staged.get(member)?.poison;
       if (poison !== undefined) {
-        const failure = new RebuildFailure(member.name, poison);
-        failures.set(member.name, failure);
-        logger.error({ err: failure, projection: member.name }, 'A rebuild stops at an event it cannot take');
+        fail(member, poison);
         return false;
       }
       if (last !== undefined) {
@@ -150,15 +176,19 @@ export async function rebuild(options: RebuildOptions): Promise<readonly Rebuild
     try {
       const after = from < 0n ? undefined : from;
       for await (const batch of store.subscribeAll({ after, maxBatch: BATCH, signal: stop })) {
-        if (batch.events.length > 0) {
+        if (slowAfter !== undefined && batch.position > slowAfter) await oneByOne(batch.events);
+        else if (batch.events.length > 0) {
+          const before = position;
           building = await fold(building, batch.events);
           const statements = building.flatMap((member) => member.writing());
           for (const member of building) member.keep();
           await writing;
-          writing = statements.length === 0 ? Promise.resolve() : session.write(statements);
+          writing = statements.length === 0 ? Promise.resolve() : session.write(statements).catch((error: unknown) => {
+            throw isRefused(error) ? new WriteRefused(before, error) : error;
+          });
           writing.catch(() => undefined); // awaited with the next batch, or at the end
-          done += batch.events.length;
         }
+        done += batch.events.length;
         position = batch.position;
         report('load', Math.min(1, Number(position) / Number(head)));
         if (batch.live || position >= head || building.length === 0) break;
@@ -169,6 +199,23 @@ export async function rebuild(options: RebuildOptions): Promise<readonly Rebuild
     }
     signal?.throwIfAborted();
     return position;
+  };
+
+  /** So slowly that the event is known whose rows the database does not take. Of one member. */
+  const oneByOne = async (events: readonly RecordedEvent[]): Promise<void> => {
+    for (const event of events) {
+      const [member] = building;
+      if (member === undefined) return;
+      building = await fold(building, [event]);
+      try {
+        await session.write(member.writing());
+      } catch (error) {
+        if (!isRefused(error)) throw error;
+        fail(member, { event, error: error as Error });
+        building = [];
+      }
+      member.keep();
+    }
   };
 
   try {
@@ -199,7 +246,7 @@ export async function rebuild(options: RebuildOptions): Promise<readonly Rebuild
       await dropGeneration(session, member);
       results.push({ name: member.name, events: done, seconds: seconds(), failure });
     }
-    logger.info({ projections: names, events: done, seconds: Math.round(seconds()) }, 'Read models rebuilt');
+    logger.info({ projections: chosen.map(({ name }) => name), events: done, seconds: Math.round(seconds()) }, 'Read models rebuilt');
     return results.sort((a, b) => (a.name < b.name ? -1 : 1));
   } catch (error) {
     const switched = new Set(results.map(({ name }) => name));
@@ -254,6 +301,8 @@ export async function rebuild(options: RebuildOptions): Promise<readonly Rebuild
     await activate(session, member, options.logId);
   }
 }
+
+const isRefused = (error: unknown) => sqlState(error) !== undefined && !isTransient(error);
 
 async function lock(session: Session, name: string): Promise<void> {
   const [result] = await session.read([{ text: 'SELECT pg_try_advisory_lock($1, hashtext($2)) AS taken', values: [LOCK_CLASS, name] }]);

@@ -11,6 +11,7 @@ import {
   LIVE_CHANGES_KEPT_MS,
   LIVE_CHANNEL,
   notifying,
+  problemOf,
   PROJECTIONS_CHANNEL,
   readChanges,
   readCheckpoints,
@@ -19,12 +20,12 @@ import {
   type Checkpoint,
   type ProjectionError,
 } from './checkpoints.ts';
-import { dropRetired } from './generations.ts';
+import { dropRetired, startEmpty } from './generations.ts';
 import { checkLogIdentity } from './log-identity.ts';
 import { decodeBatch, Member, stage, type BatchEvent, type Decode, type Poison } from './member.ts';
 import type { AnyProjection } from './projection.ts';
 import type { LiveChange } from './read-models.ts';
-import { rebuild } from './rebuild.ts';
+import { rebuild, type RebuildFailure } from './rebuild.ts';
 import { openSession, type Session } from './session.ts';
 
 export interface ProjectionRunnerOptions {
@@ -247,8 +248,11 @@ export function createProjectionRunner(options: ProjectionRunnerOptions): Projec
       const names = missing.map(({ name }) => name);
       for (const name of names) rebuilding.add(name);
       const work = async () => {
-        await rebuild({ ...options, names, signal });
-        for (const name of names) rebuilding.delete(name);
+        const results = await rebuild({ ...options, names, signal });
+        for (const { name, failure } of results) {
+          rebuilding.delete(name);
+          if (failure !== undefined) await withoutRebuild(name, failure);
+        }
       };
       if (events < SHORT_LOG) {
         await work();
@@ -257,15 +261,26 @@ export function createProjectionRunner(options: ProjectionRunnerOptions): Projec
       }
       logger.info({ projections: names }, 'Read models of another version are rebuilt beside the running ones');
       inBackground('A rebuild failed', async () => {
-        try {
-          await work();
-          await reload();
-        } catch (error) {
-          if (signal.aborted) return;
-          // The others run on; this one stays as it is until the cause is mended.
-          logger.error({ err: error, projections: names }, 'A rebuild failed; it is tried again when this process starts again');
-        }
+        await work();
+        await reload();
       });
+    }
+
+    /** What has no earlier version starts empty and follows the log up to the event it cannot take; else that one stays. */
+    async function withoutRebuild(name: string, failure: RebuildFailure): Promise<void> {
+      const projection = projections.find((candidate) => candidate.name === name);
+      const known = (await readCheckpoints(db)).some((checkpoint) => checkpoint.name === name);
+      if (projection !== undefined && !known) {
+        const own = await openSession({ url: db.url, name: 'loqey-projector-empty', statementTimeoutMs: 60_000 });
+        try {
+          await startEmpty(own, projection, logId);
+        } finally {
+          await own.close().catch(() => undefined);
+        }
+        return;
+      }
+      stopped.set(name, failure.problem);
+      stoppedGauge.set({ projection: name }, 1);
     }
 
     /** Binds the members to their active generations. What runs and is new here joins the group, or catches up to it. */
@@ -457,13 +472,7 @@ export function createProjectionRunner(options: ProjectionRunnerOptions): Projec
 
     /** Visible, and only this one: the others go on. */
     async function stopMember(member: Member, { event, error }: Poison): Promise<void> {
-      const problem: ProjectionError = {
-        position: String(event.position),
-        eventId: event.eventId,
-        type: event.type,
-        stream: event.stream,
-        message: error.message,
-      };
+      const problem = problemOf(event, error);
       logger.error(
         { err: error, projection: member.name, stream: event.stream, eventType: event.type, position: problem.position },
         'A projection cannot take an event and stands before it; the others go on',
@@ -500,7 +509,8 @@ export function createProjectionRunner(options: ProjectionRunnerOptions): Projec
           events.push(event);
         }
         const last = events.at(-1);
-        if (last !== undefined) push(await commit(own, [member], decodeBatch(events, options.decode), endOf(last), false), position);
+        // What it tells of so late is kept for those who resume; those who listen have long seen what came after.
+        if (last !== undefined) await commit(own, [member], decodeBatch(events, options.decode), endOf(last), false);
         return events.length === limit;
       };
       try {
