@@ -137,9 +137,9 @@ export function createProjectionAdmin(options: ProjectionAdminOptions): Projecti
 
   return {
     status,
-    rebuild: (name, { onProgress, signal } = {}) =>
+    rebuild: async (name, { onProgress, signal } = {}) =>
       rebuild({ ...options, names: namesOf(name), ...(onProgress === undefined ? {} : { onProgress }), ...(signal === undefined ? {} : { signal }) }),
     skip,
-    dropRetired: (name) => dropRetired(db, 0, namesOf(name)),
+    dropRetired: async (name) => dropRetired(db, 0, namesOf(name)),
   };
 }

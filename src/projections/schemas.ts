@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { sqlState, type Database } from '../platform/postgres/db.ts';
 import { schemaOf } from './projection.ts';
 import type pg from 'pg';
@@ -62,17 +63,16 @@ export function createReader(db: Database): Reader {
     const known = texts.get(query.name);
     if (known !== undefined && known.epoch === epoch) return known;
     const current = schemas ?? (await look());
-    const used = new Set<string>();
     const complete = new Proxy(current, {
       get(target, name) {
         const schema = target[String(name)];
         if (schema === undefined) throw new ReadModelUnavailable(String(name));
-        used.add(schema.slice(schema.lastIndexOf('_') + 1));
         return schema;
       },
     });
     const text = query.text(complete);
-    const made = { epoch, name: `${query.name}@${[...used].join('.')}`, text };
+    // A connection keeps a name for the text that it was first used with.
+    const made = { epoch, name: `${query.name}@${createHash('md5').update(text).digest('hex').slice(0, 12)}`, text };
     texts.set(query.name, made);
     return made;
   }
