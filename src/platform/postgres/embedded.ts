@@ -90,7 +90,7 @@ export function createEmbeddedPostgres(options: EmbeddedPostgresOptions): Embedd
       password = await readOrCreatePassword(paths.password);
       if (existsSync(join(paths.cluster, 'PG_VERSION'))) await requireSameMajor(binaries, paths.cluster);
       else await initialise();
-      if (!(await adoptOrphan())) await launch();
+      await adoptOrLaunch();
       try {
         await ensureDatabase(url('postgres'), url());
       } catch (error) {
@@ -109,7 +109,7 @@ export function createEmbeddedPostgres(options: EmbeddedPostgresOptions): Embedd
   /** A cluster appears under its name only when it is complete: a kill in the middle leaves nothing half made. */
   async function initialise(): Promise<void> {
     for (const name of await readdir(paths.dataDir)) {
-      if (name.startsWith('postgres.new-')) await rm(join(paths.dataDir, name), { recursive: true, force: true });
+      if (name.startsWith('postgres.new-')) await removeHalfMade(join(paths.dataDir, name));
     }
     const fresh = join(paths.dataDir, `postgres.new-${randomBytes(4).toString('hex')}`);
     const passwordFile = `${fresh}.password`;
@@ -147,6 +147,16 @@ export function createEmbeddedPostgres(options: EmbeddedPostgresOptions): Embedd
     }
   }
 
+  /** A server that was only just being started when its parent was killed shows up late, as a failure of ours. */
+  async function adoptOrLaunch(): Promise<void> {
+    if (await adoptOrphan()) return;
+    try {
+      await launch();
+    } catch (error) {
+      if (!(await adoptOrphan())) throw error;
+    }
+  }
+
   /**
    * The server outlives a killed parent. One that runs with today's settings is taken over as it is; any other is shut
    * down. The caller holds the lock of the data folder, so it cannot be the server of a living Loqey.
@@ -158,7 +168,6 @@ export function createEmbeddedPostgres(options: EmbeddedPostgresOptions): Embedd
     const ours = command?.some((part) => part.includes(paths.cluster)) === true;
     if (!ours) return false;
     pid = orphan.pid;
-    port = orphan.port;
     const sameSettings = settingArguments().every((argument) => command.includes(argument));
     if (sameSettings && (await waitUntilReady().then(canConnect, () => false))) {
       logger.info({ pid, port }, 'Took over the database server of the last run');
@@ -214,7 +223,10 @@ export function createEmbeddedPostgres(options: EmbeddedPostgresOptions): Embedd
     for (;;) {
       if (pid === undefined || !isAlive(pid)) throw new Error(`The embedded Postgres did not start.\n${logTail(paths.log)}`.trim());
       const file = readPidFile(paths.cluster);
-      if (file?.pid === pid && file.status === 'ready') return;
+      if (file?.pid === pid && file.status === 'ready') {
+        port = file.port;
+        return;
+      }
       if (performance.now() > deadline) throw new Error(`The embedded Postgres was not ready after ${READY_TIMEOUT_MS / 1_000} s.\n${logTail(paths.log)}`);
       await pause(10);
     }
@@ -363,6 +375,15 @@ function readPidFile(cluster: string): PidFile | undefined {
   }
 }
 
+/** What a run that was killed in the middle left; its initdb may still be writing. */
+async function removeHalfMade(path: string): Promise<void> {
+  for (const pid of allProcesses()) {
+    if (commandLine(pid)?.some((part) => part.includes(path)) === true) kill(pid, 'SIGKILL');
+  }
+  await waitUntilUnused(path);
+  await rm(path, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
+}
+
 /** Backends of a killed server end by themselves within moments; starting beside them would be refused. */
 async function waitUntilUnused(cluster: string): Promise<void> {
   const users = () => allProcesses().filter((pid) => workingDirectory(pid) === cluster);
@@ -403,13 +424,23 @@ async function ensureDatabase(adminUrl: string, url: string): Promise<void> {
       await client.end().catch(() => undefined);
     }
   };
-  try {
-    await run(url, 'SELECT 1');
-  } catch (error) {
-    if (sqlState(error) !== '3D000') throw error; // the database does not exist
-    await run(adminUrl, `CREATE DATABASE ${DATABASE}`);
+  const deadline = performance.now() + READY_TIMEOUT_MS;
+  for (;;) {
+    try {
+      return await run(url, 'SELECT 1');
+    } catch (error) {
+      if (sqlState(error) !== databaseMissing || performance.now() > deadline) throw error;
+    }
+    await run(adminUrl, `CREATE DATABASE ${DATABASE}`).catch((error: unknown) => {
+      if (!beingCreated.has(sqlState(error) ?? '')) throw error;
+    });
+    await pause(20);
   }
 }
+
+const databaseMissing = '3D000';
+/** Exists by now, or its template is in use: the server of a killed run finishes what that run asked for. */
+const beingCreated = new Set(['42P04', '23505', '55006']);
 
 function kill(pid: number, signal: NodeJS.Signals): void {
   try {

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -85,7 +86,6 @@ describe('embedded Postgres', () => {
     const server = embedded();
     const first = new URL(await server.start());
     await server.stop();
-    const { createServer } = await import('node:net');
     const squatter = createServer().listen(Number(first.port), '127.0.0.1');
     await once(squatter, 'listening');
     release.push(() => void squatter.close());
@@ -112,6 +112,15 @@ describe('embedded Postgres', () => {
     expect(server.pid).not.toBe(left.pid);
     expect(isAlive(left.pid)).toBe(false);
     expect(await query(url, 'SELECT n FROM kept')).toEqual([{ n: 7 }]);
+  });
+
+  it.each([60, 250, 500, 900, 1_400])('starts whenever in its first start the last run was killed (after %i ms)', async (afterMs) => {
+    const parent = spawn(process.execPath, [join(import.meta.dirname, 'embedded-parent.ts'), dataDir], { stdio: 'ignore' });
+    setTimeout(() => parent.kill('SIGKILL'), afterMs);
+    await once(parent, 'exit');
+    const url = await embedded().start();
+    expect(await query(url, 'SELECT 1 AS one')).toEqual([{ one: 1 }]);
+    expect(readdirSync(dataDir).filter((name) => name.includes('new-'))).toEqual([]);
   });
 
   it('starts after everything was killed, with all that was committed', async () => {
@@ -155,7 +164,6 @@ describe('embedded Postgres', () => {
   });
 
   it('leaves nothing half made when the making of its files is cut short', async () => {
-    const { mkdirSync, readdirSync } = await import('node:fs');
     mkdirSync(join(dataDir, 'postgres.new-dead'));
     await embedded().start();
     expect(readdirSync(dataDir).filter((name) => name.includes('new-'))).toEqual([]);
