@@ -440,6 +440,21 @@ export function eventStoreContract(name: string, makeStore: () => Promise<StoreU
         expect(seen).toEqual(Array.from({ length: Number(next) }, (_, i) => BigInt(i)));
       });
 
+      it('goes on beside a connection that has gone silent', { timeout: 90_000 }, async () => {
+        const stream = newStream();
+        const { position: after } = await store.append(stream, 'no_stream', [event()]);
+        const events = [event()];
+        for await (const batch of subscription({ after }, 60_000)) {
+          if (batch.events.length > 0) {
+            expect(batch.events.map((each) => each.eventId)).toEqual(events.map((each) => each.eventId));
+            break;
+          }
+          under.proxy.freeze();
+          await eventually(() => store.append(stream, 0n, events), 40_000);
+        }
+        under.proxy.cut(); // the next test need not meet the silent ones again
+      });
+
       it('pulls no more than a little ahead of a slow handler', async () => {
         const after = (await store.append(newStream(), 'no_stream', [event()])).position;
         const stream = newStream();
@@ -520,7 +535,6 @@ export function eventStoreContract(name: string, makeStore: () => Promise<StoreU
 
     it('holds 100,000 events in one stream', { timeout: 120_000 }, async () => {
       const stream = newStream();
-      const after = (await store.append(newStream(), 'no_stream', [event()])).position;
       for (let n = 0; n < 100; n++) {
         await store.append(stream, n === 0 ? 'no_stream' : BigInt(n * 1000 - 1), Array.from({ length: 1000 }, (_, i) => event({ n: n * 1000 + i })));
       }
@@ -532,12 +546,7 @@ export function eventStoreContract(name: string, makeStore: () => Promise<StoreU
       expect(next).toBe(100_000n);
       const [last] = await all(store.readStream(stream, { direction: 'backwards', limit: 1 }));
       expect(last?.revision).toBe(99_999n);
-      expect((await all(store.readStream(stream, { from: 99_990n }))).map((each) => each.data['n'])).toEqual([99_990, 99_991, 99_992, 99_993, 99_994, 99_995, 99_996, 99_997, 99_998, 99_999]);
-      let caughtUp = 0;
-      for await (const { events } of subscription({ after }, 90_000)) {
-        caughtUp += events.length;
-        if (caughtUp === 100_000) break;
-      }
+      expect((await all(store.readStream(stream, { from: 99_990n }))).map((each) => each.data['n'])).toEqual(Array.from({ length: 10 }, (_, i) => 99_990 + i));
     });
 
     it('refuses work once it was stopped', { timeout: 30_000 }, async () => {

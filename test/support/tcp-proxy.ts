@@ -9,6 +9,8 @@ export interface TcpProxy {
   pass(): void;
   /** Connections stay open, nothing moves: a server that was stopped, a cable that was pulled. */
   stall(): void;
+  /** Present connections stay open and silent for ever; new ones are taken as usual. */
+  freeze(): void;
   /** Ends all connections; new ones are taken as usual. */
   cut(): void;
   /** Ends all connections, and each new one at once. */
@@ -25,6 +27,7 @@ interface Pair {
   readonly client: Socket;
   readonly server: Socket;
   marked: boolean;
+  frozen: boolean;
 }
 
 export async function startTcpProxy(target: { readonly host: string; readonly port: number }): Promise<TcpProxy> {
@@ -47,13 +50,13 @@ export async function startTcpProxy(target: { readonly host: string; readonly po
       return;
     }
     const server = connect(target.port, target.host);
-    const pair: Pair = { client, server, marked: false };
+    const pair: Pair = { client, server, marked: false, frozen: false };
     pairs.add(pair);
     client.setNoDelay(true);
     server.setNoDelay(true);
     client.on('data', (chunk) => {
       if (trap !== undefined && chunk.includes(trap.marker)) pair.marked = true;
-      forward(chunk, client, server);
+      forward(pair, chunk, client, server);
     });
     server.on('data', (chunk) => {
       if (pair.marked && trap !== undefined) {
@@ -64,7 +67,7 @@ export async function startTcpProxy(target: { readonly host: string; readonly po
         return;
       }
       answered += chunk.length;
-      forward(chunk, server, client);
+      forward(pair, chunk, server, client);
     });
     if (mode === 'stall') hold(pair);
     for (const [one, other] of [[client, server], [server, client]] as const) {
@@ -81,11 +84,11 @@ export async function startTcpProxy(target: { readonly host: string; readonly po
     server.pause();
   };
 
-  function forward(chunk: Buffer, from: Socket, to: Socket): void {
+  function forward(pair: Pair, chunk: Buffer, from: Socket, to: Socket): void {
     if (to.write(chunk)) return;
     from.pause(); // the slow side slows the fast one, as without a proxy
     to.once('drain', () => {
-      if (mode !== 'stall') from.resume();
+      if (mode !== 'stall' && !pair.frozen) from.resume();
     });
   }
 
@@ -97,9 +100,16 @@ export async function startTcpProxy(target: { readonly host: string; readonly po
     },
     pass() {
       mode = 'pass';
-      for (const { client, server } of pairs) {
+      for (const { client, server, frozen } of pairs) {
+        if (frozen) continue;
         client.resume();
         server.resume();
+      }
+    },
+    freeze() {
+      for (const pair of pairs) {
+        pair.frozen = true;
+        hold(pair);
       }
     },
     stall() {

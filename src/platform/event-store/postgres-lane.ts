@@ -18,8 +18,7 @@ const MAX_BATCH_BYTES = 1024 * 1024;
 /** While the server works on one batch the next is on its way, if so many wait: fewer gain more by sharing a commit. */
 const MAX_IN_FLIGHT = 2;
 const WORTH_A_SECOND = 8;
-/** A server that does not answer is left after this, well within the time that a caller waits. */
-const QUERY_TIMEOUT_MS = 6_000;
+export const CLOSE_TIMEOUT_MS = 1_000;
 
 export interface Append {
   readonly stream: string;
@@ -34,7 +33,7 @@ export type Appended = (append: Append, result: AppendResult, recordedAt: string
 
 export interface LaneOptions {
   readonly name: 'urgent' | 'normal';
-  /** Of the lane's one connection. */
+  /** Of the lane's one connection; with a query_timeout well within the time that a caller waits. */
   readonly client: pg.ClientConfig;
   /** Appends waiting, beyond which a further one is refused. */
   readonly maxWaiting: number;
@@ -108,7 +107,7 @@ export function createLane({ name, client: config, maxWaiting, onAppended, logge
   }
 
   async function connect(): Promise<pg.Client> {
-    const fresh = new pg.Client({ ...config, pipeline: true, query_timeout: QUERY_TIMEOUT_MS });
+    const fresh = new pg.Client({ ...config, pipeline: true });
     const forget = () => {
       if (client === fresh) client = undefined;
     };
@@ -291,9 +290,16 @@ export function createLane({ name, client: config, maxWaiting, onAppended, logge
       }, drainMs);
       await drained;
       clearTimeout(timer);
-      await client?.end().catch(() => undefined);
+      if (client !== undefined) await closeClient(client);
     },
   };
+}
+
+/** Says goodbye; a server that does not answer it within a second is left. */
+export async function closeClient(client: pg.Client): Promise<void> {
+  const timer = setTimeout(() => client.connection.stream.destroy(), CLOSE_TIMEOUT_MS);
+  await client.end().catch(() => undefined);
+  clearTimeout(timer);
 }
 
 const appendText = 'SELECT verdicts, revisions, positions, recorded_at FROM log.append($1, $2, $3, $4, $5, $6, $7, $8)';

@@ -7,7 +7,7 @@ import type { Metrics } from '../metrics.ts';
 import { clientConfig, instantOf, isTransient, sqlState } from '../postgres/db.ts';
 import { encodeAppend } from './append-input.ts';
 import { matcher } from './filter.ts';
-import { createLane, type Append } from './postgres-lane.ts';
+import { CLOSE_TIMEOUT_MS, closeClient, createLane, type Append } from './postgres-lane.ts';
 import {
   EventStoreUnavailable,
   type AppendResult,
@@ -43,6 +43,8 @@ const WINDOW = 20_000n;
 /** Connections of each of the two pools for reading. */
 const READERS = 4;
 const READ_RETRY_MS = 5_000;
+/** A connection that has gone silent is left after this; the server's own statement timeout is shorter. */
+const QUERY_TIMEOUT_MS = 6_000;
 const APPEND_TIMEOUT_MS = 10_000;
 const START_TIMEOUT_MS = 10_000;
 
@@ -67,15 +69,23 @@ export function createPostgresEventStore(options: PostgresEventStoreOptions): Ev
     const base = clientConfig(url, `loqey-events-${name}`);
     // Plans are kept for a connection's life and made when the table may still be empty: name the index scan.
     const scans = '-c enable_seqscan=off -c enable_bitmapscan=off -c plan_cache_mode=force_generic_plan';
-    return { ...base, types: asText, options: `${base.options ?? ''} ${scans} ${settings}` };
+    return { ...base, types: asText, query_timeout: QUERY_TIMEOUT_MS, options: `${base.options ?? ''} ${scans} ${settings}` };
   };
   const readPool = (name: string) => {
     const pool = new pg.Pool({ ...config(name), max: READERS, idleTimeoutMillis: 60_000 });
+    const clients = new Set<pg.PoolClient>();
     pool.on('error', () => undefined);
     pool.on('connect', (client) => {
+      clients.add(client);
       client.on('error', (error) => logger.warn({ err: error, pool: name }, 'A connection for reading broke'));
     });
-    return pool;
+    pool.on('remove', (client) => clients.delete(client));
+    const end = async () => {
+      const timer = setTimeout(() => clients.forEach((client) => client.connection.stream.destroy()), CLOSE_TIMEOUT_MS);
+      await pool.end();
+      clearTimeout(timer);
+    };
+    return { query: pool.query.bind(pool) as pg.Pool['query'], end };
   };
   const streams = readPool('streams');
   const all = readPool('all');
@@ -115,7 +125,7 @@ export function createPostgresEventStore(options: PostgresEventStoreOptions): Ev
   }
 
   /** @throws EventStoreUnavailable for whatever may pass, once it was tried on a fresh connection too */
-  async function query(pool: pg.Pool, name: string, text: string, values: readonly unknown[]): Promise<Row[]> {
+  async function query(pool: Pick<pg.Pool, 'query'>, name: string, text: string, values: readonly unknown[]): Promise<Row[]> {
     const deadline = performance.now() + READ_RETRY_MS;
     for (let attempt = 0; ; attempt++) {
       if (stopping.signal.aborted) throw new EventStoreUnavailable('The event store has stopped');
@@ -298,7 +308,7 @@ export function createPostgresEventStore(options: PostgresEventStoreOptions): Ev
       } catch (error) {
         logger.debug({ err: error }, 'Cannot listen for appends of other processes; the poll goes on');
       }
-      await client.end().catch(() => undefined);
+      await closeClient(client);
       await pause(fullJitter(attempt), stopping.signal);
     }
   }
