@@ -34,12 +34,14 @@ const tags = [
 
 /** OpenAPI 3.1 of the route table. Older names of a route are there, deprecated; the `/api` prefix is a server. */
 export function openApiDocument(settings: Pick<ApiSettings, 'name' | 'version'>, table: readonly Route[] = routeTable): Json {
+  const schemas: Record<string, unknown> = {};
+  plain(ErrorBody, schemas);
   const paths: Record<string, Json> = {};
   for (const route of table) {
     for (const { method, path, alias } of pathsOf(route)) {
       if (path.startsWith('/api/') && !path.startsWith('/api/v1/')) continue;
       const item = (paths[path] ??= {});
-      item[method.toLowerCase()] = operationOf(route, path, alias);
+      item[method.toLowerCase()] = operationOf(route, method, path, alias, schemas);
     }
   }
   return {
@@ -53,16 +55,22 @@ export function openApiDocument(settings: Pick<ApiSettings, 'name' | 'version'>,
     paths,
     components: {
       securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } },
-      schemas: { Error: plain(ErrorBody) },
+      responses: Object.fromEntries(
+        Object.entries(errorTexts).map(([status, description]) => [
+          `Error${status}`,
+          { description, content: { 'application/json': { schema: { $ref: '#/components/schemas/Error' } } } },
+        ]),
+      ),
+      schemas,
     },
   };
 }
 
-function operationOf(route: Route, path: string, alias: boolean): Json {
+function operationOf(route: Route, method: string, path: string, alias: boolean, schemas: Record<string, unknown>): Json {
   const names = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name ?? '');
   const parameters = [
-    ...names.map((name) => ({ name, in: 'path', required: true, schema: plain(route.params.properties[name] ?? {}) })),
-    ...parametersOf(route.query),
+    ...names.map((name) => ({ name, in: 'path', required: true, schema: plain(route.params.properties[name] ?? {}, schemas) })),
+    ...parametersOf(route.query, schemas),
     ...(route.idempotent
       ? [{
           name: 'Idempotency-Key',
@@ -73,9 +81,9 @@ function operationOf(route: Route, path: string, alias: boolean): Json {
         }]
       : []),
   ];
-  const idSuffix = alias || path !== `/api/v1${route.path}` ? `_${path.replace(/^\/api\/v1/, '').replaceAll(/[^A-Za-z0-9]+/g, '_')}_${route.method.toLowerCase()}` : '';
+  const own = method === route.method && (path === `/api/v1${route.path}` || route.root === 'only');
   return {
-    operationId: route.id + idSuffix,
+    operationId: own ? route.id : `${route.id}_${method.toLowerCase()}${path.replaceAll(/[^A-Za-z0-9]+/g, '_')}`,
     tags: [route.tag],
     summary: route.summary,
     ...(alias ? { deprecated: true } : {}),
@@ -83,14 +91,14 @@ function operationOf(route: Route, path: string, alias: boolean): Json {
     ...(parameters.length === 0 ? {} : { parameters }),
     ...(route.body === undefined
       ? {}
-      : { requestBody: { required: route.bodyOptional !== true, content: { 'application/json': { schema: plain(route.body) } } } }),
-    responses: responsesOf(route),
+      : { requestBody: { required: route.bodyOptional !== true, content: { 'application/json': { schema: plain(route.body, schemas) } } } }),
+    responses: responsesOf(route, schemas),
   };
 }
 
-function parametersOf(query: TObject): Json[] {
+function parametersOf(query: TObject, schemas: Record<string, unknown>): Json[] {
   const required = new Set<string>((query as { required?: string[] }).required ?? []);
-  return Object.entries(query.properties).map(([name, schema]) => ({ name, in: 'query', required: required.has(name), schema: plain(schema) }));
+  return Object.entries(query.properties).map(([name, schema]) => ({ name, in: 'query', required: required.has(name), schema: plain(schema, schemas) }));
 }
 
 function accessOf(access: Access): Json {
@@ -121,20 +129,27 @@ export function errorStatuses(route: Route): readonly number[] {
   return [...statuses].filter((status) => route.replies[status] === undefined).sort((a, b) => a - b);
 }
 
-function responsesOf(route: Route): Json {
+function responsesOf(route: Route, schemas: Record<string, unknown>): Json {
   const contentType = route.contentType?.split(';')[0] ?? 'application/json';
   const good = Object.entries(route.replies).map(([status, schema]) => [
     status,
-    { description: (schema as { description?: string }).description ?? route.summary, content: { [contentType]: { schema: plain(schema) } } },
+    { description: (schema as { description?: string }).description ?? route.summary, content: { [contentType]: { schema: plain(schema, schemas) } } },
   ]);
-  const bad = errorStatuses(route).map((status) => [
-    `${status}`,
-    { description: errorTexts[status] ?? 'Error', content: { 'application/json': { schema: { $ref: '#/components/schemas/Error' } } } },
-  ]);
+  const bad = errorStatuses(route).map((status) => [`${status}`, { $ref: `#/components/responses/Error${status}` }]);
   return Object.fromEntries([...good, ...bad]) as Json;
 }
 
-/** Schemas carry marks of their library that are not JSON. */
-function plain(schema: TSchema | object): unknown {
-  return JSON.parse(JSON.stringify(schema));
+/** Schemas without the marks of their library; one with a title becomes a component and is referred to. */
+function plain(schema: TSchema | object, schemas: Record<string, unknown>): unknown {
+  return refer(JSON.parse(JSON.stringify(schema)), schemas);
+}
+
+function refer(value: unknown, schemas: Record<string, unknown>): unknown {
+  if (Array.isArray(value)) return value.map((each) => refer(each, schemas));
+  if (typeof value !== 'object' || value === null) return value;
+  const inner = Object.fromEntries(Object.entries(value).map(([name, each]) => [name, refer(each, schemas)]));
+  // A member that is named `title` is a schema, not a text.
+  if (typeof inner['title'] !== 'string') return inner;
+  schemas[inner['title']] ??= inner;
+  return { $ref: `#/components/schemas/${inner['title']}` };
 }

@@ -4,7 +4,7 @@ import { routeTable } from '../../src/api/table.ts';
 import { ConcurrencyConflict } from '../../src/commands/port.ts';
 import type { RefusalCode } from '../../src/domain/kernel.ts';
 import { AppendOutcomeUnknown, EventStoreUnavailable } from '../../src/platform/event-store/port.ts';
-import { startApi, type TestApi } from '../support/api.ts';
+import { startApi, type Asking, type TestApi } from '../support/api.ts';
 
 let api: TestApi;
 let token: string;
@@ -21,7 +21,8 @@ beforeEach(() => {
 const login = '/api/v1/auth/login';
 
 describe('what bad input gets', () => {
-  test.each([
+  type Case = readonly [name: string, method: string, path: string, asking: Omit<Asking, 'token'> & { readonly token?: true }, status: number, error: string];
+  test.each<Case>([
     ['an unknown path', 'GET', '/api/v1/nothing', {}, 404, 'not_found'],
     ['an unknown path outside the API', 'GET', '/favicon.ico', {}, 404, 'not_found'],
     ['another method', 'DELETE', login, {}, 405, 'method_not_allowed'],
@@ -38,7 +39,7 @@ describe('what bad input gets', () => {
     ['no body', 'POST', login, {}, 400, 'validation_error'],
     ['a broken escape in the path', 'GET', '/api/v1/devices/%E0%A4%A', {}, 400, 'validation_error'],
     ['an id that is none', 'GET', '/api/v1/devices/42', { token: true }, 400, 'validation_error'],
-  ] as const)('%s', async (_name, method, path, { token: signedIn, ...asking }: { token?: true; raw?: never; body?: never; headers?: never }, status, error) => {
+  ])('%s', async (_name, method, path, { token: signedIn, ...asking }, status, error) => {
     const answer = await api.ask(method, path, { ...asking, ...(signedIn ? { token } : {}) });
     expect(answer.status).toBe(status);
     expect(answer.body).toMatchObject({ error, trace_id: expect.stringMatching(/^[0-9a-f]{32}$/) as string });

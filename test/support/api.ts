@@ -536,9 +536,12 @@ export const roles: readonly AdminRole[] = ['support', 'admin', 'super_admin'];
 
 /** Every answer of every test is held against the published description of the API. */
 function conformance(): (method: string, path: string, answer: Answer) => void {
+  interface Response {
+    content: Record<string, { schema: object }>;
+  }
   const document = openApiDocument(apiSettings) as {
-    paths: Record<string, Record<string, { responses: Record<string, { content: Record<string, { schema: object }> }> }>>;
-    components: object;
+    paths: Record<string, Record<string, { responses: Record<string, Response | { $ref: string }> }>>;
+    components: { responses: Record<string, Response> };
   };
   const ajv = new Ajv2020({ strict: false, validateFormats: true, allErrors: true });
   (ajvFormats as unknown as typeof ajvFormats.default)(ajv);
@@ -555,7 +558,8 @@ function conformance(): (method: string, path: string, answer: Answer) => void {
       if (!path.endsWith('/openapi.json')) expect(Object.keys(body as object), `${method} ${path} answers an error envelope`).toEqual(expect.arrayContaining(['error', 'message', 'trace_id']));
       return;
     }
-    const declared = operation.responses[`${status}`];
+    const named = operation.responses[`${status}`];
+    const declared = named !== undefined && '$ref' in named ? document.components.responses[named.$ref.split('/').at(-1) ?? ''] : named;
     expect(declared, `${method} ${path} declares ${status}: ${text.slice(0, 300)}`).toBeDefined();
     const schema = declared?.content['application/json']?.schema;
     if (schema === undefined) return;

@@ -1,0 +1,200 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { newId } from '../../src/platform/ids.ts';
+import type { AuditRow } from '../../src/projections/read-models.ts';
+import { deviceRow, sealed, startApi, unlockRow, type TestApi } from '../support/api.ts';
+
+let api: TestApi;
+let admin: { token: string; userId: string };
+let deviceId: string;
+beforeEach(async () => {
+  api = await startApi();
+  admin = api.signIn({ adminRole: 'admin' });
+  const device = deviceRow();
+  ({ deviceId } = device);
+  api.world.devices.set(deviceId, device);
+});
+afterEach(() => api.stop());
+
+const ask = (method: string, path: string, body?: unknown, token = admin.token) => api.ask(method, `/api/v1/admin${path}`, { token, ...(body === undefined ? {} : { body }) });
+const lastCommand = () => api.world.commands.at(-1);
+
+function auditRow(over: Partial<AuditRow> = {}): AuditRow {
+  const id = newId();
+  return {
+    position: 7n,
+    eventId: id,
+    type: 'UnlockRequested',
+    action: 'device_unlock',
+    outcome: 'accepted',
+    actorKind: 'courier',
+    actorId: newId(),
+    source: 'delivery_link',
+    deviceId,
+    linkId: null,
+    userId: null,
+    unlockId: null,
+    occurredAt: '2026-11-21T09:59:58.000Z',
+    recordedAt: '2026-11-21T09:59:58.001Z',
+    commandId: id,
+    correlationId: id,
+    causationId: id,
+    stream: `device-${deviceId}`,
+    revision: 3n,
+    data: { unlockId: id },
+    ...over,
+  };
+}
+
+describe('boxes', () => {
+  test('are registered with what is flashed into them', async () => {
+    const { status, body } = await ask('POST', '/devices/register', { serial_number: 'lb-100', device_model: 'LoqeyBox-V2' });
+    expect([status, body]).toMatchObject([201, { message: 'Device registered successfully', serial_number: 'LB-100', pin: '123456', provisioning: { protocol: 1, profile: 'loqey' } }]);
+    for (const serial of ['ab', '-abc', 'a b c d', 'ünïcode', 'x'.repeat(51), '6f1c2a4e-0b5d-4c7e-9a31-2d8e5f7a9b10']) {
+      expect(await ask('POST', '/devices/register', { serial_number: serial }), serial).toMatchObject({ status: 400, body: { details: { serial_number: expect.any(String) as string } } });
+    }
+    api.world.registerRefusal = { code: 'device_exists' };
+    expect(await ask('POST', '/devices/register', { serial_number: 'LB-100' })).toMatchObject({ status: 409, body: { error: 'conflict' } });
+  });
+
+  test('show their PIN to whom may see it, and that is recorded first', async () => {
+    expect((await ask('GET', `/devices/${deviceId}`)).body).toMatchObject({ id: deviceId, pin: '123456' });
+    expect(lastCommand()).toMatchObject({ command: { type: 'ViewPin', data: { deviceId } }, context: { actor: { kind: 'admin', id: admin.userId }, source: 'web_dashboard' } });
+    const commands = api.world.commands.length;
+    const support = api.signIn({ adminRole: 'support' }).token;
+    expect((await ask('GET', `/devices/${deviceId}`, undefined, support)).body).toMatchObject({ pin: '******' });
+    expect(api.world.commands).toHaveLength(commands);
+    api.world.devices.set(deviceId, deviceRow({ deviceId, pin: null }));
+    expect((await ask('GET', `/devices/${deviceId}`)).body).toMatchObject({ pin: null });
+    api.world.devices.set(deviceId, deviceRow({ deviceId, pin: { ...sealed('x'), c: '' } }));
+    expect((await ask('GET', `/devices/${deviceId}`)).body).toMatchObject({ pin: null });
+  });
+
+  test('a PIN sealed by its renewal opens too', async () => {
+    const other = await startApi({
+      sealer: {
+        open: async <T>(_value: unknown, type: string) => {
+          if (type !== 'DevicePinRegenerated') throw Object.assign(new Error('x'), { name: 'SealBroken' });
+          return '777777' as T;
+        },
+      },
+    });
+    const { token } = other.signIn({ adminRole: 'super_admin' });
+    other.world.devices.set(deviceId, deviceRow({ deviceId }));
+    expect((await other.ask('GET', `/api/v1/admin/devices/${deviceId}`, { token })).body).toMatchObject({ pin: '777777' });
+    await other.stop();
+  });
+
+  test('are listed by where they stand and whose they are', async () => {
+    const owner = api.signIn();
+    const owned = deviceRow({ ownerId: owner.userId, serialNumber: 'LB-2' });
+    api.world.devices.set(owned.deviceId, owned);
+    expect((await ask('GET', '/devices?status=all')).body).toHaveLength(2);
+    expect((await ask('GET', '/devices?assigned=true')).body).toMatchObject([{ id: owned.deviceId, assigned_to: 'ana@example.com', status: 'locked', lifecycle_status: 'active' }]);
+    expect((await ask('GET', '/devices?status=locked')).status).toBe(400);
+    expect((await ask('GET', '/devices?assigned=maybe')).status).toBe(400);
+  });
+
+  test('get a new PIN, lose their owner, leave service and come back', async () => {
+    expect((await ask('PUT', `/devices/${deviceId}/regenerate-pin`)).body).toEqual({ device_id: deviceId, new_pin: '654321', message: 'PIN regenerated successfully. Previous PIN disabled.' });
+    expect((await ask('DELETE', `/devices/${deviceId}/unlink`)).body).toEqual({ message: 'Device unlinked from user successfully' });
+    expect(lastCommand()?.command).toEqual({ type: 'UnlinkDevice', data: { deviceId } });
+    expect((await ask('POST', `/devices/${deviceId}/maintenance`, { reason: 'hinge' })).body).toMatchObject({ lifecycle_status: 'maintenance' });
+    expect(lastCommand()?.command).toEqual({ type: 'StartMaintenance', data: { deviceId, reason: 'hinge' } });
+    expect((await ask('DELETE', `/devices/${deviceId}/maintenance`)).body).toMatchObject({ lifecycle_status: 'active' });
+    expect((await ask('POST', `/devices/${deviceId}/decommission`)).body).toMatchObject({ lifecycle_status: 'decommissioned' });
+  });
+
+  test('open in an emergency, with a reason or with the word that there was none', async () => {
+    expect((await ask('POST', `/devices/${deviceId}/unlock`)).body).toMatchObject({ message: 'Emergency unlock command sent', device_id: deviceId });
+    expect(api.world.asked.at(-1)).toMatchObject({ ask: { cause: { kind: 'admin', id: admin.userId }, reason: 'no reason given' }, until: 'accepted' });
+    await ask('POST', `/devices/${deviceId}/unlock`, { reason: ' child inside ' });
+    expect(api.world.asked.at(-1)?.ask.reason).toBe('child inside');
+  });
+});
+
+describe('users', () => {
+  test('are suspended everywhere before it is answered, and activated', async () => {
+    const user = api.signIn();
+    const first = deviceRow({ ownerId: user.userId });
+    const second = deviceRow({ ownerId: user.userId });
+    api.world.devices.set(first.deviceId, first);
+    api.world.devices.set(second.deviceId, second);
+    expect((await ask('PUT', `/users/${user.userId}/suspend`, { reason: 'fraud' })).body).toEqual({ message: 'User account suspended' });
+    expect(api.world.commands.map(({ command }) => [command.type, command.data])).toEqual([
+      ['SuspendUser', { userId: user.userId, reason: 'fraud' }],
+      ['SuspendOwner', { deviceId: first.deviceId, userId: user.userId }],
+      ['SuspendOwner', { deviceId: second.deviceId, userId: user.userId }],
+    ]);
+    expect(api.world.sessions.get(user.sessionId)?.live).toBe(false);
+    expect((await api.ask('GET', '/api/v1/auth/me', { token: user.token })).status).toBe(401);
+    expect((await ask('PUT', `/users/${user.userId}/activate`)).body).toEqual({ message: 'User account activated' });
+    expect(lastCommand()?.command.type).toBe('ActivateOwner');
+    expect((await ask('PUT', `/users/${newId()}/suspend`)).status).toBe(404);
+  });
+
+  test('are shown with their things, without what opens a box', async () => {
+    const user = api.signIn();
+    api.world.devices.set(deviceId, deviceRow({ deviceId, ownerId: user.userId }));
+    expect((await ask('GET', `/users/${user.userId}`)).body).toMatchObject({ id: user.userId, devices: [{ id: deviceId }], access_links: [], delivery_history: [] });
+    expect((await ask('GET', '/users?active=true&limit=1')).body).toHaveLength(1);
+  });
+});
+
+describe('what happened', () => {
+  test('is listed with who, when and because of what', async () => {
+    const row = auditRow();
+    api.world.audit.push(row, auditRow({ position: 9n, action: 'link_created' }));
+    const { body, headers } = await ask('GET', '/logs/audit?action=device_unlock&date_from=2024-01-01&limit=100');
+    expect(body).toMatchObject([{ timestamp: row.occurredAt, action: 'device_unlock', device_id: deviceId, user_id: null, revision: '3', details: { unlockId: row.eventId } }]);
+    expect(headers.get('x-total-count')).toBe('1');
+    const all = (await ask('GET', '/logs/audit')).body as { position: string }[];
+    const before = all[1]?.position ?? '';
+    expect(before).toMatch(/^[\w-]{32}$/);
+    expect((await ask('GET', `/logs/audit?before=${before}`)).body).toHaveLength(1);
+    for (const query of ['before=7', 'before=xyz', 'date_from=yesterday', 'date_from=2024-13-45', 'limit=1001', 'outcome=maybe', 'device_id=7']) {
+      expect((await ask('GET', `/logs/audit?${query}`)).status, query).toBe(400);
+    }
+  });
+
+  test('in one opening is a chain with the time of each hop', async () => {
+    const correlationId = newId();
+    const unlock = unlockRow({ deviceId, state: 'opened', correlationId });
+    api.world.unlocks.set(unlock.unlockId, unlock);
+    api.world.audit.push(
+      auditRow({ correlationId }),
+      auditRow({ correlationId, type: 'UnlockDispatched', occurredAt: '2026-11-21T09:59:58.009Z', actorKind: 'system' }),
+      auditRow({ correlationId, type: 'UnlockConfirmed', occurredAt: '2026-11-21T09:59:58.250Z', actorKind: 'device' }),
+    );
+    expect((await ask('GET', `/unlocks/${unlock.unlockId}/trace`)).body).toMatchObject({
+      unlock_id: unlock.unlockId,
+      status: 'opened',
+      duration_ms: 250,
+      hops: [{ hop: 'request', offset_ms: 0 }, { hop: 'dispatch', offset_ms: 9 }, { hop: 'bolt', offset_ms: 250 }],
+    });
+    expect((await ask('GET', `/unlocks/${newId()}/trace`)).status).toBe(404);
+  });
+});
+
+describe('the platform', () => {
+  test('in figures and parts', async () => {
+    expect((await ask('GET', '/dashboard')).body).toEqual({ total_devices: 1, active_devices: 1, total_users: 1, deliveries_today: 0, system_health: 'healthy' });
+    api.world.health = { ...api.world.health, parts: { ...api.world.health.parts, relay: { state: 'down', detail: 'no broker since 09:40' } } };
+    expect((await ask('GET', '/dashboard')).body).toMatchObject({ system_health: 'degraded' });
+    expect((await ask('GET', '/system/health')).body).toMatchObject({ database: 'healthy', kafka: 'down', celery_workers: 'healthy', projections: { devices: 0 }, api_response_time: expect.stringMatching(/^\d+ms$/) as string, details: { relay: 'no broker since 09:40' } });
+  });
+
+  test('says how it is, under every name', async () => {
+    for (const path of ['/health', '/health/', '/api/v1/health', '/api/health']) {
+      expect((await api.ask('GET', path)).body, path).toMatchObject({ status: 'healthy', service: 'loqey-backend', timestamp: '2026-11-21T10:00:00.000Z', services: { database: 'healthy', mqtt: 'healthy', redis: 'not_used' } });
+    }
+    expect((await api.ask('GET', '/health/live')).body).toEqual({ status: 'live' });
+    expect((await api.ask('GET', '/health/ready')).status).toBe(200);
+    api.world.health = { ...api.world.health, ready: false, parts: { ...api.world.health.parts, database: { state: 'down' } } };
+    expect(await api.ask('GET', '/health/ready')).toMatchObject({ status: 503, body: { status: 'not_ready', waiting_for: ['database'] } });
+    expect(await api.ask('GET', '/health')).toMatchObject({ status: 503, body: { status: 'unhealthy' } });
+    expect((await api.ask('GET', '/api/v1/system/version')).body).toEqual({ name: 'Loqey Backend API', version: '1.0.0', api: 'v1' });
+    const metrics = await api.ask('GET', '/metrics');
+    expect(metrics.headers.get('content-type')).toContain('text/plain');
+    expect(metrics.text).toContain('loqey_http_request_duration_seconds_count{route="/health"');
+  });
+});
