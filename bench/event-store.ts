@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { migrations } from '../migrations/index.ts';
 import type { EventStore, EventToAppend } from '../src/platform/event-store/port.ts';
+import { createEventStoreDb } from '../src/platform/event-store/eventstoredb.ts';
 import { createPostgresEventStore } from '../src/platform/event-store/postgres.ts';
 import { silentLogger } from '../src/platform/logger.ts';
 import { Metrics } from '../src/platform/metrics.ts';
@@ -72,7 +73,8 @@ async function catchUp(store: EventStore): Promise<Row> {
     if (head === undefined || batch.position >= head) break;
   }
   stop.abort();
-  return { what: `catch-up of all (${count} events)`, rate: count / ((performance.now() - start) / 1000) };
+  const seconds = (performance.now() - start) / 1000;
+  return { what: `catch-up of all, ${count.toLocaleString('en')} events`, rate: count / seconds };
 }
 
 /** From calling append to holding the event in a live subscription. */
@@ -110,6 +112,11 @@ function line({ what, rate, latencies }: Row): string {
 async function openStore(url: string | undefined): Promise<{ store: EventStore; name: string; close: () => Promise<void> }> {
   const metrics = new Metrics();
   const logger = silentLogger;
+  if (url?.startsWith('esdb')) {
+    const store = createEventStoreDb({ connectionString: url, logger, metrics });
+    await store.start();
+    return { store, name: 'EventStoreDB', close: () => store.stop() };
+  }
   let server: { stop(): Promise<void> } | undefined;
   let dataDir: string | undefined;
   if (url === undefined) {

@@ -549,12 +549,14 @@ export function eventStoreContract(name: string, makeStore: () => Promise<StoreU
       expect((await all(store.readStream(stream, { from: 99_990n }))).map((each) => each.data['n'])).toEqual(Array.from({ length: 10 }, (_, i) => 99_990 + i));
     });
 
-    it('refuses work once it was stopped', { timeout: 30_000 }, async () => {
+    it('answers what is under way when it is stopped, and refuses work from then on', { timeout: 30_000 }, async () => {
+      const underWay = Promise.all(Array.from({ length: 200 }, () => store.append(newStream(), 'no_stream', [event()])));
       const waiting = (async () => {
         for await (const _ of store.subscribeAll({ after: await store.head(), signal: new AbortController().signal }));
       })();
       const ended = failure(waiting);
       await Promise.all([store.stop(), store.stop()]);
+      expect(await underWay).toHaveLength(200);
       expect(await ended).toBeInstanceOf(EventStoreUnavailable);
       expect(await failure(store.append(newStream(), 'no_stream', [event()]))).toBeInstanceOf(EventStoreUnavailable);
       expect(await failure(all(store.readStream('any')))).toBeInstanceOf(EventStoreUnavailable);

@@ -47,6 +47,8 @@ export interface EventStoreDbOptions {
   readonly metrics: Metrics;
   /** Appends without an answer yet, beyond which further ones are refused. Default 10,000. */
   readonly maxWaitingAppends?: number;
+  /** Milliseconds that `stop` waits for appends under way. Default 5,000. */
+  readonly drainMs?: number;
 }
 
 const APPEND_TIMEOUT_MS = 10_000;
@@ -73,7 +75,7 @@ const REPEAT_WINDOW = 256;
  * fanned out in process.
  */
 export function createEventStoreDb(options: EventStoreDbOptions): EventStore {
-  const { connectionString, metrics, maxWaitingAppends = 10_000 } = options;
+  const { connectionString, metrics, maxWaitingAppends = 10_000, drainMs = 5_000 } = options;
   const logger = options.logger.child({ component: 'event-store' });
   const outcomes = metrics.counter('loqey_event_store_appends_total', 'Appends by what came of them', ['lane', 'outcome']);
   const seconds = metrics.histogram('loqey_event_store_append_seconds', 'From an append to its answer', ['lane']).labels('normal');
@@ -83,6 +85,8 @@ export function createEventStoreDb(options: EventStoreDbOptions): EventStore {
   const stopping = new AbortController();
   let shared: SharedClient | undefined;
   let waiting = 0;
+  let draining = false;
+  let drained = () => {};
 
   function client(): EventStoreDBClient {
     // A client that was disposed of would silently connect again.
@@ -98,6 +102,7 @@ export function createEventStoreDb(options: EventStoreDbOptions): EventStore {
     { timeoutMs = APPEND_TIMEOUT_MS }: AppendOptions = {},
   ): Promise<AppendResult> {
     encodeAppend(stream, expected, events); // checks only: the client encodes by itself
+    if (draining) throw new EventStoreUnavailable('The event store has stopped');
     if (waiting >= maxWaitingAppends) {
       outcomes.inc({ lane: 'normal', outcome: 'refused' });
       throw new EventStoreUnavailable(`${waiting} appends are waiting already`);
@@ -114,6 +119,7 @@ export function createEventStoreDb(options: EventStoreDbOptions): EventStore {
     } finally {
       stop();
       waitingGauge.set(--waiting);
+      if (waiting === 0) drained();
     }
   }
 
@@ -344,6 +350,8 @@ export function createEventStoreDb(options: EventStoreDbOptions): EventStore {
       }
     },
     async () => {
+      draining = true;
+      if (waiting > 0) await settled(new Promise<void>((resolve) => (drained = resolve)), drainMs);
       stopping.abort();
       const last = shared;
       shared = undefined;

@@ -290,12 +290,12 @@ export function createPostgresEventStore(options: PostgresEventStoreOptions): Ev
 
   /** Wakes subscriptions for what other processes appended. Hints may get lost: the poll below is what they rest on. */
   async function listen(): Promise<void> {
+    const stopped = new Promise<void>((resolve) => stopping.signal.addEventListener('abort', () => resolve(), { once: true }));
     for (let attempt = 0; !stopping.signal.aborted; attempt++) {
       const client = new pg.Client(config('listen'));
       const ended = new Promise<void>((resolve) => {
         client.on('end', resolve);
         client.on('error', () => resolve());
-        stopping.signal.addEventListener('abort', () => resolve(), { once: true });
       });
       client.on('notification', ({ payload }) => {
         if (payload !== undefined && /^\d+$/.test(payload)) tail.advance(BigInt(payload));
@@ -304,7 +304,7 @@ export function createPostgresEventStore(options: PostgresEventStoreOptions): Ev
         await client.connect();
         await client.query('LISTEN loqey_log');
         attempt = 0;
-        await ended;
+        await Promise.race([ended, stopped]);
       } catch (error) {
         logger.debug({ err: error }, 'Cannot listen for appends of other processes; the poll goes on');
       }

@@ -1,7 +1,9 @@
+import { EventStoreDBClient, binaryEvent, jsonEvent } from '@eventstore/db-client';
+import { expect, it } from 'vitest';
 import { createEventStoreDb } from '../../../src/platform/event-store/eventstoredb.ts';
 import { silentLogger } from '../../../src/platform/logger.ts';
 import { Metrics } from '../../../src/platform/metrics.ts';
-import { eventStoreContract } from '../../contract/event-store.ts';
+import { all, eventStoreContract, newStream } from '../../contract/event-store.ts';
 import { describeWithServer } from '../../support/optional-server.ts';
 import { eventStoreDbMissing, startEventStoreDb } from '../../support/servers-eventstoredb.ts';
 import { startTcpProxy } from '../../support/tcp-proxy.ts';
@@ -23,5 +25,27 @@ describeWithServer('eventstoredb', eventStoreDbMissing(), 'EventStoreDB', () => 
         await server.stop();
       },
     };
+  });
+
+  it('hands out what is not one of our events so that no codec takes it for one', async () => {
+    const server = await startEventStoreDb();
+    const stranger = EventStoreDBClient.connectionString(server.url);
+    const stream = newStream();
+    await stranger.appendToStream(stream, [
+      binaryEvent({ type: 'UnlockRequested', data: Buffer.from('{"unlockId": ') }),
+      jsonEvent({ type: 'UnlockRequested', data: 'text' as unknown as Record<string, unknown>, metadata: { schemaVersion: 1 } }),
+    ]);
+    await stranger.dispose();
+    const store = createEventStoreDb({ connectionString: server.url, logger: silentLogger, metrics: new Metrics() });
+    await store.start();
+    const [binary, text] = await all(store.readStream(stream));
+    expect(binary).toMatchObject({ data: { $malformed: 'eyJ1bmxvY2tJZCI6IA==' }, metadata: { schemaVersion: -1 } });
+    expect(text).toMatchObject({ data: { $malformed: '"text"' }, metadata: { schemaVersion: -1 } });
+    const second = createEventStoreDb({ connectionString: server.url, logger: silentLogger, metrics: new Metrics() });
+    await second.start();
+    await store.stop();
+    expect(await all(second.readStream(stream))).toHaveLength(2); // one client, which lives as long as a store uses it
+    await second.stop();
+    await server.stop();
   });
 });

@@ -175,17 +175,6 @@ describe('event store in PostgreSQL', () => {
     await Promise.all(others);
   });
 
-  it('answers what was under way when it is stopped', async () => {
-    const short = createStore(url);
-    await short.start();
-    const after = await store.head();
-    const appends = Array.from({ length: 500 }, () => short.append(newStream(), 'no_stream', [event()]));
-    await short.stop();
-    const outcomes = await Promise.allSettled(appends);
-    expect(outcomes.every((each) => each.status === 'fulfilled')).toBe(true);
-    expect(await all(store.readAll(after === undefined ? {} : { after }))).toHaveLength(500);
-  });
-
   it('gives up at its stop on what nobody answers', async () => {
     const { proxy, url: proxied } = await proxyTo(url);
     const short = createStore(proxied, { drainMs: 100 });
