@@ -58,7 +58,7 @@ export function registerSimulateCommand(program: Command, terminalOf: (command: 
 }
 
 async function simulate(options: SimulateOptions, terminal: Terminal): Promise<void> {
-  const stopped = stopSignal(options.duration);
+  const stopped = stopSignal();
   const provisionings = options.provisioning === undefined ? await register(options, terminal) : await load(options.provisioning, options.devices);
   if (options.save !== undefined) {
     await writeFile(options.save, provisionings.map((block) => `${JSON.stringify(block)}\n`).join(''), { mode: 0o600 });
@@ -69,6 +69,7 @@ async function simulate(options: SimulateOptions, terminal: Terminal): Promise<v
   const status = statusLine(terminal, fleet, started);
   const pacer = pace(fleet, options.rate);
   for (const box of fleet.boxes) await box.start();
+  if (options.duration !== undefined) stopped.after(options.duration);
   await stopped.promise;
   clearInterval(pacer);
   status.stop();
@@ -194,18 +195,22 @@ function total(counts: Readonly<Record<string, number>>): number {
 }
 
 /** Resolves at the first signal or when the time is over; a second signal ends the process at once. */
-function stopSignal(ms: number | undefined): { readonly promise: Promise<void>; release(): void } {
+function stopSignal(): { readonly promise: Promise<void>; after(ms: number): void; release(): void } {
   let stop: () => void = () => undefined;
   const promise = new Promise<void>((resolve) => (stop = resolve));
   let signals = 0;
+  let timer: NodeJS.Timeout | undefined;
   const onSignal = (): void => {
     if (++signals > 1) process.exit(130);
     stop();
   };
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);
-  const timer = ms === undefined ? undefined : setTimeout(stop, ms);
-  return { promise, release: () => clearTimeout(timer) };
+  return {
+    promise,
+    after: (ms) => (timer = setTimeout(stop, ms)),
+    release: () => clearTimeout(timer),
+  };
 }
 
 function whole(min: number, max: number): (text: string) => number {
