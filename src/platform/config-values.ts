@@ -22,6 +22,8 @@ export const integer = (min: number, max: number, unit = ''): Value<number> =>
   });
 
 export const port: Value<number> = integer(1, 65_535);
+/** To listen on. 0 = any free one, said when it is known. */
+export const listenPort: Value<number> = integer(0, 65_535);
 
 const truths: Readonly<Record<string, boolean>> = { true: true, '1': true, yes: true, on: true, false: false, '0': false, no: false, off: false };
 export const boolean: Value<boolean> = value('true or false', (raw) => truths[raw.toLowerCase()]);

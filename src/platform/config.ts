@@ -5,6 +5,7 @@ import {
   integer,
   key32,
   listOf,
+  listenPort,
   longSecret,
   oneOf,
   password,
@@ -84,7 +85,7 @@ export const table = {
     doc: 'production makes no secret by itself, adds no demo data and is strict with old devices.',
   }),
   host: setting('Server', 'HOST', text(255), '127.0.0.1', { doc: 'Address to listen on, for HTTP and MQTT. 0.0.0.0 = reachable from outside.' }),
-  port: setting('Server', 'PORT', port, 8_000, { doc: 'HTTP port.' }),
+  port: setting('Server', 'PORT', listenPort, 8_000, { doc: 'HTTP port; 0 = any free one.' }),
   dataDir: setting('Server', 'DATA_DIR', text(1_000), './data', { doc: 'Everything that is kept: database, secrets, logs.' }),
   roles: setting<readonly Role[]>(
     'Server',
@@ -184,7 +185,7 @@ export const table = {
     secret,
   }),
   mqttBrokerHost: optional('Devices over MQTT', 'MQTT_BROKER_HOST', text(255), { doc: 'Instead of MQTT_URL, with MQTT_BROKER_PORT.' }),
-  mqttBrokerPort: setting('Devices over MQTT', 'MQTT_BROKER_PORT', port, 1_883, { doc: 'Port of the broker, embedded or not.' }),
+  mqttBrokerPort: setting('Devices over MQTT', 'MQTT_BROKER_PORT', listenPort, 1_883, { doc: 'Port of the broker, embedded or not; 0 = any free one.' }),
   mqttPublicUrl: optional('Devices over MQTT', 'MQTT_PUBLIC_URL', url('mqtts://broker.example:8883', 'mqtt', 'mqtts'), {
     doc: 'What a newly registered device is told to connect to. Absent: where the broker is.',
   }),
@@ -371,6 +372,7 @@ function contradictions(config: Config): string[] {
     problems.push(`DEFAULT_LINK_EXPIRY_HOURS (${config.defaultLinkExpiryHours}) must not exceed MAX_LINK_EXPIRY_HOURS (${config.maxLinkExpiryHours}).`);
   }
   if (isSet('mqttUrl') && isSet('mqttBrokerHost')) problems.push('MQTT_URL and MQTT_BROKER_HOST mean the same: set one of them.');
+  if (isSet('mqttBrokerHost') && config.mqttBrokerPort === 0) problems.push('MQTT_BROKER_PORT must be a port of MQTT_BROKER_HOST; 0 is for the embedded broker.');
   if (isSet('mqttTlsCertFile') !== isSet('mqttTlsKeyFile')) problems.push('MQTT_TLS_CERT_FILE and MQTT_TLS_KEY_FILE must be set together.');
   if (config.mqttUsername === config.mqttDownlinkUsername) {
     problems.push('MQTT_USERNAME and MQTT_DOWNLINK_USERNAME must differ: one hears devices, the other commands them.');

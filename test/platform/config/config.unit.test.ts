@@ -104,7 +104,7 @@ describe('values', () => {
       problems({ PORT: 'abc', UNLOCK_TTL_SECONDS: '60', ROLES: 'api,cook', DATABASE_URL: 'mysql://x', ENVIRONMENT: 'prod', BCRYPT_ROUNDS: '12.5' }),
     ).toEqual([
       'ENVIRONMENT must be one of development, staging, production; it is "prod".',
-      'PORT must be a whole number from 1 to 65535; it is "abc".',
+      'PORT must be a whole number from 0 to 65535; it is "abc".',
       'ROLES must be any of api, projector, worker, bridge, separated by commas; it is "api,cook".',
       'DATABASE_URL must be a URL such as postgres://user:password@host:5432/loqey.',
       'UNLOCK_TTL_SECONDS must be a whole number from 5 to 30 seconds; it is "60".',
@@ -142,6 +142,7 @@ describe('contradictions', () => {
   it('between settings are named', () => {
     expect(problems({ DEFAULT_LINK_EXPIRY_HOURS: '200' })[0]).toMatch(/^DEFAULT_LINK_EXPIRY_HOURS \(200\) must not exceed MAX_LINK_EXPIRY_HOURS/);
     expect(problems({ MQTT_URL: 'mqtt://a', MQTT_BROKER_HOST: 'b' })[0]).toMatch(/^MQTT_URL and MQTT_BROKER_HOST/);
+    expect(problems({ MQTT_BROKER_HOST: 'b', MQTT_BROKER_PORT: '0' })[0]).toMatch(/^MQTT_BROKER_PORT/);
     expect(problems({ MQTT_TLS_CERT_FILE: 'a.pem' })[0]).toMatch(/^MQTT_TLS_CERT_FILE and MQTT_TLS_KEY_FILE/);
     expect(problems({ MQTT_DOWNLINK_USERNAME: 'loqey_backend' })[0]).toMatch(/must differ/);
   });
