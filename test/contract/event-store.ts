@@ -117,7 +117,7 @@ export function eventStoreContract(name: string, makeStore: () => Promise<StoreU
             }
           }),
         );
-        const log = await all(store.readAll({ ...(after === undefined ? {} : { after }) }));
+        const log = await all(store.readAll(after === undefined ? {} : { after }));
         expectIncreasing(log.map((each) => each.position));
         for (const stream of streams) {
           const mine = log.filter((each) => each.stream === stream);

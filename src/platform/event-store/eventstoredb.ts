@@ -22,6 +22,7 @@ import type { Metrics } from '../metrics.ts';
 import { encodeAppend } from './append-input.ts';
 import { matcher } from './filter.ts';
 import {
+  MALFORMED_SCHEMA_VERSION,
   AppendOutcomeUnknown,
   EventStoreUnavailable,
   WrongExpectedRevision,
@@ -480,15 +481,12 @@ function decode({ event, commitPosition }: ResolvedEvent): RecordedEvent | undef
   return { ...recorded, ...malformed(data, metadata) };
 }
 
-/**
- * Not one of ours, or damaged: the client hands out the text, or bytes. No codec knows schema version -1, so folds and
- * projections fail closed, and whoever needs no types (audit, proof) goes on.
- */
+/** The client hands out bytes, or the text that it could not parse. */
 function malformed(data: unknown, metadata: unknown): Pick<RecordedEvent, 'data' | 'metadata'> {
   const text = (value: unknown) => (value instanceof Uint8Array ? Buffer.from(value).toString('base64') : JSON.stringify(value));
   return {
     data: isObject(data) ? data : { $malformed: text(data) ?? '' },
-    metadata: { ...(isObject(metadata) ? metadata : {}), schemaVersion: -1 } as unknown as RecordedEvent['metadata'],
+    metadata: { ...(isObject(metadata) ? metadata : {}), schemaVersion: MALFORMED_SCHEMA_VERSION } as unknown as RecordedEvent['metadata'],
   };
 }
 

@@ -30,7 +30,7 @@ export interface EventStore {
    * Catch-up, then live, until `signal` aborts. Yields in position order, each batch once. `position` of a batch is safe
    * to persist once the batch is handled: everything up to it has been yielded. Reconnects by itself after any drop, from
    * the last batch that the consumer asked beyond, for ever, with full-jitter back-off; ends only by `signal`.
-   * Pulls no more while the consumer works (back-pressure).
+   * Pulls no more than a page ahead while the consumer works (back-pressure).
    */
   subscribeAll(options: SubscribeOptions): AsyncIterable<EventBatch>;
 
@@ -43,6 +43,12 @@ export interface EventStore {
   start(): Promise<void>;
   stop(): Promise<void>;
 }
+
+/**
+ * An event that is not one of ours (bytes, or data or metadata that is no object) is read with `metadata.schemaVersion`
+ * -1 and its text as `data.$malformed`: no codec knows it, so folds fail closed, and who needs no types goes on.
+ */
+export const MALFORMED_SCHEMA_VERSION = -1;
 
 /** `any` is for streams that decide nothing (refusals, system log): aggregates always name a revision. */
 export type ExpectedRevision = bigint | 'no_stream' | 'any';
