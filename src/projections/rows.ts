@@ -109,7 +109,7 @@ export class TableRows implements Rows<AnyRow> {
     return [
       ...(this.#deletedGroups.size === 0 || removeGroups === undefined ? [] : [{ ...removeGroups, values: [[...this.#deletedGroups]] }]),
       ...(removed.length === 0 ? [] : [{ ...remove, values: [removed] }]),
-      ...(written.length === 0 ? [] : [{ ...insert, values: [JSON.stringify(written)] }]),
+      ...inPieces(written).map((rows) => ({ ...insert, values: [JSON.stringify(rows)] })),
     ];
   }
 
@@ -133,6 +133,14 @@ export class TableRows implements Rows<AnyRow> {
   #keyOf(row: AnyRow): string {
     return String(row[this.#table.key]);
   }
+}
+
+/** Rows of one statement: a longer JSON text costs the server more per row. */
+const PIECE = 1_000;
+
+function inPieces(rows: readonly AnyRow[]): readonly (readonly AnyRow[])[] {
+  if (rows.length <= PIECE) return rows.length === 0 ? [] : [rows];
+  return Array.from({ length: Math.ceil(rows.length / PIECE) }, (_, i) => rows.slice(i * PIECE, (i + 1) * PIECE));
 }
 
 interface TableStatements {

@@ -65,7 +65,6 @@ const audit = defineTable<AuditTableRow>({
     '(actor_id, position)',
     '(correlation_id, position)',
     '(action, position)',
-    '(type, position)',
     `(outcome, position) WHERE outcome <> 'accepted'`,
     '(occurred_at, position)',
   ],

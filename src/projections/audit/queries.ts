@@ -1,3 +1,4 @@
+import { actionOf } from './actions.ts';
 import type { AuditFilter, AuditQueries, AuditRow } from '../read-models.ts';
 import type { Reader, Schemas } from '../schemas.ts';
 
@@ -11,9 +12,13 @@ type Stored = Omit<AuditRow, 'position' | 'revision'> & { readonly position: str
 
 const rowOf = (row: Stored): AuditRow => ({ ...row, position: BigInt(row.position), revision: BigInt(row.revision) });
 
+/** A type has one action, and only that is indexed. */
+type StoredFilter = AuditFilter & { readonly actions?: readonly string[] };
+
 /** How each member of a filter is asked for, given the number of its parameter. */
-const conditions: { readonly [K in keyof Required<AuditFilter>]: (parameter: string) => string } = {
+const conditions: { readonly [K in keyof Required<StoredFilter>]: (parameter: string) => string } = {
   action: (p) => `action = ${p}`,
+  actions: (p) => `action = ANY (${p}::text[])`,
   types: (p) => `type = ANY (${p}::text[])`,
   deviceId: (p) => `device_id = ${p}::uuid`,
   userId: (p) => `(user_id = ${p}::uuid OR actor_id = ${p}::text)`,
@@ -37,8 +42,9 @@ const chain = {
 
 export function createAuditQueries(reader: Reader): AuditQueries {
   return {
-    async list(filter, { limit, offset }) {
-      const given = (Object.keys(conditions) as (keyof AuditFilter)[]).filter((name) => filter[name] !== undefined);
+    async list(asked, { limit, offset }) {
+      const filter: StoredFilter = asked.types === undefined ? asked : { ...asked, actions: asked.types.map(actionOf) };
+      const given = (Object.keys(conditions) as (keyof StoredFilter)[]).filter((name) => filter[name] !== undefined);
       const values = given.map((name) => {
         const value = filter[name];
         return typeof value === 'bigint' ? String(value) : value;

@@ -1,6 +1,6 @@
 import type { Instant, Uuid } from '../../domain/kernel.ts';
 import type { AdminRole } from '../../domain/user/events.ts';
-import { defineProjection, defineTable, idOfStream, type Rows } from '../projection.ts';
+import { defineProjection, defineTable, idOfStream, type Emit, type Rows } from '../projection.ts';
 
 /** Accounts and what they may do. Who they are is in `people`. */
 interface UserTableRow {
@@ -58,21 +58,31 @@ export const usersProjection = defineProjection({
     LoginSucceeded({ stream, metadata }, rows) {
       rows.users.update(idOfStream(stream), { last_login_at: metadata.occurredAt });
     },
-    PasswordChanged: ({ stream }, rows) => restrict(rows.users, stream, {}),
-    UserSuspended: ({ stream }, rows) => restrict(rows.users, stream, { suspended: true }),
-    UserActivated: ({ stream }, rows) => void rows.users.update(idOfStream(stream), { suspended: false }),
-    AdminRoleGranted({ stream, data }, rows) {
-      restrict(rows.users, stream, { admin_role: data.role, permissions: data.permissions });
+    PasswordChanged: ({ stream }, rows, emit) => restrict(rows.users, stream, {}, emit),
+    UserSuspended: ({ stream }, rows, emit) => restrict(rows.users, stream, { suspended: true }, emit),
+    UserActivated({ stream }, rows, emit) {
+      rows.users.update(idOfStream(stream), { suspended: false });
+      tell(emit, stream);
     },
-    AdminRoleRevoked: ({ stream }, rows) => restrict(rows.users, stream, { admin_role: null, permissions: [] }),
-    SubjectErased({ stream }, rows) {
-      restrict(rows.users, stream, { erased: true, email_verified: false, admin_role: null, permissions: [] });
+    AdminRoleGranted({ stream, data }, rows, emit) {
+      restrict(rows.users, stream, { admin_role: data.role, permissions: data.permissions }, emit);
+    },
+    AdminRoleRevoked: ({ stream }, rows, emit) => restrict(rows.users, stream, { admin_role: null, permissions: [] }, emit),
+    SubjectErased({ stream }, rows, emit) {
+      restrict(rows.users, stream, { erased: true, email_verified: false, admin_role: null, permissions: [] }, emit);
     },
   },
 });
 
 /** What a token made before says of its bearer is no longer true. */
-function restrict(rows: Rows<UserTableRow>, stream: string, change: Partial<UserTableRow>): void {
+function restrict(rows: Rows<UserTableRow>, stream: string, change: Partial<UserTableRow>, emit: Emit): void {
   const userId = idOfStream(stream);
   rows.update(userId, { ...change, access_version: rows.need(userId).access_version + 1 });
+  tell(emit, stream);
+}
+
+/** Every process that let this user in asks again. */
+function tell(emit: Emit, stream: string): void {
+  const userId = idOfStream(stream);
+  emit([`user:${userId}`], 'account_update', { user_id: userId });
 }
