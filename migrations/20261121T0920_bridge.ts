@@ -10,17 +10,21 @@ export const bridge: Migration = {
       profile          text NOT NULL,
       topic_key        text NOT NULL,
       level            smallint NOT NULL DEFAULT 0,
+      -- Of the family in which all boxes share one command topic, only one may be sent commands.
+      downlink         boolean NOT NULL DEFAULT true,
       last_heard_at    timestamptz,
       -- The newest connection that said hello, the last report on it, and when its will or bye came.
       connect_id       text,
       connect_heard_at timestamptz,
       gone_at          timestamptz,
       key_version      integer,
+      -- Numbers of the newest report, status and hello.
       report_seq       bigint,
       status_seq       bigint,
+      hello_seq        bigint,
       journal_id       text,
       last_seq         bigint,
-      config_version   integer,
+      config_version   bigint,
       config_sent_at   timestamptz,
       battery          smallint,
       signal_strength  smallint,
@@ -29,6 +33,7 @@ export const bridge: Migration = {
       facts            json NOT NULL DEFAULT '{}',
       UNIQUE (profile, topic_key)
     ) WITH (fillfactor = 70);
+    CREATE UNIQUE INDEX device_live_shared_topic ON work.device_live (profile) WHERE profile = 'transisttag' AND downlink;
 
     CREATE TABLE work.telemetry (
       device_id   uuid NOT NULL,
@@ -37,7 +42,8 @@ export const bridge: Migration = {
       kind        text NOT NULL,
       received_at timestamptz NOT NULL,
       device_time timestamptz,
-      body        json NOT NULL,
+      -- The payload as it came.
+      body        text NOT NULL,
       PRIMARY KEY (device_id, key_version, report_seq)
     );
     CREATE INDEX telemetry_received_at ON work.telemetry USING brin (received_at);

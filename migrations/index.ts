@@ -2,6 +2,7 @@ import { log } from './20261121T0900_log.ts';
 import { vault } from './20261121T0910_vault.ts';
 import { bridge } from './20261121T0920_bridge.ts';
 import { commands } from './20261121T0930_commands.ts';
+import { snapshots } from './20261121T0935_snapshots.ts';
 import { projections } from './20261121T0940_projections.ts';
 
 /**
@@ -15,4 +16,4 @@ export interface Migration {
   readonly sql: string;
 }
 
-export const migrations: readonly Migration[] = [log, vault, bridge, commands, projections];
+export const migrations: readonly Migration[] = [log, vault, bridge, commands, snapshots, projections];

@@ -11,7 +11,7 @@ import { instant, type Clock } from '../platform/clock.ts';
 import { derivedCommandId, newId } from '../platform/ids.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Metrics } from '../platform/metrics.ts';
-import type { Relay } from '../platform/relay/port.ts';
+import type { Relay, RelayMessage } from '../platform/relay/port.ts';
 import type { Keyring } from './keyring.ts';
 import type { LiveDevice, LiveDevices } from './live-devices.ts';
 import { isReachable } from './presence.ts';
@@ -35,7 +35,11 @@ import { topicFor, type TopicOwner } from './topics.ts';
 
 /** Old firmware has no memory: what it is sent is worth nothing after this. */
 const LEVEL0_VALIDITY_MS = 10_000;
+/** The bytes of an unlock are given to the relay so close to their expiry and no closer. */
+const UNLOCK_MARGIN_MS = 2_000;
 const REMEMBERED = 10_000;
+/** Requests that the reactor dispatches at the same time. */
+const SIDE_BY_SIDE = 32;
 
 export interface Dispatcher {
   /** Claims and sends what this process has just appended, without waiting for the subscription. */
@@ -59,15 +63,21 @@ export function createDispatcher(deps: {
   readonly live: LiveDevices;
   readonly keyring: Keyring;
   readonly relay: Relay;
+  /** False: boxes of old firmware are read only. Default true. */
+  readonly allowLevel0?: boolean;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
 }): Dispatcher {
-  const { bus, live, keyring, relay, clock, metrics } = deps;
+  const { bus, live, keyring, relay, allowLevel0 = true, clock, metrics } = deps;
   const logger = deps.logger.child({ component: 'dispatcher' });
   const startedAt = instant(clock.now());
+  /** In the ids of this process's claims: another's append must never be taken for a repeat of ours. */
+  const claimant = newId();
   const underWay = new Map<string, Promise<void>>();
   const done = new LRUCache<string, true>({ max: REMEMBERED });
+  /** What was signed and is not yet with the relay, as far as is known. */
+  const signed = new LRUCache<string, RelayMessage>({ max: REMEMBERED });
   const dispatched = metrics.counter('loqey_unlock_dispatches_total', 'Requests to open, by what the dispatcher made of them', ['outcome']);
   const latency = metrics.histogram('loqey_unlock_dispatch_seconds', 'From the accepted request to its bytes in the relay');
 
@@ -91,12 +101,9 @@ export function createDispatcher(deps: {
     const deviceId = event.stream.slice('device-'.length);
     const { unlockId } = event.data;
     const [device, keys] = await Promise.all([live.byId(deviceId), keyring.of(deviceId)]);
-    const context = contextOf(event, 'dispatch');
-    if (device === undefined || keys === undefined || !isReachable(device, clock.now())) {
-      await bus.execute({ type: 'CancelUnlock', data: { deviceId, unlockId, reason: 'device_unreachable' } }, context);
-      dispatched.inc({ outcome: 'unreachable' });
-      return;
-    }
+    const context = contextOf(event, derivedCommandId('dispatch', event.eventId, claimant));
+    if (device === undefined || keys === undefined || !isReachable(device, clock.now())) return cancel(deviceId, unlockId, 'device_unreachable', context);
+    if (device.level === 0 && !allowLevel0) return cancel(deviceId, unlockId, 'undeliverable', context);
     const outcome = await bus.execute(
       {
         type: 'DispatchUnlock',
@@ -112,15 +119,32 @@ export function createDispatcher(deps: {
       },
       context,
     );
-    const claim = outcome.kind === 'accepted' && !outcome.repeated ? outcome.events.find((each) => each.type === 'UnlockDispatched') : undefined;
+    // Repeated: this process's own claim, whose append or bytes got stuck half way. Nobody else's has this id.
+    const events = outcome.kind === 'refused' ? [] : outcome.repeated ? await bus.recall(event.stream, context.commandId) : outcome.events;
+    const claim = events.find((each) => each.type === 'UnlockDispatched') as RecordedOf<'UnlockDispatched'> | undefined;
     if (claim === undefined) {
       // Ended instead, or another process has claimed it and sends the bytes.
       dispatched.inc({ outcome: 'not_sent' });
       return;
     }
-    await send(device, keys.current, unlockBody(event, claim as RecordedOf<'UnlockDispatched'>, device, keys.current));
+    const known = signed.get(unlockId);
+    const tooLate = known !== undefined && (device.level === 0 || clock.now() > Date.parse(event.data.expiresAt) - UNLOCK_MARGIN_MS);
+    if (tooLate) {
+      dispatched.inc({ outcome: 'not_sent' });
+      return;
+    }
+    const message = known ?? messageOf(device, keys.current, unlockBody(event, claim, device, keys.current));
+    signed.set(unlockId, message);
+    await relay.publish('device-commands', [message]);
+    signed.delete(unlockId);
     dispatched.inc({ outcome: 'sent' });
     latency.observe((clock.monotonic() - since) / 1_000);
+  }
+
+  /** It certainly has not opened: there is no claim. */
+  async function cancel(deviceId: string, unlockId: string, reason: 'device_unreachable' | 'undeliverable', context: CommandContext): Promise<void> {
+    await bus.execute({ type: 'CancelUnlock', data: { deviceId, unlockId, reason } }, context);
+    dispatched.inc({ outcome: reason });
   }
 
   function unlockBody(request: RecordedOf<'UnlockRequested'>, claim: RecordedOf<'UnlockDispatched'>, device: LiveDevice, keys: DeviceKeys): CommandBody {
@@ -141,21 +165,18 @@ export function createDispatcher(deps: {
     });
   }
 
-  async function send(device: LiveDevice, keys: DeviceKeys, body: CommandBody): Promise<void> {
+  function messageOf(device: LiveDevice, keys: DeviceKeys, body: CommandBody): RelayMessage {
     const { action } = body;
-    const payload = signCommand(body, keys.cmd);
-    await relay.publish('device-commands', [
-      encodeCommand({
-        deviceId: device.deviceId,
-        commandId: body['command_id'] as string,
-        action,
-        topic: topicFor(topicOwner(device), action),
-        payload,
-        qos: device.level === 1 ? commandQos[action] : 0,
-        expiresAt: Date.parse(body['expires_at'] as string),
-        level: device.level,
-      }),
-    ]);
+    return encodeCommand({
+      deviceId: device.deviceId,
+      commandId: body['command_id'] as string,
+      action,
+      topic: topicFor(topicOwner(device), action),
+      payload: signCommand(body, keys.cmd),
+      qos: device.level === 1 ? commandQos[action] : 0,
+      expiresAt: Date.parse(body['expires_at'] as string),
+      level: device.level,
+    });
   }
 
   /** What the system says of itself to a box: no one asked for it and the log does not need to know. */
@@ -171,7 +192,7 @@ export function createDispatcher(deps: {
       expiresAt: instant(now + validityMs),
       keyVersion: keys.current.version,
     });
-    await send(device, keys.current, body);
+    await relay.publish('device-commands', [messageOf(device, keys.current, body)]);
   }
 
   const withNonce = (input: Omit<CommandInput, 'nonce'>): CommandInput => ({ ...input, nonce: newNonce() });
@@ -191,21 +212,23 @@ export function createDispatcher(deps: {
       name: 'dispatcher',
       eventTypes: ['UnlockRequested', 'DeviceSettingsChanged', 'UnlockOutcomeUnknown'],
       startFrom: 'now',
+      sideBySide: SIDE_BY_SIDE,
       async react(event) {
         const deviceId = event.stream.slice('device-'.length);
         switch (event.type) {
           case 'UnlockRequested':
-            // From before this process: no recovered job ever starts an opening. It certainly has not opened.
+            // From before this process: no recovered job ever starts an opening.
             if (event.metadata.occurredAt < startedAt) await cancelOld(deviceId, event);
             else await dispatch(event);
             return;
           case 'DeviceSettingsChanged': {
             const device = await live.byId(deviceId);
-            if (device !== undefined && isReachable(device, clock.now())) await dispatcher.sendConfig(device, event.data.desired, event.data.configVersion);
+            const { desired, configVersion } = event.data;
+            if (device !== undefined && isReachable(device, clock.now())) await atBest(deviceId, dispatcher.sendConfig(device, desired, configVersion));
             return;
           }
           case 'UnlockOutcomeUnknown':
-            await dispatcher.askForStatus(deviceId);
+            await atBest(deviceId, dispatcher.askForStatus(deviceId));
             return;
           default:
             return;
@@ -228,18 +251,22 @@ export function createDispatcher(deps: {
   };
   return dispatcher;
 
+  /** The box's next report brings it up again: no reason to hold up the requests behind. */
+  async function atBest(deviceId: string, sending: Promise<void>): Promise<void> {
+    await sending.catch((error: unknown) => logger.warn({ err: error, deviceId }, 'A box could not be told'));
+  }
+
   async function cancelOld(deviceId: string, event: RecordedOf<'UnlockRequested'>): Promise<void> {
     const { state } = await bus.load<DeviceState>(deviceAggregate, deviceId);
     const current = state.kind === 'registered' ? state.unlocks.current : null;
     if (current?.unlockId !== event.data.unlockId || current.phase !== 'requested') return;
-    await bus.execute({ type: 'CancelUnlock', data: { deviceId, unlockId: current.unlockId, reason: 'undeliverable' } }, contextOf(event, 'cancel'));
-    dispatched.inc({ outcome: 'too_old' });
+    await cancel(deviceId, current.unlockId, 'undeliverable', contextOf(event, derivedCommandId('cancel', event.eventId)));
   }
 }
 
-function contextOf(event: Recorded<DomainEvent>, purpose: string): CommandContext {
+function contextOf(event: Recorded<DomainEvent>, commandId: string): CommandContext {
   return {
-    commandId: derivedCommandId(purpose, event.eventId),
+    commandId,
     correlationId: event.metadata.correlationId,
     causationId: event.eventId,
     actor: { kind: 'system', id: 'dispatcher' },

@@ -23,8 +23,9 @@ export interface RunningDownlink extends Component {
 }
 
 /**
- * Relay → MQTT. Holds no key; drops what has expired. Two groups read the same topic: commands of level 1 are taken again
- * after a crash (same bytes, the box knows their number), those of level 0 never.
+ * Relay → MQTT. Holds no key; drops what has expired. Two groups read the same topic: a command of level 1 may come again
+ * when a process dies at the wrong moment (same bytes, the box knows their number), one of level 0 never. One that was
+ * begun when the process died is not sent again: the box's silence decides, as it does for one lost in the air.
  */
 export function createDownlink(deps: {
   readonly relay: Relay;

@@ -2,7 +2,9 @@ import type { Aggregates } from '../commands/handle.ts';
 import type { CommandContext } from '../commands/port.ts';
 import { deviceAggregate } from '../domain/registry.ts';
 import type { DeviceCommand } from '../domain/device/commands.ts';
-import type { DeviceState } from '../domain/device/state.ts';
+import type { DeviceState, RegisteredDevice } from '../domain/device/state.ts';
+import { currentUnlock } from '../domain/device/unlock.ts';
+import { AppendOutcomeUnknown, EventStoreUnavailable } from '../platform/event-store/port.ts';
 import { deviceIdOfSerial, derivedCommandId, newId } from '../platform/ids.ts';
 import { instant, type Clock } from '../platform/clock.ts';
 import type { Logger } from '../platform/logger.ts';
@@ -12,7 +14,7 @@ import type { Dispatcher } from './dispatcher.ts';
 import type { BoxKeys, Keyring } from './keyring.ts';
 import type { LiveDevice, LiveDevices, RejectedReport, TelemetryRow } from './live-devices.ts';
 import { isUuid } from './protocol/fields.ts';
-import { openReport, parseUnsigned, type Report, type ReportKey, type ReportProblem } from './protocol/reports.ts';
+import { openReport, parseUnsigned, type Report, type ReportKey, type ReportProblem, type SignedReport } from './protocol/reports.ts';
 import { looksSigned, type ReportKind } from './protocol/signature.ts';
 import { decodeUp, type PublishedMessage, type ReportMessage } from './relay-messages.ts';
 import { signedEffects, unsignedEffects, type ReportEffects } from './report-effects.ts';
@@ -35,7 +37,7 @@ export interface IngestDeps {
   readonly metrics: Metrics;
 }
 
-type Problem = ReportProblem | 'unknown_device' | 'wrong_family' | 'unsigned_from_pinned' | 'malformed_relay';
+type Problem = ReportProblem | 'unknown_device' | 'wrong_family' | 'unsigned_from_pinned' | 'malformed_relay' | 'undecided';
 
 /** A message whose box is known by name; whether the box exists is not yet. */
 interface Addressed {
@@ -49,6 +51,9 @@ interface Box {
   device: LiveDevice;
   readonly keys: BoxKeys | undefined;
   readonly reports: Addressed[];
+  /** Of what must arrive: acknowledged once it is durable. */
+  readonly acked: number[];
+  returning: boolean;
 }
 
 /** Everything that one batch leaves behind. */
@@ -78,14 +83,19 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
       else if (decoded.kind === 'published') published.push(decoded);
       else reports.push(decoded);
     }
-    await Promise.all([recordPublished(published), reports.length === 0 ? undefined : ingest(reports)]);
+    await allOf([recordPublished(published), reports.length === 0 ? undefined : ingest(reports)]);
   }
 
   async function recordPublished(messages: readonly PublishedMessage[]): Promise<void> {
     await sideBySide(messages, async ({ deviceId, unlockId, delivered }) => {
       // Nobody was subscribed: it stays dispatched, and the box's silence decides.
       if (!delivered) return;
-      await bus.execute({ type: 'RecordUnlockPublished', data: { deviceId, unlockId } }, systemContext('published', unlockId));
+      try {
+        await bus.execute({ type: 'RecordUnlockPublished', data: { deviceId, unlockId } }, systemContext('published', unlockId));
+      } catch (error) {
+        if (concernsAll(error)) throw error;
+        logger.warn({ err: error, deviceId, unlockId }, 'That the broker has a command could not be recorded');
+      }
     });
   }
 
@@ -100,24 +110,34 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
         dropped.inc({ problem: 'unknown_device' });
         continue;
       }
-      const box = boxes.get(each.deviceId) ?? { device, keys: keys.get(each.deviceId), reports: [] };
+      let box = boxes.get(each.deviceId);
+      if (box === undefined) boxes.set(each.deviceId, (box = { device, keys: keys.get(each.deviceId), reports: [], acked: [], returning: false }));
       box.reports.push(each);
-      boxes.set(each.deviceId, box);
     }
     const harvest: Harvest = { telemetry: [], rejected: [] };
-    const after: (() => Promise<void>)[] = [];
     await sideBySide([...boxes.values()], async (box) => {
-      const acked: number[] = [];
-      for (const report of box.reports) {
-        const effects = await takeIn(box, report, harvest);
-        if (effects?.ack !== undefined) acked.push(effects.ack);
-      }
-      if (acked.length > 0) after.push(() => acknowledge(box.device, acked));
+      for (const report of box.reports) await takeIn(box, report, harvest);
     });
-    await live.save([...boxes.values()].map(({ device }) => device), harvest.telemetry, harvest.rejected);
+    // A row that no report of this batch changed stays as it is: another batch may be at work on it.
+    const changed = [...boxes.values()].filter(({ device }) => device !== rows.get(device.deviceId));
+    await live.save(changed.map(({ device }) => device), harvest.telemetry, harvest.rejected);
     const now = clock.now();
-    for (const { kind, message } of addressed) latency.observe({ kind }, Math.max(0, now - message.receivedAt) / 1_000);
-    for (const send of after) background(send, 'An acknowledgement could not be sent');
+    for (const { kind, message } of addressed) latency.labels(kind).observe(Math.max(0, now - message.receivedAt) / 1_000);
+    for (const { device, acked, returning } of changed) {
+      if (returning) await sayBack(device);
+      if (acked.length > 0) background(() => acknowledge(device, acked), 'An acknowledgement could not be sent');
+    }
+  }
+
+  /**
+   * Once more after its row is kept: whoever records a silent box as offline looks at the row last, so one of the two sees
+   * the other.
+   */
+  async function sayBack(device: LiveDevice): Promise<void> {
+    const { deviceId, level } = device;
+    const commandId = newId();
+    const command: DeviceCommand = { type: 'RecordReport', data: { deviceId, evidence: level === 1 ? 'signed' : 'unsigned' } };
+    await bus.execute(command, { commandId, correlationId: commandId, actor: { kind: 'device', id: deviceId }, source: 'mqtt_device' });
   }
 
   /** Whose each report is, by its topic alone; `transisttag` names the box in the payload, unproven. */
@@ -147,67 +167,83 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
     return found;
   }
 
-  async function takeIn(box: Box, { kind, profile, message }: Addressed, harvest: Harvest): Promise<ReportEffects | undefined> {
+  /** One report of one box. What concerns this box alone must not hold up the others: it is dropped and not acknowledged. */
+  async function takeIn(box: Box, { kind, profile, message }: Addressed, harvest: Harvest): Promise<void> {
     const { device, keys } = box;
     const receivedAt = instant(message.receivedAt);
-    const reject = (problem: Problem, field?: string): undefined => {
+    const reject = (problem: Problem, field?: string): void => {
       dropped.inc({ problem });
       harvest.rejected.push({ deviceId: device.deviceId, topic: message.topic, problem, field, size: message.payload.length, receivedAt });
-      return undefined;
     };
     // A message counts only on the family of the box's own profile.
     if (profile !== device.profile) return reject('wrong_family');
-
     const signed = looksSigned(message.payload);
     if (!signed && device.level === 1) return reject('unsigned_from_pinned');
-    const parsed = signed
-      ? openReport(kind, message.payload, device.deviceId, reportKeys(keys))
-      : parseUnsigned(kind, message.payload);
+    const parsed = signed ? openReport(kind, message.payload, device.deviceId, reportKeys(keys)) : parseUnsigned(kind, message.payload);
     if (!parsed.ok) return reject(parsed.problem, parsed.field);
 
-    const report = parsed.report;
+    const { report } = parsed;
     const effects = report.level === 1 ? signedEffects(device, report, receivedAt) : unsignedEffects(device, report, receivedAt);
-    // The commands first: if they fail, the row must not say that their facts were told.
-    const context = contextOf(report, effects.device, receivedAt);
-    for (const [index, command] of effects.commands.entries()) {
-      await bus.execute(command, { ...context, commandId: commandIdOf(context, command, index) });
+    try {
+      // The commands first: if they fail, the row must not say that their facts were told.
+      await carryOut(report, effects, receivedAt);
+    } catch (error) {
+      if (concernsAll(error)) throw error;
+      logger.warn({ err: error, deviceId: device.deviceId, kind }, 'A report could not be taken in; a box repeats what must arrive');
+      return reject('undecided');
     }
-    if (effects.unsignedAnswer !== undefined) await answerUnsigned(effects, context);
-    if (effects.journal !== undefined) await settle(effects, context);
     box.device = effects.device;
+    box.returning ||= effects.returning;
+    if (effects.ack !== undefined) box.acked.push(effects.ack);
     if (effects.timeChallenge !== undefined) {
       const challenge = effects.timeChallenge;
       background(() => dispatcher.sendTime(effects.device, challenge), 'The time could not be sent');
     }
     harvest.telemetry.push(telemetryOf(report, effects.device, kind, message, receivedAt));
     accepted.inc({ kind, evidence: report.level === 1 ? 'signed' : 'unsigned' });
-    return effects;
+  }
+
+  async function carryOut(report: Report, effects: ReportEffects, receivedAt: string): Promise<void> {
+    const { device, commands, unsignedAnswer, journal, configVersion } = effects;
+    if (commands.length === 0 && unsignedAnswer === undefined && journal === undefined && configVersion === undefined) return;
+    const context = contextOf(report, device, receivedAt);
+    for (const [index, command] of commands.entries()) {
+      await bus.execute(command, { ...context, commandId: commandIdOf(context, command, index) });
+    }
+    if (unsignedAnswer !== undefined) await answerUnsigned(effects, context);
+    if (journal !== undefined || configVersion !== undefined) await compare(effects, context);
   }
 
   /** It names no command, so it counts for the one in flight, where there is exactly one. */
   async function answerUnsigned({ device, unsignedAnswer }: ReportEffects, context: CommandContext): Promise<void> {
     const { state } = await bus.load<DeviceState>(deviceAggregate, device.deviceId);
-    const current = state.kind === 'registered' ? state.unlocks.current : null;
-    if (current === null || unsignedAnswer === undefined) return;
+    const current = currentUnlock(state);
+    if (current === undefined || unsignedAnswer === undefined) return;
     const data = { deviceId: device.deviceId, unlockId: current.unlockId, ...unsignedAnswer };
     await bus.execute({ type: 'RecordUnlockAnswer', data }, { ...context, commandId: newId(), lane: 'urgent' });
   }
 
   /** What the box says of its journal and settings, held against what the log knows. */
-  async function settle({ device, journal, configVersion }: ReportEffects, context: CommandContext): Promise<void> {
-    // Every ten minutes each box says the same again; what settles comes at a hello, a change, or when it was asked.
-    if (journal === undefined || !journal.asked) return;
-    const { state } = await bus.load<DeviceState>(deviceAggregate, device.deviceId);
-    if (state.kind !== 'registered') return;
-    if (state.unlocks.unknown.length > 0) {
-      const data = { deviceId: device.deviceId, status: journal.status };
-      await bus.execute({ type: 'SettleUnlocks', data }, { ...context, commandId: derivedCommandId('settle', context.commandId) });
+  async function compare({ device, journal, routine, configVersion }: ReportEffects, context: CommandContext): Promise<void> {
+    const { deviceId } = device;
+    const differs = (state: DeviceState): state is RegisteredDevice =>
+      state.kind === 'registered' &&
+      ((journal !== undefined && state.unlocks.unknown.length > 0) || (configVersion !== undefined && configVersion !== state.settings.version));
+    if (routine) {
+      const atHand = bus.peek<DeviceState>(deviceAggregate, deviceId);
+      // Nothing at hand: a status is worth the look, a heartbeat comes again in a minute.
+      if (atHand === undefined ? journal === undefined : !differs(atHand)) return;
+    }
+    const { state } = await bus.load<DeviceState>(deviceAggregate, deviceId);
+    if (!differs(state)) return;
+    if (journal !== undefined && state.unlocks.unknown.length > 0) {
+      await bus.execute({ type: 'SettleUnlocks', data: { deviceId, status: journal } }, { ...context, commandId: derivedCommandId('settle', context.commandId) });
     }
     if (configVersion === undefined) return;
     if (configVersion > state.settings.version) {
       // A restored server: ours jumps beyond what the box has, and is sent.
       await bus.execute(
-        { type: 'ReportSettingsVersion', data: { deviceId: device.deviceId, configVersion } },
+        { type: 'ReportSettingsVersion', data: { deviceId, configVersion } },
         { ...context, commandId: derivedCommandId('settings', context.commandId) },
       );
     } else if (configVersion < state.settings.version && dueForConfig(device)) {
@@ -263,9 +299,15 @@ function contextOf(report: Report, device: LiveDevice, receivedAt: string): Comm
     actor: { kind: 'device', id: device.deviceId },
     source: 'mqtt_device',
     receivedAt,
+    // What the box did, it did because of that command.
+    ...(signed && causeOf(report) !== undefined ? { causationId: causeOf(report)! } : {}),
     ...(signed && report.timestamp !== undefined ? { deviceTime: report.timestamp } : {}),
     ...(report.kind === 'responses' ? { lane: 'urgent' as const } : {}),
   };
+}
+
+function causeOf(report: SignedReport): string | undefined {
+  return 'commandId' in report ? report.commandId : undefined;
 }
 
 function commandIdOf({ commandId }: CommandContext, command: DeviceCommand, index: number): string {
@@ -274,14 +316,31 @@ function commandIdOf({ commandId }: CommandContext, command: DeviceCommand, inde
 
 function systemContext(purpose: string, unlockId: string): CommandContext {
   const commandId = derivedCommandId(purpose, unlockId);
-  return { commandId, correlationId: commandId, actor: { kind: 'system', id: 'bridge' }, source: 'system' };
+  return { commandId, correlationId: commandId, causationId: unlockId, actor: { kind: 'system', id: 'bridge' }, source: 'system' };
+}
+
+/** The log cannot be written or read: nothing of this batch may be answered. Anything else is the matter of one box. */
+function concernsAll(error: unknown): boolean {
+  return error instanceof EventStoreUnavailable || error instanceof AppendOutcomeUnknown;
 }
 
 /** At most `SIDE_BY_SIDE` at once; the first failure fails the batch, which then comes again. */
 async function sideBySide<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
   let next = 0;
+  let failed = false;
   const lane = async (): Promise<void> => {
-    for (let index = next++; index < items.length; index = next++) await work(items[index]!);
+    for (let index = next++; index < items.length && !failed; index = next++) {
+      await work(items[index]!).catch((error: unknown) => {
+        failed = true;
+        throw error;
+      });
+    }
   };
-  await Promise.all(Array.from({ length: Math.min(SIDE_BY_SIDE, items.length) }, lane));
+  await allOf(Array.from({ length: Math.min(SIDE_BY_SIDE, items.length) }, lane));
+}
+
+/** Fails only when all have come to their end: a batch that comes again must not meet its own first attempt. */
+async function allOf(work: readonly (Promise<void> | undefined)[]): Promise<void> {
+  const failed = (await Promise.allSettled(work)).find((result) => result.status === 'rejected');
+  if (failed !== undefined) throw failed.reason;
 }

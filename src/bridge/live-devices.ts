@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import type { Database } from '../platform/postgres/db.ts';
 import type { Profile } from './topics.ts';
 
@@ -8,6 +9,8 @@ export interface LiveDevice {
   readonly topicKey: string;
   /** 1 once it sent one valid signed report. */
   level: 0 | 1;
+  /** False: it shares its command topic with another box that has it, so it is sent nothing. */
+  readonly downlink: boolean;
   lastHeardAt?: string;
   connectId?: string;
   connectHeardAt?: string;
@@ -15,6 +18,8 @@ export interface LiveDevice {
   keyVersion?: number;
   reportSeq?: number;
   statusSeq?: number;
+  /** Of the hello that `connectId` is from. */
+  helloSeq?: number;
   journalId?: string;
   lastSeq?: number;
   configVersion?: number;
@@ -32,7 +37,7 @@ export interface TelemetryRow {
   readonly kind: string;
   readonly receivedAt: string;
   readonly deviceTime: string | undefined;
-  /** The payload's JSON text. */
+  /** The payload's text. */
   readonly body: string;
 }
 
@@ -47,7 +52,9 @@ export interface RejectedReport {
 
 export interface LiveDevices {
   /** Called at registration; again for the same box it changes nothing. */
-  add(deviceId: string, profile: Profile, topicKey: string): Promise<void>;
+  add(deviceId: string, profile: Profile, topicKey: string): Promise<{ readonly downlink: boolean }>;
+  /** As the log has it. */
+  setLevel(deviceId: string, level: 0 | 1): Promise<void>;
   byId(deviceId: string): Promise<LiveDevice | undefined>;
   load(deviceIds: readonly string[]): Promise<Map<string, LiveDevice>>;
   /** Device ids of the old family whose topics name a hardware id. */
@@ -56,38 +63,74 @@ export interface LiveDevices {
   save(devices: readonly LiveDevice[], telemetry: readonly TelemetryRow[], rejected: readonly RejectedReport[]): Promise<void>;
   /** Boxes not heard since `before` whose facts still say online. */
   silentSince(before: string, limit: number): Promise<readonly { readonly deviceId: string; readonly lastHeardAt: string }[]>;
-  /** Only if it was not heard since. */
-  markOffline(deviceId: string, before: string): Promise<void>;
+  /** Only if it was not heard since; false: it was. */
+  markOffline(deviceId: string, before: string): Promise<boolean>;
   rejectedOf(deviceId: string): Promise<readonly RejectedReport[]>;
   /** Removes telemetry older than that, and all but the last 20 dropped messages of each box. */
   prune(telemetryBefore: string): Promise<void>;
 }
 
+export interface LiveDevicesOptions {
+  /**
+   * True where no other process takes in reports (the relay in this process): then rows are kept in memory, written
+   * through, and neither a report nor an unlock waits to read them.
+   */
+  readonly soleWriter?: boolean;
+}
+
 const KEPT_REJECTED = 20;
+const ROWS_IN_MEMORY = 50_000;
 
-export function createLiveDevices(db: Database): LiveDevices {
+export function createLiveDevices(db: Database, { soleWriter = false }: LiveDevicesOptions = {}): LiveDevices {
   const { pool } = db;
+  /** Rows here are never changed, only replaced. */
+  const memory = soleWriter ? new LRUCache<string, LiveDevice>({ max: ROWS_IN_MEMORY }) : undefined;
 
-  async function select(where: string, name: string, values: unknown[]): Promise<LiveDevice[]> {
-    const { rows } = await pool.query<Record<string, unknown>>({ name, text: `SELECT * FROM work.device_live WHERE ${where}`, values });
-    return rows.map(fromRow);
+  async function select(deviceIds: readonly string[]): Promise<LiveDevice[]> {
+    const { rows } = await pool.query<Record<string, unknown>>({
+      name: 'live-devices',
+      text: `SELECT ${selected} FROM work.device_live WHERE device_id = ANY($1::uuid[])`,
+      values: [`{${deviceIds.join(',')}}`],
+    });
+    const devices = rows.map(fromRow);
+    if (memory !== undefined) for (const device of devices) memory.set(device.deviceId, device);
+    return devices;
   }
 
   return {
     async add(deviceId, profile, topicKey) {
-      await pool.query(
-        'INSERT INTO work.device_live (device_id, profile, topic_key) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING',
+      // Two boxes of the shared topic at once: the index lets one have it, and the other comes again.
+      const { rows } = await pool.query<{ downlink: boolean }>(
+        `WITH added AS (
+           INSERT INTO work.device_live (device_id, profile, topic_key, downlink)
+           SELECT $1, $2, $3, $2 <> 'transisttag' OR NOT EXISTS (SELECT FROM work.device_live WHERE profile = $2 AND downlink)
+           ON CONFLICT (device_id) DO NOTHING RETURNING downlink)
+         SELECT downlink FROM added UNION ALL SELECT downlink FROM work.device_live WHERE device_id = $1 LIMIT 1`,
         [deviceId, profile, topicKey],
       );
+      return { downlink: rows[0]?.downlink ?? false };
+    },
+
+    async setLevel(deviceId, level) {
+      await pool.query('UPDATE work.device_live SET level = $2 WHERE device_id = $1', [deviceId, level]);
+      const known = memory?.get(deviceId);
+      if (known !== undefined) memory?.set(deviceId, { ...known, level });
     },
 
     async byId(deviceId) {
-      return (await select('device_id = $1', 'live-device', [deviceId]))[0];
+      return memory?.get(deviceId) ?? (await select([deviceId]))[0];
     },
 
     async load(deviceIds) {
-      const rows = await select('device_id = ANY($1::uuid[])', 'live-devices', [deviceIds]);
-      return new Map(rows.map((row) => [row.deviceId, row]));
+      const found = new Map<string, LiveDevice>();
+      const missing: string[] = [];
+      for (const deviceId of deviceIds) {
+        const known = memory?.get(deviceId);
+        if (known === undefined) missing.push(deviceId);
+        else found.set(deviceId, known);
+      }
+      if (missing.length > 0) for (const device of await select(missing)) found.set(device.deviceId, device);
+      return found;
     },
 
     async byTopicKey(profile, keys) {
@@ -103,7 +146,11 @@ export function createLiveDevices(db: Database): LiveDevices {
       if (devices.length === 0 && telemetry.length === 0 && rejected.length === 0) return;
       // Sorted: two batches that touch the same boxes take their rows in the same order and never deadlock.
       const sorted = devices.toSorted((a, b) => (a.deviceId < b.deviceId ? -1 : 1));
-      await pool.query({ name: 'save-live', text: saveStatement, values: [json(sorted.map(toRow)), json(telemetry.map(telemetryRow)), json(rejected.map(rejectedRow))] });
+      const [text, name] = rejected.length === 0 ? [saveStatement, 'save-live'] : [saveWithRejected, 'save-live-rejected'];
+      const values = [arrayOf(sorted, (device) => device.deviceId), ...columns.map((column) => arrayOf(sorted, column.of)), ...telemetryColumns.map(({ of }) => arrayOf(telemetry, of))];
+      if (rejected.length > 0) values.push(...rejectedColumns.map(({ of }) => arrayOf(rejected, of)));
+      await pool.query({ name, text, values });
+      if (memory !== undefined) for (const device of devices) memory.set(device.deviceId, device);
     },
 
     async silentSince(before, limit) {
@@ -117,10 +164,14 @@ export function createLiveDevices(db: Database): LiveDevices {
     },
 
     async markOffline(deviceId, before) {
-      await pool.query(
+      const { rowCount } = await pool.query(
         `UPDATE work.device_live SET facts = (facts::jsonb || '{"online": false}')::json WHERE device_id = $1 AND last_heard_at < $2`,
         [deviceId, before],
       );
+      if (rowCount === 0) return false;
+      const known = memory?.get(deviceId);
+      if (known !== undefined) memory?.set(deviceId, { ...known, facts: { ...known.facts, online: false } });
+      return true;
     },
 
     async rejectedOf(deviceId) {
@@ -143,94 +194,117 @@ export function createLiveDevices(db: Database): LiveDevices {
   };
 }
 
-const columns = `device_id uuid, profile text, topic_key text, level smallint, last_heard_at timestamptz, connect_id text,
-  connect_heard_at timestamptz, gone_at timestamptz, key_version integer, report_seq bigint, status_seq bigint, journal_id text,
-  last_seq bigint, config_version integer, config_sent_at timestamptz, battery smallint, signal_strength smallint, uptime bigint, facts json`;
-const names = columns.split(',').map((column) => column.trim().split(' ')[0]!);
-const updated = names.filter((name) => !['device_id', 'profile', 'topic_key'].includes(name));
+type Value = string | number | boolean | undefined;
+
+interface Column<T> {
+  readonly name: string;
+  readonly type: string;
+  readonly of: (item: T) => Value;
+}
+
+type Live = { -readonly [K in keyof LiveDevice]-?: LiveDevice[K] };
+
+/** A column that a report may change, and what reads it back. */
+const columnOf = <K extends keyof Live>(key: K, name: string, type: string): Column<LiveDevice> & { readonly key: K } => ({
+  key,
+  name,
+  type,
+  of: (device) => device[key] as Value,
+});
+
+const columns = [
+  columnOf('level', 'level', 'smallint'),
+  columnOf('lastHeardAt', 'last_heard_at', 'timestamptz'),
+  columnOf('connectId', 'connect_id', 'text'),
+  columnOf('connectHeardAt', 'connect_heard_at', 'timestamptz'),
+  columnOf('goneAt', 'gone_at', 'timestamptz'),
+  columnOf('keyVersion', 'key_version', 'integer'),
+  columnOf('reportSeq', 'report_seq', 'bigint'),
+  columnOf('statusSeq', 'status_seq', 'bigint'),
+  columnOf('helloSeq', 'hello_seq', 'bigint'),
+  columnOf('journalId', 'journal_id', 'text'),
+  columnOf('lastSeq', 'last_seq', 'bigint'),
+  columnOf('configVersion', 'config_version', 'bigint'),
+  columnOf('configSentAt', 'config_sent_at', 'timestamptz'),
+  columnOf('battery', 'battery', 'smallint'),
+  columnOf('signalStrength', 'signal_strength', 'smallint'),
+  columnOf('uptime', 'uptime', 'bigint'),
+  { key: 'facts' as const, name: 'facts', type: 'json', of: ({ facts }: LiveDevice): Value => JSON.stringify(facts) },
+];
+const selected = ['device_id', 'profile', 'topic_key', 'downlink', ...columns.map(({ name }) => name)].join(', ');
+
+const telemetryColumns: readonly Column<TelemetryRow>[] = [
+  { name: 'device_id', type: 'uuid', of: (row) => row.deviceId },
+  { name: 'key_version', type: 'integer', of: (row) => row.keyVersion },
+  { name: 'report_seq', type: 'bigint', of: (row) => row.reportSeq },
+  { name: 'kind', type: 'text', of: (row) => row.kind },
+  { name: 'received_at', type: 'timestamptz', of: (row) => row.receivedAt },
+  { name: 'device_time', type: 'timestamptz', of: (row) => row.deviceTime },
+  { name: 'body', type: 'text', of: (row) => row.body },
+];
+
+const rejectedColumns: readonly Column<RejectedReport>[] = [
+  { name: 'device_id', type: 'uuid', of: (row) => row.deviceId },
+  { name: 'topic', type: 'text', of: (row) => row.topic },
+  { name: 'problem', type: 'text', of: (row) => row.problem },
+  { name: 'field', type: 'text', of: (row) => row.field },
+  { name: 'size', type: 'integer', of: (row) => row.size },
+  { name: 'received_at', type: 'timestamptz', of: (row) => row.receivedAt },
+];
 
 /** One statement, so one round trip and one commit for a whole batch. */
+const liveParameters = columns.length + 1;
 const saveStatement = `
   WITH live AS (
-    INSERT INTO work.device_live (${names.join(', ')})
-    SELECT ${names.join(', ')} FROM json_to_recordset($1::json) AS row (${columns})
-    ON CONFLICT (device_id) DO UPDATE SET ${updated.map((name) => `${name} = excluded.${name}`).join(', ')}
-  ), reports AS (
-    INSERT INTO work.telemetry (device_id, key_version, report_seq, kind, received_at, device_time, body)
-    SELECT device_id, key_version, report_seq, kind, received_at, device_time, body FROM json_to_recordset($2::json)
-      AS row (device_id uuid, key_version integer, report_seq bigint, kind text, received_at timestamptz, device_time timestamptz, body json)
-    ON CONFLICT DO NOTHING
+    UPDATE work.device_live AS live SET ${columns.map(({ name }) => `${name} = said.${name}`).join(', ')}
+    FROM unnest($1::uuid[], ${parameters(columns, 1)}) AS said (device_id, ${names(columns)})
+    WHERE live.device_id = said.device_id
   )
-  INSERT INTO work.rejected_reports (device_id, topic, problem, field, size, received_at)
-  SELECT device_id, topic, problem, field, size, received_at FROM json_to_recordset($3::json)
-    AS row (device_id uuid, topic text, problem text, field text, size integer, received_at timestamptz)`;
+  INSERT INTO work.telemetry (${names(telemetryColumns)})
+  SELECT * FROM unnest(${parameters(telemetryColumns, liveParameters)})
+  ON CONFLICT DO NOTHING`;
+const saveWithRejected = `
+  ${saveStatement.replace('\n  INSERT INTO work.telemetry', ', reports AS (\n  INSERT INTO work.telemetry')})
+  INSERT INTO work.rejected_reports (${names(rejectedColumns)})
+  SELECT * FROM unnest(${parameters(rejectedColumns, liveParameters + telemetryColumns.length)})`;
 
-const json = (rows: readonly string[]): string => `[${rows.join(',')}]`;
-
-function toRow(device: LiveDevice): string {
-  return JSON.stringify({
-    device_id: device.deviceId,
-    profile: device.profile,
-    topic_key: device.topicKey,
-    level: device.level,
-    last_heard_at: device.lastHeardAt,
-    connect_id: device.connectId,
-    connect_heard_at: device.connectHeardAt,
-    gone_at: device.goneAt,
-    key_version: device.keyVersion,
-    report_seq: device.reportSeq,
-    status_seq: device.statusSeq,
-    journal_id: device.journalId,
-    last_seq: device.lastSeq,
-    config_version: device.configVersion,
-    config_sent_at: device.configSentAt,
-    battery: device.battery,
-    signal_strength: device.signalStrength,
-    uptime: device.uptime,
-    facts: device.facts,
-  });
+function names(of: readonly Column<never>[]): string {
+  return of.map(({ name }) => name).join(', ');
 }
 
-function telemetryRow(row: TelemetryRow): string {
-  const head = JSON.stringify({ device_id: row.deviceId, key_version: row.keyVersion, report_seq: row.reportSeq, kind: row.kind, received_at: row.receivedAt, device_time: row.deviceTime });
-  return `${head.slice(0, -1)},"body":${row.body}}`;
+function parameters(of: readonly Column<never>[], after: number): string {
+  return of.map(({ type }, index) => `$${after + index + 1}::${type}[]`).join(', ');
 }
 
-function rejectedRow(row: RejectedReport): string {
-  return JSON.stringify({ device_id: row.deviceId, topic: row.topic, problem: row.problem, field: row.field, size: row.size, received_at: row.receivedAt });
+/** An array literal. */
+function arrayOf<T>(items: readonly T[], of: (item: T) => Value): string {
+  let text = '{';
+  for (const item of items) {
+    const value = of(item);
+    if (text.length > 1) text += ',';
+    text += value === undefined ? 'NULL' : typeof value === 'string' ? quoted(value) : value;
+  }
+  return `${text}}`;
+}
+
+// oxlint-disable-next-line no-control-regex -- line ends between the members of a payload are what is looked for
+const control = /[\u0000-\u001f]/;
+
+/** JSON's quoting escapes exactly what an element needs, `"` and `\\`, as long as there is no control character in it. */
+function quoted(value: string): string {
+  return control.test(value) ? `"${value.replaceAll(/["\\]/g, '\\$&')}"` : JSON.stringify(value);
 }
 
 function fromRow(row: Record<string, unknown>): LiveDevice {
-  const text = (name: string) => (row[name] as string | null) ?? undefined;
-  const number = (name: string) => (row[name] === null ? undefined : Number(row[name]));
-  const device: LiveDevice = {
-    deviceId: row['device_id'] as string,
-    profile: row['profile'] as Profile,
-    topicKey: row['topic_key'] as string,
-    level: row['level'] as 0 | 1,
-    facts: row['facts'] as Record<string, unknown>,
+  const device: Record<string, unknown> = {
+    deviceId: row['device_id'],
+    profile: row['profile'],
+    topicKey: row['topic_key'],
+    downlink: row['downlink'],
   };
-  return Object.assign(
-    device,
-    defined({
-      lastHeardAt: text('last_heard_at'),
-      connectId: text('connect_id'),
-      connectHeardAt: text('connect_heard_at'),
-      goneAt: text('gone_at'),
-      keyVersion: number('key_version'),
-      reportSeq: number('report_seq'),
-      statusSeq: number('status_seq'),
-      journalId: text('journal_id'),
-      lastSeq: number('last_seq'),
-      configVersion: number('config_version'),
-      configSentAt: text('config_sent_at'),
-      battery: number('battery'),
-      signalStrength: number('signal_strength'),
-      uptime: number('uptime'),
-    }),
-  );
-}
-
-function defined(values: Record<string, unknown>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
+  for (const { key, name, type } of columns) {
+    const value = row[name];
+    if (value !== null) device[key] = type === 'bigint' ? Number(value) : value; // int8 comes as text
+  }
+  return device as unknown as LiveDevice;
 }

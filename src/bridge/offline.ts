@@ -10,7 +10,7 @@ const OFFLINE_AFTER_MS = 300_000;
 const LOOK_EVERY_MS = 15_000;
 const PAGE = 500;
 
-/** Records boxes that fell silent, and keeps what is only kept for a while within its bounds. One process at a time. */
+/** Records boxes that fell silent. One process at a time. */
 export function offlineWatch(deps: {
   readonly bus: CommandBus;
   readonly live: LiveDevices;
@@ -30,7 +30,13 @@ export function offlineWatch(deps: {
         const context = { commandId, correlationId: commandId, actor: { kind: 'system', id: 'offline-watch' }, source: 'scheduled_task' } as const;
         await bus.execute({ type: 'RecordOffline', data: { deviceId, lastHeardAt } }, context);
         // After the event: the box's next report differs from this, and so brings it back.
-        await live.markOffline(deviceId, before);
+        if (await live.markOffline(deviceId, before)) continue;
+        // It was heard in between, and its report found it still online: the event above is not the last word.
+        const device = await live.byId(deviceId);
+        if (device === undefined) continue;
+        const back = derivedCommandId('online', deviceId, lastHeardAt);
+        const evidence = device.level === 1 ? 'signed' : 'unsigned';
+        await bus.execute({ type: 'RecordReport', data: { deviceId, evidence } }, { ...context, commandId: back, correlationId: back });
       }
       if (silent.length < PAGE) return;
     }

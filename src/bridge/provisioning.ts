@@ -15,7 +15,7 @@ export interface ProvisioningSettings {
 
 /** Keys, broker credential and row of a new box. Each step can be repeated: a registration that broke off is finished by its repeat. */
 export function createProvisioner(deps: {
-  readonly keys: Pick<DeviceKeyStore, 'create' | 'current'>;
+  readonly keys: Pick<DeviceKeyStore, 'create' | 'keyring'>;
   readonly credentials: CredentialRegistry;
   readonly live: LiveDevices;
   readonly settings: ProvisioningSettings;
@@ -23,26 +23,28 @@ export function createProvisioner(deps: {
   const { keys, credentials, live, settings } = deps;
   return {
     async prepare(deviceId, keyVersion) {
-      await keys.create(deviceId, keyVersion);
+      // A box that has a key keeps it: its serial number asked for again must not begin a rotation.
+      if ((await keys.keyring(deviceId)).current === undefined) await keys.create(deviceId, keyVersion);
     },
 
     async provision(device) {
-      const master = await keys.current(device.deviceId);
+      const { current: master, pending } = await keys.keyring(device.deviceId);
       if (master === undefined) throw new Error(`Box ${device.deviceId} has no key to be provisioned with`);
       const owner: TopicOwner = device;
-      const password = mqttPassword(deriveKeys(master.key, device.deviceId, master.keyVersion));
+      const passwords = [master, ...(pending === undefined ? [] : [pending])].map(({ key, keyVersion }) => mqttPassword(deriveKeys(key, device.deviceId, keyVersion)));
+      const password = passwords[0]!;
       const clientId = `device_${device.deviceId}`;
-      await live.add(device.deviceId, device.profile, topicKeyOf(owner));
+      const { downlink } = await live.add(device.deviceId, device.profile, topicKeyOf(owner));
       await credentials.provision(
         {
           deviceId: device.deviceId,
           username: device.deviceId,
           clientId,
-          passwordHashes: [createHash('sha256').update(password).digest('hex')],
+          passwordHashes: passwords.map((each) => createHash('sha256').update(each).digest('hex')),
           publishTopics: upTopics(owner),
-          subscribeTopics: downTopics(owner),
+          subscribeTopics: downlink ? downTopics(owner) : [],
         },
-        [password],
+        passwords,
       );
       const block: ProvisioningBlock = {
         protocol: 1,
@@ -58,6 +60,8 @@ export function createProvisioner(deps: {
     async revoke(deviceId) {
       await credentials.revoke(deviceId);
     },
+
+    setPinned: (deviceId, pinned) => live.setLevel(deviceId, pinned ? 1 : 0),
   };
 }
 

@@ -10,37 +10,62 @@ export interface ReportEffects {
   readonly ack: number | undefined;
   readonly timeChallenge: string | undefined;
   /** What the box says of its journal: settles unlocks whose outcome is unknown. */
-  readonly journal: { readonly status: JournalStatus; readonly asked: boolean } | undefined;
+  readonly journal: JournalStatus | undefined;
+  /** Most boxes say each minute that nothing changed: then a look at what is at hand is enough. */
+  readonly routine: boolean;
+  /** It was silent for so long that somebody may be recording that it is offline at this very moment. */
+  readonly returning: boolean;
   /** An old firmware's answer: it names no command, so it is held against the one in flight. */
   readonly unsignedAnswer: Omit<UnlockAnswer, 'unlockId'> | undefined;
   /** The settings that the box runs on, where it has just said so. */
   readonly configVersion: number | undefined;
 }
 
-const nothing = { commands: [], ack: undefined, timeChallenge: undefined, journal: undefined, unsignedAnswer: undefined, configVersion: undefined } as const;
+const nothing = {
+  commands: [],
+  ack: undefined,
+  timeChallenge: undefined,
+  journal: undefined,
+  routine: true,
+  returning: false,
+  unsignedAnswer: undefined,
+  configVersion: undefined,
+} as const;
+
+/** Silence after which a box counts as returning; a little less than what makes it offline. */
+const RETURNING_MS = 240_000;
 
 /** A verified report of level 1 (device protocol, sections 6 and 7). `receivedAt` is an instant. */
 export function signedEffects(before: LiveDevice, report: SignedReport, receivedAt: string): ReportEffects {
+  const effects = ofSigned({ ...before, level: 1 }, before, report, receivedAt);
+  // The log learns of it with the first signed report, also where that changes no fact.
+  const pin: readonly DeviceCommand[] = before.level === 1 ? [] : [{ type: 'PinProtocol', data: { deviceId: before.deviceId } }];
+  return { ...effects, commands: [...pin, ...effects.commands], returning: isReturning(before, receivedAt) };
+}
+
+function ofSigned(device: LiveDevice, before: LiveDevice, report: SignedReport, receivedAt: string): ReportEffects {
   const order = compareOrder(before, report.keyVersion, report.reportSeq, before.reportSeq);
-  const device: LiveDevice = { ...before, level: 1 };
   if (report.kind === 'status' && (report.reason === 'will' || report.reason === 'bye')) return goodbye(device, report, receivedAt, order);
 
-  device.lastHeardAt = receivedAt;
-  const isHello = report.kind === 'status' && report.reason === 'hello';
-  // A hello that comes late, after a newer connection's, does not bring the old connection back.
-  if (isHello && order === 'newer') {
+  device.lastHeardAt = later(receivedAt, before.lastHeardAt);
+  // The newest hello names the connection. One that comes late, after a newer connection's, does not bring the old one back.
+  if (report.kind === 'status' && report.reason === 'hello' && compareOrder(before, report.keyVersion, report.reportSeq, before.helloSeq) === 'newer') {
     device.connectId = report.connectId;
+    device.helloSeq = report.reportSeq;
     delete device.goneAt;
+    delete device.connectHeardAt;
   }
-  if (report.connectId === device.connectId) device.connectHeardAt = receivedAt;
+  if (report.connectId === device.connectId) device.connectHeardAt = later(receivedAt, device.connectHeardAt);
   if (order === 'newer') remember(device, report);
 
   switch (report.kind) {
     case 'status':
       return statusEffects(device, before, report);
     case 'heartbeat': {
-      const facts = order === 'newer' ? changedFacts(device, { online: report.online, battery: report.battery }) : undefined;
-      return { ...nothing, device, commands: recordReport(device, facts, { evidence: 'signed', reportSeq: report.reportSeq }), timeChallenge: report.timeChallenge, configVersion: report.configVersion };
+      if (order !== 'newer') return { ...nothing, device };
+      const facts = changedFacts(device, { online: report.online, battery: report.battery });
+      const commands = recordReport(device, facts, { evidence: 'signed', reportSeq: report.reportSeq });
+      return { ...nothing, device, commands, timeChallenge: report.timeChallenge, configVersion: report.configVersion };
     }
     case 'battery': {
       const facts = order === 'newer' ? changedFacts(device, { battery: report.battery }) : undefined;
@@ -53,7 +78,8 @@ export function signedEffects(before: LiveDevice, report: SignedReport, received
 
 /** A report of old firmware: believed as far as it goes, marked as unsigned, proof of nothing. */
 export function unsignedEffects(before: LiveDevice, report: UnsignedReport, receivedAt: string): ReportEffects {
-  const device: LiveDevice = { ...before, lastHeardAt: receivedAt, connectHeardAt: receivedAt };
+  const heardAt = later(receivedAt, before.lastHeardAt);
+  const device: LiveDevice = { ...before, lastHeardAt: heardAt, connectHeardAt: heardAt };
   const online = 'online' in report ? report.online : true;
   if (online) delete device.goneAt;
   else device.goneAt = receivedAt;
@@ -67,11 +93,13 @@ export function unsignedEffects(before: LiveDevice, report: UnsignedReport, rece
     ...(report.kind === 'status' && report.firmwareVersion !== undefined ? { firmwareVersion: report.firmwareVersion } : {}),
   });
   const commands = recordReport(device, facts, { evidence: 'unsigned' });
-  if (report.kind !== 'responses' || (report.command !== undefined && report.command !== 'unlock')) return { ...nothing, device, commands };
+  const returning = online && isReturning(before, receivedAt);
+  if (report.kind !== 'responses' || (report.command !== undefined && report.command !== 'unlock')) return { ...nothing, device, commands, returning };
   return {
     ...nothing,
     device,
     commands,
+    returning,
     unsignedAnswer: {
       phase: 'final',
       result: report.success ? 'opened' : 'failed',
@@ -81,6 +109,15 @@ export function unsignedEffects(before: LiveDevice, report: UnsignedReport, rece
       ...(report.success ? {} : { reason: 'reported' }),
     },
   };
+}
+
+function isReturning({ lastHeardAt }: LiveDevice, receivedAt: string): boolean {
+  return lastHeardAt !== undefined && Date.parse(receivedAt) - Date.parse(lastHeardAt) >= RETURNING_MS;
+}
+
+/** Reports that were held up on their way do not turn back the clock. */
+function later(instant: string, known: string | undefined): string {
+  return known === undefined || instant > known ? instant : known;
 }
 
 type Order = 'newer' | 'same' | 'older';
@@ -97,7 +134,7 @@ function goodbye(device: LiveDevice, report: StatusReport | WillReport, received
   if (report.connectId === device.connectId) device.goneAt = receivedAt;
   // A will was written at connect time: only a bye is a word of now.
   if (report.reason === 'bye' && order === 'newer') {
-    device.lastHeardAt = receivedAt;
+    device.lastHeardAt = later(receivedAt, device.lastHeardAt);
     remember(device, report);
   }
   return { ...nothing, device };
@@ -165,7 +202,8 @@ function statusEffects(device: LiveDevice, before: LiveDevice, report: StatusRep
     }),
     ack,
     timeChallenge: report.timeChallenge,
-    journal: { status: journal, asked: report.reason !== 'periodic' },
+    journal,
+    routine: report.reason === 'periodic',
     configVersion: report.configVersion,
   };
 }

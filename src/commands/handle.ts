@@ -4,70 +4,90 @@ import type { DomainEvent, Recorded } from '../domain/events.ts';
 import { isSealed, type EventMetadata, type Refusal, type Sealed } from '../domain/kernel.ts';
 import { fullJitter, pause } from '../platform/backoff.ts';
 import { instant, type Clock } from '../platform/clock.ts';
-import { AppendOutcomeUnknown, WrongExpectedRevision, type EventStore, type EventToAppend, type JsonObject, type RecordedEvent } from '../platform/event-store/port.ts';
+import { WrongExpectedRevision, type EventStore, type EventToAppend, type JsonObject, type RecordedEvent } from '../platform/event-store/port.ts';
 import { eventIdOf } from '../platform/ids.ts';
 import type { Metrics } from '../platform/metrics.ts';
 import type { Sealer } from '../platform/vault/sealer.ts';
 import { InTurn } from './in-turn.ts';
 import { ConcurrencyConflict, type AnyCommand, type CommandBus, type CommandContext, type CommandOutcome } from './port.ts';
-import { routeOf, type CommandRoute } from './registry.ts';
+import { countedRefusal, routeOf, type CommandRoute } from './registry.ts';
+import type { SnapshotStore } from './snapshots.ts';
 
 /** Command ids that a fold remembers, so that a repeat after a crash is recognised without another table. */
 const REMEMBERED_COMMANDS = 64;
 /** How long conflicts with other processes are retried. */
 const CONFLICT_DEADLINE_MS = 2_000;
-/** How far back a repeat looks for the events it made the first time. */
-const RECALL_LIMIT = 1_000;
+/** How far back a repeat looks for the events it made the first time: as long as an idempotency key lives, and so many. */
+const RECALL_MS = 25 * 3_600_000;
+const RECALL_LIMIT = 10_000;
 const CACHE_BYTES = 128 * 1024 * 1024;
+/** A cold fold reads one snapshot and at most about so many events. */
+const SNAPSHOT_EVERY = 500n;
+/** A fold is weighed again after so many events; a heavy one after as many as its weight makes worth it. */
+const WEIGH_EVERY = 64n;
+const WEIGHING_BYTES_PER_EVENT = 2_000;
 
 /** One stream folded up to `revision`. Changed only by whoever has the stream's turn. */
 interface Folded {
   state: unknown;
   revision: bigint | undefined;
+  lastEventId: string;
   readonly commandIds: string[];
   /** Which conversation each of the last unlocks belongs to, so that all its events carry one correlation id. */
   readonly conversations: Map<string, string>;
+  /** The revision of the snapshot that was loaded or offered last; -1 without one. */
+  snapshotAt: bigint;
+  /** About what it takes in memory, and at which revision that was measured. */
+  bytes: number;
+  weighedAt: bigint;
 }
 
 export interface CommandBusDeps {
   readonly store: EventStore;
   readonly sealer: Pick<Sealer, 'seal'>;
   readonly refusals: { record(command: AnyCommand, refusal: Refusal, context: CommandContext): void };
+  /** Without them each cold fold reads its whole stream. */
+  readonly snapshots?: SnapshotStore;
   readonly clock: Clock;
   readonly metrics: Metrics;
 }
 
-/** Called right after an append of this process, before its command answers. Must not throw or block. */
+/**
+ * Called right after an append of this process, before its command answers. Must not block. `position` is that of the
+ * append's last event in all of them.
+ */
 export type AppendListener = (events: readonly Recorded<DomainEvent>[]) => void;
 
 export interface Aggregates extends CommandBus {
   /** The state now: reads forward first. */
   load<State>(aggregate: Aggregate<State>, id: string): Promise<{ readonly state: State; readonly revision: bigint | undefined }>;
-  /** The events that a command id made, if it was carried out. */
+  /** The state as last seen by this process, if it is at hand. A hint: nothing is refused or done because of it alone. */
+  peek<State>(aggregate: Aggregate<State>, id: string): State | undefined;
+  /** The events that a command id made lately, if it was carried out. */
   recall(stream: string, commandId: string): Promise<readonly Recorded<DomainEvent>[]>;
   onAppended(listener: AppendListener): () => void;
 }
 
 export function createCommandBus(deps: CommandBusDeps): Aggregates {
-  const { store, sealer, refusals, clock, metrics } = deps;
+  const { store, sealer, refusals, snapshots, clock, metrics } = deps;
   const turns = new InTurn();
   const listeners = new Set<AppendListener>();
-  const cache = new LRUCache<string, Folded>({ maxSize: CACHE_BYTES, sizeCalculation: () => 6_000 });
+  const cache = new LRUCache<string, Folded>({ maxSize: CACHE_BYTES, sizeCalculation: ({ bytes }) => bytes });
   const outcomes = metrics.counter('loqey_commands_total', 'Commands by type and outcome', ['command', 'outcome']);
   const durations = metrics.histogram('loqey_command_duration_seconds', 'From execute to outcome', ['command']);
   const conflicts = metrics.counter('loqey_command_conflicts_total', 'Appends that another process was ahead of');
+  const deaf = metrics.counter('loqey_append_listener_failures_total', 'Listeners to appends that failed');
 
   /** Folds what the stream has beyond `folded`, in place. */
   async function readForward(aggregate: Aggregate, stream: string, folded: Folded): Promise<void> {
-    const from = folded.revision === undefined ? 0n : folded.revision + 1n;
-    for await (const event of store.readStream(stream, { from })) {
-      take(aggregate, folded, decodeEvent(event), event.metadata);
-      folded.revision = event.revision;
-    }
+    for await (const event of store.readStream(stream, { from: nextOf(folded) })) take(aggregate, folded, decodeEvent(event), event);
   }
 
-  function take(aggregate: Aggregate, folded: Folded, event: DomainEvent, { commandId, correlationId, occurredAt }: EventMetadata): void {
+  function take(aggregate: Aggregate, folded: Folded, event: DomainEvent, { revision, eventId, metadata }: RecordedEvent): void {
+    const { commandId, correlationId, occurredAt } = metadata;
     folded.state = aggregate.decider.evolve(folded.state, event as never, occurredAt);
+    folded.revision = revision;
+    folded.lastEventId = eventId;
     if (event.type === 'UnlockRequested') {
       folded.conversations.set(event.data.unlockId, correlationId);
       if (folded.conversations.size > REMEMBERED_COMMANDS) folded.conversations.delete(folded.conversations.keys().next().value!);
@@ -78,22 +98,69 @@ export function createCommandBus(deps: CommandBusDeps): Aggregates {
   }
 
   async function fold(aggregate: Aggregate, stream: string): Promise<Folded> {
-    const folded: Folded = { state: aggregate.decider.initialState, revision: undefined, commandIds: [], conversations: new Map() };
+    const folded = (await fromSnapshot(aggregate, stream)) ?? blank(aggregate);
     await readForward(aggregate, stream, folded);
-    cache.set(stream, folded);
+    keep(aggregate, stream, folded);
     return folded;
+  }
+
+  function blank(aggregate: Aggregate): Folded {
+    const state = aggregate.decider.initialState;
+    return { state, revision: undefined, lastEventId: '', commandIds: [], conversations: new Map(), snapshotAt: -1n, bytes: 0, weighedAt: -WEIGH_EVERY };
+  }
+
+  /** Believed only where the log has, at the snapshot's revision, the very event it ends with. */
+  async function fromSnapshot(aggregate: Aggregate, stream: string): Promise<Folded | undefined> {
+    const snapshot = await snapshots?.load(stream, aggregate.stateVersion);
+    if (snapshot === undefined) return undefined;
+    const { state, revision, eventId, commandIds, conversations } = snapshot;
+    for await (const event of store.readStream(stream, { from: revision, limit: 1 })) {
+      if (event.revision !== revision || event.eventId !== eventId) break;
+      return {
+        ...blank(aggregate),
+        state,
+        revision,
+        lastEventId: eventId,
+        commandIds: [...commandIds],
+        conversations: new Map(conversations),
+        snapshotAt: revision,
+        weighedAt: revision - WEIGH_EVERY,
+      };
+    }
+    snapshots?.forget(stream);
+    return undefined;
+  }
+
+  /** Into the cache, by its weight; and its snapshot is due every so often. */
+  function keep(aggregate: Aggregate, stream: string, folded: Folded): void {
+    const at = folded.revision ?? 0n;
+    const patience = BigInt(Math.floor(folded.bytes / WEIGHING_BYTES_PER_EVENT));
+    if (at - folded.weighedAt >= (patience > WEIGH_EVERY ? patience : WEIGH_EVERY)) {
+      folded.bytes = 4_000 + 2 * JSON.stringify(folded.state).length;
+      folded.weighedAt = at;
+    }
+    cache.set(stream, folded);
+    if (snapshots === undefined || folded.revision === undefined || folded.revision - folded.snapshotAt < SNAPSHOT_EVERY) return;
+    folded.snapshotAt = folded.revision;
+    const { state, revision, lastEventId: eventId, commandIds, conversations } = folded;
+    snapshots.offer(stream, aggregate.stateVersion, { state, revision, eventId, commandIds: [...commandIds], conversations: [...conversations] });
   }
 
   async function decideAndAppend(route: CommandRoute, command: AnyCommand, context: CommandContext): Promise<CommandOutcome> {
     const { aggregate, stream } = route;
+    const { commandId } = context;
     const deadline = clock.monotonic() + CONFLICT_DEADLINE_MS;
     const cached = cache.get(stream);
     let folded = cached ?? (await fold(aggregate, stream));
     // Cached state may decide only what ends in an append at its revision; everything else reads forward first.
     let fresh = cached === undefined;
+    if (context.seenBefore === true && !folded.commandIds.includes(commandId)) {
+      const events = await recall(stream, commandId);
+      if (events.length > 0) return answerOf(events, folded);
+    }
 
     for (let attempt = 0; ; attempt++) {
-      if (folded.commandIds.includes(context.commandId)) return repeated(route, folded, context.commandId);
+      if (folded.commandIds.includes(commandId)) return repeated(route, folded, commandId);
       const now = instant(clock.now());
       const { events, refusal } = aggregate.decider.decide(folded.state, command as never, now);
       if (events.length === 0) {
@@ -102,43 +169,34 @@ export function createCommandBus(deps: CommandBusDeps): Aggregates {
           fresh = true;
           continue;
         }
-        if (refusal !== undefined) {
-          if (refusal.code !== context.unrecorded) refusals.record(command, refusal, context);
-          return { kind: 'refused', refusal, position: undefined };
-        }
-        return route.creates ? repeated(route, folded, context.commandId) : quiet(folded);
+        if (refusal === undefined) return { kind: 'accepted', events: [], revision: folded.revision, position: undefined, repeated: false };
+        if (refusal.code !== context.unrecorded) refusals.record(command, refusal, context);
+        return { kind: 'refused', refusal, position: undefined };
       }
 
       const wire = await toWire(route, events, folded, context, now);
-      const expected = folded.revision ?? 'no_stream';
+      const first = nextOf(folded);
+      const last = first + BigInt(wire.length) - 1n;
       try {
-        const result = await store.append(stream, expected, wire, { lane: context.lane ?? 'normal' });
-        const first = (folded.revision ?? -1n) + 1n;
-        if (result.revision !== first + BigInt(wire.length) - 1n) {
+        const { revision, position } = await store.append(stream, folded.revision ?? 'no_stream', wire, { lane: context.lane ?? 'normal' });
+        if (revision !== last) {
           // The store knows these ids from an earlier append: a repeat older than the fold's memory.
-          await readForward(aggregate, stream, folded);
-          return repeated(route, folded, context.commandId);
+          return answerOf(await recall(stream, commandId), folded);
         }
-        const recorded = wire.map((event, index) => ({
-          ...event,
-          stream,
-          revision: first + BigInt(index),
-          position: result.position,
-          recordedAt: now,
-        })) as unknown as Recorded<DomainEvent>[];
-        for (const event of recorded) take(aggregate, folded, event, event.metadata);
-        folded.revision = result.revision;
-        cache.set(stream, folded);
-        for (const listener of listeners) listener(recorded);
-        if (refusal !== undefined) return { kind: 'refused', refusal, position: result.position };
-        return { kind: 'accepted', events: recorded, revision: result.revision, position: result.position, repeated: false };
+        // Another process may have carried out the same request at the same revision: what is stored is what happened.
+        const recorded = context.seenBefore === true ? await read(stream, first, wire.length) : wire.map((event, index) => ({ ...event, stream, revision: first + BigInt(index), position, recordedAt: now }));
+        const decoded = recorded.map(recordedOf);
+        for (const [index, event] of decoded.entries()) take(aggregate, folded, event, recorded[index]!);
+        keep(aggregate, stream, folded);
+        tell(decoded);
+        if (refusal !== undefined) return { kind: 'refused', refusal, position };
+        return { kind: 'accepted', events: decoded, revision, position, repeated: false };
       } catch (error) {
-        if (error instanceof AppendOutcomeUnknown) {
+        if (!(error instanceof WrongExpectedRevision)) {
           // It may be there: whoever comes next must not decide from a fold that does not know.
           cache.delete(stream);
           throw error;
         }
-        if (!(error instanceof WrongExpectedRevision)) throw error;
         conflicts.inc();
         if (clock.monotonic() >= deadline) throw new ConcurrencyConflict(`${stream} kept changing for ${CONFLICT_DEADLINE_MS} ms`);
         if (attempt > 0) await pause(fullJitter(attempt, { baseMs: 5, capMs: 200 }));
@@ -153,24 +211,42 @@ export function createCommandBus(deps: CommandBusDeps): Aggregates {
     }
   }
 
-  function quiet(folded: Folded): CommandOutcome {
-    return { kind: 'accepted', events: [], revision: folded.revision, position: undefined, repeated: false };
+  /** What was appended is appended: a listener that fails must not make its command fail. */
+  function tell(events: readonly Recorded<DomainEvent>[]): void {
+    for (const listener of listeners) {
+      try {
+        listener(events);
+      } catch {
+        deaf.inc();
+      }
+    }
   }
 
   /** What a command made the first time is looked up only where its answer is made of it. */
   async function repeated(route: CommandRoute, folded: Folded, commandId: string): Promise<CommandOutcome> {
-    if (!route.creates) return { kind: 'accepted', events: [], revision: folded.revision, position: undefined, repeated: true };
-    const events = await recall(route.stream, commandId);
-    return { kind: 'accepted', events, revision: folded.revision, position: events.at(-1)?.position, repeated: events.length > 0 };
+    return answerOf(route.creates ? await recall(route.stream, commandId) : [], folded);
+  }
+
+  function answerOf(events: readonly Recorded<DomainEvent>[], { revision }: Folded): CommandOutcome {
+    const position = events.at(-1)?.position;
+    const refusal = countedRefusal(events);
+    return refusal === undefined ? { kind: 'accepted', events, revision, position, repeated: true } : { kind: 'refused', refusal, position };
   }
 
   async function recall(stream: string, commandId: string): Promise<readonly Recorded<DomainEvent>[]> {
+    const since = instant(clock.now() - RECALL_MS);
     const found: Recorded<DomainEvent>[] = [];
     for await (const event of store.readStream(stream, { direction: 'backwards', limit: RECALL_LIMIT })) {
       if (event.metadata.commandId === commandId) found.push(recordedOf(event));
-      else if (found.length > 0) break;
+      else if (found.length > 0 || event.metadata.occurredAt < since) break;
     }
     return found.reverse();
+  }
+
+  async function read(stream: string, from: bigint, limit: number): Promise<RecordedEvent[]> {
+    const events: RecordedEvent[] = [];
+    for await (const event of store.readStream(stream, { from, limit })) events.push(event);
+    return events;
   }
 
   async function toWire(
@@ -195,7 +271,7 @@ export function createCommandBus(deps: CommandBusDeps): Aggregates {
       const metadata: EventMetadata = {
         schemaVersion: aggregate.codec.schemaVersionOf(event.type as never),
         commandId: context.commandId,
-        correlationId: conversations.get((event.data as { unlockId?: string }).unlockId ?? '') ?? context.correlationId,
+        correlationId: conversations.get(unlockIdIn(event) ?? '') ?? context.correlationId,
         causationId: context.causationId ?? context.commandId,
         actor: context.actor,
         source: context.source,
@@ -239,6 +315,8 @@ export function createCommandBus(deps: CommandBusDeps): Aggregates {
       });
     },
 
+    peek: <State>(aggregate: Aggregate<State>, id: string) => cache.peek(aggregate.streamOf(id))?.state as State | undefined,
+
     recall,
 
     onAppended(listener) {
@@ -250,4 +328,14 @@ export function createCommandBus(deps: CommandBusDeps): Aggregates {
 
 export function recordedOf(event: RecordedEvent): Recorded<DomainEvent> {
   return { ...event, ...decodeEvent(event) } as unknown as Recorded<DomainEvent>;
+}
+
+function nextOf({ revision }: Folded): bigint {
+  return revision === undefined ? 0n : revision + 1n;
+}
+
+/** The opening that an event is about: a box names it as the command it carried out. */
+function unlockIdIn({ data }: DomainEvent): string | undefined {
+  const { unlockId, commandId } = data as { readonly unlockId?: string; readonly commandId?: string };
+  return unlockId ?? commandId;
 }

@@ -24,6 +24,11 @@ export interface CommandContext {
   readonly lane?: 'urgent' | 'normal';
   /** A refusal that the caller does not take for an answer yet (it waits its turn), so it is not one for the log. */
   readonly unrecorded?: RefusalCode;
+  /**
+   * The idempotency key came before: what its command made is looked for in the log, also where the fold has forgotten
+   * the id, and is believed before this attempt's own events (another process may be carrying out the same request).
+   */
+  readonly seenBefore?: boolean;
 }
 
 export type CommandOutcome =

@@ -53,9 +53,10 @@ export function createRefusalLog(deps: {
   const { store, sealer, clock, metrics } = deps;
   const logger = deps.logger.child({ component: 'refusals' });
   const counts = new Map<string, Count>();
-  let sealing: Promise<void>[] = [];
-  const queue: Pending[] = [];
+  const sealing = new Set<Promise<void>>();
+  let queue: Pending[] = [];
   let timer: NodeJS.Timeout | undefined;
+  let minuteTimer: NodeJS.Timeout | undefined;
   let flushing: Promise<void> | undefined;
   let failures = 0;
 
@@ -64,7 +65,7 @@ export function createRefusalLog(deps: {
   const dropped = metrics.counter('loqey_refusals_dropped_total', 'Refusals that a full queue could not take');
 
   function enqueue(type: string, data: JsonObject, now: Instant, actor: Actor, source: Source, ids: { commandId: string; correlationId: string; causationId: string }, origin?: Origin): void {
-    if (queue.length + sealing.length >= MAX_QUEUED) {
+    if (queue.length + sealing.size >= MAX_QUEUED) {
       dropped.inc();
       return;
     }
@@ -90,10 +91,8 @@ export function createRefusalLog(deps: {
         logger.warn({ err: error }, 'A refusal is recorded without its origin: it could not be sealed');
         put();
       })
-      .finally(() => {
-        sealing = sealing.filter((other) => other !== sealed);
-      });
-    sealing.push(sealed);
+      .finally(() => sealing.delete(sealed));
+    sealing.add(sealed);
   }
 
   /** One flush at a time; what cannot be written stays queued and is tried again with back-off. */
@@ -103,10 +102,11 @@ export function createRefusalLog(deps: {
       timer = undefined;
       endMinutes();
       while (queue.length > 0) {
-        const batch = queue.slice(0, MAX_BATCH);
-        const byStream = Map.groupBy(batch, (pending) => pending.stream);
+        // As far as one stream goes: what is written leaves the queue, so that only what is not is tried again.
+        const { stream } = queue[0]!;
+        const batch = queue.slice(0, MAX_BATCH).filter((pending) => pending.stream === stream);
         try {
-          for (const [stream, pending] of byStream) await store.append(stream, 'any', pending.map(({ event }) => event));
+          await store.append(stream, 'any', batch.map(({ event }) => event));
         } catch (error) {
           failures++;
           logger.warn({ err: error, waiting: queue.length }, 'Refusals could not be recorded; trying again');
@@ -114,7 +114,7 @@ export function createRefusalLog(deps: {
           return;
         }
         failures = 0;
-        queue.splice(0, batch.length);
+        queue = queue.filter((pending) => !batch.includes(pending));
         waiting.set(queue.length);
       }
     })().finally(() => {
@@ -152,6 +152,11 @@ export function createRefusalLog(deps: {
     if (count.written >= PER_MINUTE) {
       count.suppressed++;
       suppressed.inc();
+      // The count is written when its minute is over, whether or not anyone is refused then.
+      minuteTimer ??= setTimeout(() => {
+        minuteTimer = undefined;
+        void flush();
+      }, (minute + 1) * 60_000 - now + 1).unref();
       return;
     }
     count.written++;
@@ -164,6 +169,7 @@ export function createRefusalLog(deps: {
   const lifecycle = component(
     async () => undefined,
     async () => {
+      clearTimeout(minuteTimer);
       endMinutes(true);
       await Promise.all(sealing);
       await flush();

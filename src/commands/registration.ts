@@ -1,12 +1,15 @@
 import { randomInt } from 'node:crypto';
-import type { DeviceEventOf, DeviceProfile } from '../domain/device/events.ts';
+import type { DeviceProfile } from '../domain/device/events.ts';
+import type { DeviceState } from '../domain/device/state.ts';
 import type { DomainEvent, Recorded, RecordedOf } from '../domain/events.ts';
 import { isSealed } from '../domain/kernel.ts';
+import { deviceAggregate } from '../domain/registry.ts';
 import { instant, type Clock } from '../platform/clock.ts';
 import { deviceIdOfSerial, normaliseSerial } from '../platform/ids.ts';
 import type { Sealer } from '../platform/vault/sealer.ts';
 import type { Reactor } from './policies/reactor.ts';
-import type { CommandBus, DeviceRegistration, ProvisioningBlock } from './port.ts';
+import type { Aggregates } from './handle.ts';
+import type { DeviceRegistration, ProvisioningBlock } from './port.ts';
 
 /** What a new box needs outside its stream: keys, a broker credential, a row. Each call can be repeated. */
 export interface Provisioner {
@@ -15,6 +18,8 @@ export interface Provisioner {
   provision(device: ProvisionedDevice): Promise<ProvisioningBlock>;
   /** It can no longer connect. */
   revoke(deviceId: string): Promise<void>;
+  /** What the log says of its protocol: from `pinned` on nothing unsigned counts from it. */
+  setPinned(deviceId: string, pinned: boolean): Promise<void>;
 }
 
 export interface ProvisionedDevice {
@@ -33,7 +38,7 @@ export interface RegistrationSettings {
 const FIRST_KEY_VERSION = 1;
 
 export function createRegistration(deps: {
-  readonly bus: CommandBus;
+  readonly bus: Pick<Aggregates, 'execute' | 'load'>;
   readonly provisioner: Provisioner;
   readonly sealer: Pick<Sealer, 'open'>;
   readonly pinTag: (deviceId: string, pin: string) => string;
@@ -73,6 +78,9 @@ export function createRegistration(deps: {
         context,
       );
       if (outcome.kind === 'refused') return { kind: 'refused', refusal: outcome.refusal };
+      // A repeat that comes after the box was taken out of service must not let it in again.
+      const { state } = outcome.repeated ? await bus.load<DeviceState>(deviceAggregate, deviceId) : { state: undefined };
+      if (state?.kind === 'registered' && state.decommissioned) return { kind: 'refused', refusal: { code: 'device_decommissioned' } };
       const pin = await pinOf(outcome.events, 'DeviceRegistered');
       const provisioning = await provisioner.provision({ deviceId, serialNumber, profile, ...hardware });
       return { kind: 'registered', deviceId, serialNumber, pin, provisioning, position: outcome.position };
@@ -86,21 +94,33 @@ export function createRegistration(deps: {
   };
 }
 
-/** Finishes a registration that broke off after its event, and shuts out a box that was decommissioned. */
+/**
+ * Finishes a registration that broke off after its event, shuts out a box that was decommissioned, and keeps what the
+ * devices' side knows of a box in line with the log, also after that was lost.
+ */
 export function provisioningReactor(provisioner: Provisioner): Reactor {
   return {
     name: 'provisioning',
-    eventTypes: ['DeviceRegistered', 'DeviceDecommissioned'],
+    eventTypes: ['DeviceRegistered', 'DeviceDecommissioned', 'DeviceProtocolPinned', 'DeviceProtocolUnpinned'],
     startFrom: 'start',
+    sideBySide: 8,
     async react(event) {
-      if (event.type === 'DeviceDecommissioned') {
-        await provisioner.revoke(event.stream.slice('device-'.length));
-        return;
+      const deviceId = event.stream.slice('device-'.length);
+      switch (event.type) {
+        case 'DeviceRegistered': {
+          const { serialNumber, profile, hardwareId } = event.data;
+          await provisioner.provision({ deviceId, serialNumber, profile, ...(hardwareId === undefined ? {} : { hardwareId }) });
+          return;
+        }
+        case 'DeviceDecommissioned':
+          return provisioner.revoke(deviceId);
+        case 'DeviceProtocolPinned':
+          return provisioner.setPinned(deviceId, true);
+        case 'DeviceProtocolUnpinned':
+          return provisioner.setPinned(deviceId, false);
+        default:
+          return;
       }
-      if (event.type !== 'DeviceRegistered') return;
-      const { deviceId, serialNumber, profile, hardwareId }: DeviceEventOf<'DeviceRegistered'>['data'] = event.data;
-      await provisioner.provision({ deviceId, serialNumber, profile, ...(hardwareId === undefined ? {} : { hardwareId }) });
     },
   };
 }
-

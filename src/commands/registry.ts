@@ -1,3 +1,5 @@
+import type { DomainEvent } from '../domain/events.ts';
+import type { Refusal } from '../domain/kernel.ts';
 import { deviceAggregate, userAggregate, type Aggregate } from '../domain/registry.ts';
 import type { AnyCommand } from './port.ts';
 
@@ -57,8 +59,8 @@ const rows: { readonly [T in CommandType]: Row } = {
   RegisterUser: { aggregate: 'user', creates: true },
   ChangeProfile: { aggregate: 'user' },
   VerifyEmail: { aggregate: 'user' },
-  ChangePassword: { aggregate: 'user' },
-  LogIn: { aggregate: 'user' },
+  ChangePassword: { aggregate: 'user', creates: true },
+  LogIn: { aggregate: 'user', creates: true },
   EndSession: { aggregate: 'user' },
   RecordRefreshTokenReuse: { aggregate: 'user' },
   SuspendUser: { aggregate: 'user' },
@@ -78,3 +80,14 @@ export function routeOf(command: AnyCommand): CommandRoute {
   }
   return { aggregate: userAggregate, stream: userAggregate.streamOf((command.data as { userId: string }).userId), creates };
 }
+
+/** A refusal that counted is known by the event it left: its repeat is refused too. Undefined: these were no refusal. */
+export function countedRefusal(events: readonly DomainEvent[]): Refusal | undefined {
+  for (const event of events) {
+    if (event.type === 'DevicePinRefused') return { code: 'pin_invalid' };
+    if (event.type === 'LoginRefused') return { code: loginRefusals[event.data.reason] };
+  }
+  return undefined;
+}
+
+const loginRefusals = { password: 'credentials_invalid', suspended: 'user_suspended', role: 'role_missing' } as const;

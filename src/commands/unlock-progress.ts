@@ -37,7 +37,13 @@ export function advance(progress: UnlockProgress | undefined, event: Recorded<Do
     case 'UnlockOutcomeUnknown':
       return { ...progress, state: 'unknown', at, reason: event.data.reason };
     case 'UnlockSettled':
-      return { ...progress, state: event.data.outcome === 'opened' ? 'opened' : 'failed', at, useReturned: event.data.useReturned };
+      return {
+        ...progress,
+        state: event.data.outcome === 'opened' ? 'opened' : 'failed',
+        at,
+        ...(event.data.reason === undefined ? {} : { reason: event.data.reason }),
+        useReturned: event.data.useReturned,
+      };
     case 'UnlockCancelled':
       return { ...progress, state: 'cancelled', at, reason: event.data.reason, useReturned: true };
     case 'UnlockExpired':

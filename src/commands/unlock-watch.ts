@@ -18,9 +18,12 @@ export interface UnlockWatch {
 }
 
 export interface UnlockWatches {
-  open(deviceId: string, unlockId: string): UnlockWatch;
-  /** As the log has it now. */
-  read(deviceId: string, unlockId: string): Promise<UnlockProgress | undefined>;
+  /** `from`: the revision of its request, where it is known to be far back. */
+  open(deviceId: string, unlockId: string, from?: bigint): UnlockWatch;
+  /** As the log has it now. Undefined: none of that id lately. */
+  read(deviceId: string, unlockId: string, from?: bigint): Promise<UnlockProgress | undefined>;
+  /** The id of the box's last request. */
+  latest(deviceId: string): Promise<string | undefined>;
   /** Called when an unlock of this box came to its end. */
   onEnded(deviceId: string, listener: () => void): () => void;
 }
@@ -61,15 +64,20 @@ export function createUnlockWatches(deps: {
     }
   });
 
-  async function read(deviceId: string, unlockId: string): Promise<UnlockProgress | undefined> {
+  async function read(deviceId: string, unlockId: string, from?: bigint): Promise<UnlockProgress | undefined> {
+    const stream = deviceStream(deviceId);
     const events: Recorded<DomainEvent>[] = [];
-    for await (const wire of store.readStream(deviceStream(deviceId), { direction: 'backwards', limit: LOOK_BACK })) {
-      const event = recordedOf(wire);
-      if (unlockIdOf(event) !== unlockId) continue;
-      events.push(event);
-      if (event.type === 'UnlockRequested') break;
+    if (from !== undefined) {
+      for await (const wire of store.readStream(stream, { from, limit: LOOK_BACK })) events.push(recordedOf(wire));
+    } else {
+      for await (const wire of store.readStream(stream, { direction: 'backwards', limit: LOOK_BACK })) {
+        const event = recordedOf(wire);
+        if (unlockIdOf(event) !== unlockId) continue;
+        events.unshift(event);
+        if (event.type === 'UnlockRequested') break;
+      }
     }
-    return events.reverse().reduce<UnlockProgress | undefined>(advance, undefined);
+    return events.reduce<UnlockProgress | undefined>((progress, event) => (unlockIdOf(event) === unlockId ? advance(progress, event) : progress), undefined);
   }
 
   function listenToForeign(deviceId: string, changed: () => void): () => void {
@@ -79,21 +87,31 @@ export function createUnlockWatches(deps: {
   return {
     read,
 
-    open(deviceId, unlockId) {
+    async latest(deviceId) {
+      for await (const wire of store.readStream(deviceStream(deviceId), { direction: 'backwards', limit: LOOK_BACK })) {
+        const event = recordedOf(wire);
+        if (event.type === 'UnlockRequested') return event.data.unlockId;
+      }
+      return undefined;
+    },
+
+    open(deviceId, unlockId, from) {
       const watched: Watched = { unlockId, progress: undefined, waiters: new Set() };
       const others = byUnlock.get(unlockId) ?? new Set();
       others.add(watched);
       byUnlock.set(unlockId, others);
       const stopForeign = listenToForeign(deviceId, () => {
-        read(deviceId, unlockId).then(
+        read(deviceId, unlockId, from).then(
           (progress) => {
-            watched.progress = progress ?? watched.progress;
-            if (watched.progress !== undefined && isOver(watched.progress)) wake(watched);
+            // A read that was overtaken by what this process appended itself does not take it back.
+            if (progress === undefined || (watched.progress !== undefined && isOver(watched.progress) && !isOver(progress))) return;
+            watched.progress = progress;
+            if (isOver(progress)) wake(watched);
           },
           (error: unknown) => logger.warn({ err: error, deviceId }, 'An unlock could not be followed'),
         );
       });
-      const now = async () => watched.progress ?? (await read(deviceId, unlockId));
+      const now = async () => watched.progress ?? (await read(deviceId, unlockId, from));
       return {
         now,
         async untilOver(timeoutMs) {
@@ -113,7 +131,8 @@ export function createUnlockWatches(deps: {
             return progress;
           }
           await woken;
-          return now();
+          // Heard to be over, or the time is up: then as the log has it, for not every step is heard here.
+          return watched.progress !== undefined && isOver(watched.progress) ? watched.progress : ((await read(deviceId, unlockId, from)) ?? watched.progress);
         },
         close() {
           stopForeign();

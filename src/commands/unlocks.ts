@@ -1,15 +1,17 @@
 import { deviceAggregate } from '../domain/registry.ts';
 import type { DeviceCommandOf } from '../domain/device/commands.ts';
 import type { DeviceState } from '../domain/device/state.ts';
+import { currentUnlock, findUnlock, inFlightOf } from '../domain/device/unlock.ts';
+import type { Recorded } from '../domain/events.ts';
 import type { Refusal } from '../domain/kernel.ts';
 import { localTimeIn } from './local-time.ts';
 import { instant, type Clock } from '../platform/clock.ts';
 import { derivedCommandId } from '../platform/ids.ts';
 import type { Metrics } from '../platform/metrics.ts';
 import type { Aggregates } from './handle.ts';
-import type { CommandContext, CommandOutcome, UnlockAsk, UnlockProgress, UnlockReply, UnlockService } from './port.ts';
+import type { CommandContext, CommandOutcome, UnlockAsk, UnlockReply, UnlockService } from './port.ts';
 import type { RefusalLog } from './refusals.ts';
-import { advance, isOver } from './unlock-progress.ts';
+import { isOver } from './unlock-progress.ts';
 import type { UnlockWatches } from './unlock-watch.ts';
 
 /** Requests that may wait their turn at one box; beyond it the answer is "busy" at once. */
@@ -30,9 +32,19 @@ export interface Presence {
 
 /** One request at a busy box. */
 interface Waiter {
-  /** Decides anew; true when it has its answer and leaves the queue. */
-  attempt(): Promise<boolean>;
+  /** Decides anew. */
+  attempt(): Promise<void>;
 }
+
+/** Who waits at one box, first come first served. */
+interface Queue {
+  readonly waiters: Set<Waiter>;
+  /** Set while those who wait decide anew, one after another; `again`: something changed meanwhile. */
+  turn: { again: boolean } | undefined;
+  readonly stopListening: () => void;
+}
+
+type Command = DeviceCommandOf<'RequestUnlock'>;
 
 export function createUnlockService(deps: {
   readonly bus: Aggregates;
@@ -44,15 +56,13 @@ export function createUnlockService(deps: {
   readonly metrics: Metrics;
 }): UnlockService {
   const { bus, watches, presence, refusals, settings, clock, metrics } = deps;
-  const queues = new Map<string, Waiter[]>();
-  const pumping = new Map<string, { again: boolean }>();
+  const queues = new Map<string, Queue>();
   const waiting = metrics.gauge('loqey_unlock_requests_waiting', 'Requests that wait their turn at a busy box');
 
-  type Command = DeviceCommandOf<'RequestUnlock'>;
-
+  /** Made for each attempt: a link's hours may end while its courier waits. */
   function commandOf(ask: UnlockAsk, unlockId: string): Command {
     const { ttlMs, level0Deliveries } = settings;
-    const { deviceId, cause, courier, reason } = ask;
+    const { deviceId, cause, courier, reason, timeZone } = ask;
     const data: Command['data'] = {
       deviceId,
       unlockId,
@@ -61,121 +71,113 @@ export function createUnlockService(deps: {
       level0Deliveries,
       ...(courier === undefined ? {} : { courier }),
       ...(reason === undefined ? {} : { reason }),
+      ...(cause.kind !== 'link' || timeZone === undefined ? {} : { localTime: localTimeIn(timeZone, clock.now()) }),
     };
-    const timeZone = cause.kind === 'link' && ask.timeZone !== undefined ? ask.timeZone : undefined;
-    return { type: 'RequestUnlock', data: timeZone === undefined ? data : { ...data, localTime: localTimeIn(timeZone, clock.now()) } };
+    return { type: 'RequestUnlock', data };
   }
 
-  /** What the box's rules say, without asking for it: a refusal that names the link comes before "offline". */
-  async function refusalOf(command: Command): Promise<Refusal | undefined> {
-    const { state } = await bus.load<DeviceState>(deviceAggregate, command.data.deviceId);
-    return deviceAggregate.decider.decide(state, command, instant(clock.now())).refusal;
-  }
-
-  async function refusedOffline(command: Command, context: CommandContext): Promise<UnlockReply> {
-    const known = await bus.recall(deviceAggregate.streamOf(command.data.deviceId), context.commandId);
-    const progress = known.reduce<UnlockProgress | undefined>(advance, undefined);
-    if (progress !== undefined) {
-      const now = await watches.read(command.data.deviceId, progress.unlockId);
-      return { kind: 'progress', unlock: now ?? progress, repeated: true };
+  /** A repeat is answered as before; a refusal that names the right comes before "offline". */
+  async function refusedOffline(ask: UnlockAsk, unlockId: string, context: CommandContext): Promise<UnlockReply> {
+    const command = commandOf(ask, unlockId);
+    const { state } = await bus.load<DeviceState>(deviceAggregate, ask.deviceId);
+    if (state.kind === 'registered' && findUnlock(state, unlockId) !== undefined) {
+      const unlock = await watches.read(ask.deviceId, unlockId);
+      if (unlock !== undefined) return { kind: 'progress', unlock, repeated: true };
     }
-    const refusal = await refusalOf(command);
+    const { refusal } = deviceAggregate.decider.decide(state, command, instant(clock.now()));
     const answer: Refusal = refusal === undefined || refusal.code === 'device_busy' ? { code: 'device_offline' } : refusal;
     refusals.record(command, answer, context);
     return { kind: 'refused', refusal: answer };
   }
 
-  /** First come, first served: everyone who waits decides anew, in order, each time the box comes free or someone joins. */
-  async function pump(deviceId: string): Promise<void> {
-    const running = pumping.get(deviceId);
-    if (running !== undefined) {
-      running.again = true;
+  /** Everyone who waits decides anew, in order, each time the box comes free or someone joins. */
+  async function pump(queue: Queue): Promise<void> {
+    if (queue.turn !== undefined) {
+      queue.turn.again = true;
       return;
     }
-    const state = { again: false };
-    pumping.set(deviceId, state);
-    try {
-      do {
-        state.again = false;
-        for (const waiter of [...(queues.get(deviceId) ?? [])]) {
-          if (await waiter.attempt()) leave(deviceId, waiter);
-        }
-      } while (state.again);
-    } finally {
-      pumping.delete(deviceId);
+    const turn = { again: true };
+    queue.turn = turn;
+    while (turn.again) {
+      turn.again = false;
+      for (const waiter of [...queue.waiters]) await waiter.attempt();
     }
+    queue.turn = undefined;
   }
 
-  function leave(deviceId: string, waiter: Waiter): void {
-    const queue = queues.get(deviceId);
-    const index = queue?.indexOf(waiter) ?? -1;
-    if (queue === undefined || index < 0) return;
-    queue.splice(index, 1);
+  function join(deviceId: string, waiter: Waiter): Queue {
+    let queue = queues.get(deviceId);
+    if (queue === undefined) {
+      const made: Queue = { waiters: new Set(), turn: undefined, stopListening: watches.onEnded(deviceId, () => void pump(made)) };
+      queues.set(deviceId, (queue = made));
+    }
+    queue.waiters.add(waiter);
+    waiting.inc();
+    return queue;
+  }
+
+  function leave(deviceId: string, queue: Queue, waiter: Waiter): void {
+    if (!queue.waiters.delete(waiter)) return;
     waiting.dec();
-    if (queue.length === 0) queues.delete(deviceId);
+    if (queue.waiters.size > 0) return;
+    queue.stopListening();
+    if (queues.get(deviceId) === queue) queues.delete(deviceId);
   }
 
   /** The command's outcome once the box is free for it; still `device_busy` when the deadline came first. */
-  async function inTurn(command: Command, context: CommandContext, deadline: number): Promise<CommandOutcome> {
-    const { deviceId } = command.data;
-    const execute = () => bus.execute(command, { ...context, lane: 'urgent', unrecorded: 'device_busy' });
-    const queue = queues.get(deviceId) ?? [];
-    if (queue.length === 0) {
+  async function inTurn(ask: UnlockAsk, unlockId: string, context: CommandContext, deadline: number): Promise<CommandOutcome> {
+    const { deviceId } = ask;
+    const execute = () => bus.execute(commandOf(ask, unlockId), { ...context, lane: 'urgent', unrecorded: 'device_busy' });
+    // Whoever finds others waiting does not overtake them.
+    if (!queues.has(deviceId)) {
       const first = await execute();
       if (!isBusy(first)) return first;
     }
     const busy: CommandOutcome = { kind: 'refused', refusal: { code: 'device_busy' }, position: undefined };
-    if ((queues.get(deviceId)?.length ?? 0) >= MAX_WAITING) return busy;
+    if ((queues.get(deviceId)?.waiters.size ?? 0) >= MAX_WAITING) return busy;
 
     return new Promise((resolve, reject) => {
-      let settled = false;
+      // Once the deadline is there no new attempt begins, and one under way is waited for: what it gets accepted is its caller's.
+      let late = false;
+      let attempting = false;
       const settle = (finish: () => void) => {
-        if (settled) return;
-        settled = true;
         clearTimeout(timer);
-        stopListening();
-        leave(deviceId, waiter);
+        leave(deviceId, queue, waiter);
         finish();
       };
       const waiter: Waiter = {
         async attempt() {
-          if (settled) return true;
+          if (late || !queue.waiters.has(waiter)) return;
+          attempting = true;
           try {
             const outcome = await execute();
-            // The deadline may have passed meanwhile; an accepted request is still the caller's.
-            if (isBusy(outcome)) return settled;
-            settle(() => resolve(outcome));
+            if (!isBusy(outcome) || late) settle(() => resolve(outcome));
           } catch (error) {
             settle(() => reject(error as Error));
           }
-          return true;
+          attempting = false;
         },
       };
-      const timer = setTimeout(() => void lastAttempt(), Math.max(0, deadline - clock.monotonic()));
-      // The decision at the deadline goes through the queue like all others: none runs beside it for this request.
-      const lastAttempt = async () => {
-        await pump(deviceId).catch((error: unknown) => settle(() => reject(error as Error)));
-        settle(() => resolve(busy));
-      };
-      const stopListening = watches.onEnded(deviceId, () => void pump(deviceId));
-      const waiters = queues.get(deviceId) ?? [];
-      waiters.push(waiter);
-      waiting.inc();
-      queues.set(deviceId, waiters);
-      void pump(deviceId);
+      const queue = join(deviceId, waiter);
+      const timer = setTimeout(() => {
+        late = true;
+        if (!attempting) settle(() => resolve(busy));
+      }, Math.max(0, deadline - clock.monotonic()));
+      void pump(queue);
     });
   }
 
   /** The same request again, or the same owner's request that is under way: nothing new is asked of the box. */
-  async function joined(deviceId: string, unlockId: string, until: 'accepted' | 'outcome', deadline: number): Promise<UnlockReply> {
+  async function joined(deviceId: string, unlockId: string, first: Recorded | undefined, until: 'accepted' | 'outcome', deadline: number): Promise<UnlockReply> {
     const { state } = await bus.load<DeviceState>(deviceAggregate, deviceId);
-    const own = await watches.read(deviceId, unlockId);
-    const followedId = own?.unlockId ?? (state.kind === 'registered' ? state.unlocks.current?.unlockId : undefined);
+    const own = first !== undefined || (state.kind === 'registered' && findUnlock(state, unlockId) !== undefined);
+    // The one that it joined may have come to its end in between: then it is the last one.
+    const followedId = own ? unlockId : (currentUnlock(state)?.unlockId ?? (await watches.latest(deviceId)));
     if (followedId === undefined) throw new Error(`Unlock ${unlockId} was accepted before, but its box does not know it`);
-    const watch = watches.open(deviceId, followedId);
+    const watch = watches.open(deviceId, followedId, first?.revision);
     try {
       const unlock = await (until === 'accepted' ? watch.now() : watch.untilOver(deadline - clock.monotonic()));
-      if (unlock === undefined) throw new Error(`Unlock ${followedId} is too far back in its box's stream`);
+      if (unlock === undefined) throw new Error(`Unlock ${followedId} is not in the stream of its box`);
       return { kind: 'progress', unlock, repeated: true };
     } finally {
       watch.close();
@@ -186,15 +188,14 @@ export function createUnlockService(deps: {
     async request(ask, context, until) {
       const deadline = clock.monotonic() + settings.waitMs;
       const unlockId = derivedCommandId('unlock', context.commandId);
-      const command = commandOf(ask, unlockId);
-      if (!(await presence.reachable(ask.deviceId))) return refusedOffline(command, context);
+      if (!(await presence.reachable(ask.deviceId))) return refusedOffline(ask, unlockId, context);
 
       // Before the request, so that no step of it goes by unheard.
       const watch = watches.open(ask.deviceId, unlockId);
       try {
-        const outcome = await inTurn(command, context, deadline);
+        const outcome = await inTurn(ask, unlockId, context, deadline);
         if (outcome.kind === 'refused') {
-          if (outcome.refusal.code === 'device_busy') refusals.record(command, outcome.refusal, context);
+          if (isBusy(outcome)) refusals.record(commandOf(ask, unlockId), outcome.refusal, context);
           return { kind: 'refused', refusal: outcome.refusal };
         }
         if (outcome.events.length > 0 && !outcome.repeated) {
@@ -202,7 +203,7 @@ export function createUnlockService(deps: {
           if (unlock === undefined) throw new Error('An accepted unlock has no UnlockRequested');
           return { kind: 'progress', unlock, repeated: false };
         }
-        return await joined(ask.deviceId, unlockId, until, deadline);
+        return await joined(ask.deviceId, unlockId, outcome.events[0], until, deadline);
       } finally {
         watch.close();
       }
@@ -210,14 +211,12 @@ export function createUnlockService(deps: {
 
     async awaitInFlight(deviceId, linkId, timeoutMs) {
       const { state } = await bus.load<DeviceState>(deviceAggregate, deviceId);
-      if (state.kind !== 'registered') return undefined;
-      const { current } = state.unlocks;
-      if (current === null || current.phase === 'requested') return undefined;
-      if (linkId !== undefined && (current.cause.kind !== 'link' || current.cause.id !== linkId)) return undefined;
-      const watch = watches.open(deviceId, current.unlockId);
+      const inFlight = inFlightOf(state, linkId);
+      if (inFlight === undefined) return undefined;
+      const watch = watches.open(deviceId, inFlight.unlockId);
       try {
         const last = await watch.untilOver(timeoutMs);
-        return last === undefined || isOver(last) ? undefined : { unlockId: current.unlockId, expiresAt: current.expiresAt };
+        return last !== undefined && isOver(last) ? undefined : inFlight;
       } finally {
         watch.close();
       }

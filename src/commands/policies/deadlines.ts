@@ -63,9 +63,9 @@ export function deadlineKeeper(deps: {
         if (attempted.size > 10_000) attempted.clear();
         if (worked && due.length === PAGE) continue;
         const next = await queue.nextAfter(iso);
-        const sleep = due.length > 0 ? RETRY_AFTER_MS : next === undefined ? LONGEST_SLEEP_MS : Date.parse(next) - clock.now();
+        const untilNext = next === undefined ? LONGEST_SLEEP_MS : Math.max(1, Date.parse(next) - clock.now());
         if (!wakeUp.signal.aborted) {
-          await pause(Math.min(LONGEST_SLEEP_MS, Math.max(1, sleep)), AbortSignal.any([signal, wakeUp.signal]));
+          await pause(Math.min(untilNext, due.length > 0 ? RETRY_AFTER_MS : LONGEST_SLEEP_MS), AbortSignal.any([signal, wakeUp.signal]));
         }
       } catch (error) {
         logger.warn({ err: error }, 'Deadlines could not be read; trying again');

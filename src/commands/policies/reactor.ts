@@ -1,5 +1,4 @@
 import type pg from 'pg';
-import { decodeEvent } from '../../domain/registry.ts';
 import type { DomainEvent, DomainEventType, Recorded } from '../../domain/events.ts';
 import { fullJitter, pause } from '../../platform/backoff.ts';
 import type { Clock } from '../../platform/clock.ts';
@@ -7,6 +6,7 @@ import type { EventStore, RecordedEvent } from '../../platform/event-store/port.
 import { component, type Component } from '../../platform/lifecycle.ts';
 import type { Logger } from '../../platform/logger.ts';
 import type { Metrics } from '../../platform/metrics.ts';
+import { recordedOf } from '../handle.ts';
 
 /**
  * From an event to an effect. Its checkpoint is its own, so a rebuild of a read model never repeats an effect. The effect
@@ -20,6 +20,8 @@ export interface Reactor {
   readonly startFrom: 'now' | 'start';
   /** Older events are passed over, in milliseconds; absent = none is too old. */
   readonly maxAgeMs?: number;
+  /** Streams whose events are reacted to at the same time; those of one stream always one after another. Default 1. */
+  readonly sideBySide?: number;
   react(event: Recorded<DomainEvent>): Promise<void>;
 }
 
@@ -34,36 +36,49 @@ export interface ReactorDeps {
 
 /** Tries of one event before the reactor says so in its health; it goes on trying, order is kept. */
 const STUCK_AFTER = 5;
+/** How far the checkpoint may be behind: so much comes again after a crash. */
+const SAVE_EVERY_MS = 200;
+/** The same for what only moved the position: most events are of no concern to this reactor. */
+const SAVE_IDLE_EVERY_MS = 5_000;
 
 export interface RunningReactor extends Component {
   health(): { readonly name: string; readonly healthy: boolean; readonly detail: string };
 }
 
-/** Runs one reactor: its events one after another, each until it succeeded. */
+/** Runs one reactor: each event until it succeeded. */
 export function runReactor(reactor: Reactor, deps: ReactorDeps): RunningReactor {
   const { store, pool, logId, clock, metrics } = deps;
   const logger = deps.logger.child({ component: 'reactor', reactor: reactor.name });
   const reacted = metrics.counter('loqey_reactor_events_total', 'Events reacted to', ['reactor', 'outcome']);
+  const failing = new Map<string, string>();
   let abort = new AbortController();
   let running: Promise<void> | undefined;
-  let failing: string | undefined;
 
   async function checkpoint(): Promise<bigint | undefined> {
     const { rows } = await pool.query<{ position: string; log_id: string }>('SELECT position, log_id FROM work.reactors WHERE name = $1', [reactor.name]);
     const row = rows[0];
-    if (row !== undefined && row.log_id === logId) return BigInt(row.position);
+    const head = await store.head();
+    if (row !== undefined && row.log_id === logId) {
+      const position = BigInt(row.position);
+      if (head !== undefined && position <= head) return position;
+      // A log that was restored from a backup: what it will hold at these positions is not what was reacted to.
+      logger.warn({ position: row.position, head: String(head) }, 'The checkpoint is beyond the end of the log; going on from its end');
+      if (head !== undefined) await save(head);
+      return head;
+    }
     if (row !== undefined) logger.warn({ was: row.log_id, now: logId }, 'The checkpoint is of another log; starting anew');
-    const from = reactor.startFrom === 'now' ? await store.head() : undefined;
-    if (from !== undefined) await save(from);
-    return from;
+    if (reactor.startFrom === 'start' || head === undefined) return undefined;
+    await save(head);
+    return head;
   }
 
   async function save(position: bigint): Promise<void> {
-    await pool.query(
-      `INSERT INTO work.reactors (name, log_id, position) VALUES ($1, $2, $3)
-       ON CONFLICT (name) DO UPDATE SET log_id = excluded.log_id, position = excluded.position, updated_at = now()`,
-      [reactor.name, logId, position.toString()],
-    );
+    await pool.query({
+      name: 'save-reactor',
+      text: `INSERT INTO work.reactors (name, log_id, position) VALUES ($1, $2, $3)
+             ON CONFLICT (name) DO UPDATE SET log_id = excluded.log_id, position = excluded.position, updated_at = now()`,
+      values: [reactor.name, logId, position.toString()],
+    });
   }
 
   async function reactUntilDone(wire: RecordedEvent, signal: AbortSignal): Promise<void> {
@@ -73,34 +88,75 @@ export function runReactor(reactor: Reactor, deps: ReactorDeps): RunningReactor 
     }
     for (let attempt = 0; !signal.aborted; attempt++) {
       try {
-        await reactor.react({ ...wire, ...decodeEvent(wire) } as unknown as Recorded<DomainEvent>);
-        failing = undefined;
+        await reactor.react(recordedOf(wire));
+        failing.delete(wire.eventId);
         reacted.inc({ reactor: reactor.name, outcome: 'done' });
         return;
       } catch (error) {
         reacted.inc({ reactor: reactor.name, outcome: 'failed' });
         logger.warn({ err: error, stream: wire.stream, eventType: wire.type, attempt }, 'A reaction failed; trying again');
-        if (attempt >= STUCK_AFTER) failing = `${wire.type} at ${wire.position}: ${(error as Error).message}`;
+        if (attempt >= STUCK_AFTER) failing.set(wire.eventId, `${wire.type} at ${wire.position}: ${(error as Error).message}`);
         await pause(fullJitter(attempt, { baseMs: 100, capMs: 10_000 }), signal);
       }
     }
   }
 
+  async function reactToAll(events: readonly RecordedEvent[], signal: AbortSignal): Promise<void> {
+    const streams = [...Map.groupBy(events, ({ stream }) => stream).values()];
+    const lane = async (): Promise<void> => {
+      for (let one = streams.shift(); one !== undefined; one = streams.shift()) {
+        for (const event of one) await reactUntilDone(event, signal);
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(reactor.sideBySide ?? 1, streams.length) }, lane));
+  }
+
+  async function follow(signal: AbortSignal): Promise<void> {
+    const after = await checkpoint();
+    let saved = after;
+    let done = after;
+    let savedAt = clock.monotonic();
+    let reactedSince = false;
+    let timer: NodeJS.Timeout | undefined;
+    let saving = Promise.resolve();
+    const keep = (): void => {
+      clearTimeout(timer);
+      timer = undefined;
+      const position = done;
+      if (position === undefined || position === saved) return;
+      saving = saving
+        .then(() => save(position))
+        .then(() => {
+          saved = position;
+        })
+        .catch((error: unknown) => logger.warn({ err: error }, 'A checkpoint could not be kept; the next one is'));
+      savedAt = clock.monotonic();
+      reactedSince = false;
+    };
+    try {
+      for await (const { events, position } of store.subscribeAll({ after, filter: { eventTypes: reactor.eventTypes }, signal })) {
+        await reactToAll(events, signal);
+        if (signal.aborted) return;
+        done = position;
+        reactedSince ||= events.length > 0;
+        if (clock.monotonic() - savedAt >= (reactedSince ? SAVE_EVERY_MS : SAVE_IDLE_EVERY_MS)) keep();
+        else if (reactedSince) timer ??= setTimeout(keep, SAVE_EVERY_MS);
+      }
+    } finally {
+      keep();
+      await saving;
+    }
+  }
+
   async function run(signal: AbortSignal): Promise<void> {
     for (let attempt = 0; !signal.aborted; attempt++) {
+      const since = clock.monotonic();
       try {
-        const after = await checkpoint();
-        for await (const batch of store.subscribeAll({ after, filter: { eventTypes: reactor.eventTypes }, signal })) {
-          attempt = 0;
-          for (const event of batch.events) {
-            await reactUntilDone(event, signal);
-            if (signal.aborted) return;
-          }
-          await save(batch.position);
-        }
+        await follow(signal);
       } catch (error) {
         if (signal.aborted) return;
         logger.error({ err: error }, 'A reactor was interrupted; starting it again');
+        if (clock.monotonic() - since > 60_000) attempt = 0;
         await pause(fullJitter(attempt), signal);
       }
     }
@@ -118,6 +174,9 @@ export function runReactor(reactor: Reactor, deps: ReactorDeps): RunningReactor 
   );
   return {
     ...lifecycle,
-    health: () => ({ name: reactor.name, healthy: failing === undefined, detail: failing ?? 'running' }),
+    health() {
+      const [first] = failing.values();
+      return { name: reactor.name, healthy: first === undefined, detail: first ?? 'running' };
+    },
   };
 }

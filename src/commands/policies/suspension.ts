@@ -5,8 +5,11 @@ import type { Aggregates } from '../handle.ts';
 import type { CommandContext, CommandOutcome } from '../port.ts';
 import type { Reactor } from './reactor.ts';
 
-/** The boxes that a user has now; may be behind the log. */
 export interface BoxesOfOwner {
+  /**
+   * The boxes that a user has, as of a moment not before the call. @throws where that cannot be known: a suspension that
+   * missed a box claimed just before would leave it open to its owner for good, so the caller tries again.
+   */
   deviceIdsOf(userId: string): Promise<readonly string[]>;
 }
 
