@@ -8,7 +8,7 @@ import { notFound } from '../errors.ts';
 import { listReply, pagingOf } from '../paging.ts';
 import { admin, route, type Route } from '../route.ts';
 import { AdminReason, AdminUser, AdminUserRow } from '../schemas/admin.ts';
-import { Closed, ListOf, Message, paging, UserId } from '../schemas/common.ts';
+import { Closed, ListOf, Message, paging, Text, UserId } from '../schemas/common.ts';
 import { deliveryView, deviceView, linkView, userView } from '../views.ts';
 
 /** Rows of each kind on a user's page. */
@@ -22,12 +22,13 @@ export const adminUserRoutes: readonly Route[] = [
     method: 'GET',
     path: '/admin/users',
     access: admin('users:read'),
-    query: Closed({ active: Type.Optional(Type.Boolean()), ...paging(50) }),
+    query: Closed({ active: Type.Optional(Type.Boolean()), search: Type.Optional(Text(100)), ...paging(50) }),
     replies: { 200: ListOf(AdminUserRow) },
   })(async (call, { deps }) => {
-    const { active } = call.query;
+    const { active, search } = call.query;
     const page = pagingOf(call.query, 50);
-    const { rows, total } = await deps.reads.users.list(active === undefined ? {} : { active }, page);
+    const filter = { ...(active === undefined ? {} : { active }), ...(search === undefined ? {} : { search }) };
+    const { rows, total } = await deps.reads.users.list(filter, page);
     return listReply(call, page, rows.map((row) => ({ ...userView(row), device_count: row.deviceCount })), total);
   }),
 
