@@ -1,8 +1,14 @@
 import { Command, Option } from 'commander';
-import { helpText } from './platform/config-text.ts';
+import { createAdmin } from './commands/first-admin.ts';
+import { helpText, printConfig } from './platform/config-text.ts';
 import { StartFailure } from './platform/data-dir/start-failure.ts';
-import { startServer, type Running } from './shell/start.ts';
+import { runDemo } from './shell/demo.ts';
+import { reset, status, stop } from './shell/folder.ts';
+import { withLocal } from './shell/local.ts';
+import { projectionsRebuild, projectionsStatus } from './shell/projections.ts';
+import { configOf, startServer, type Running } from './shell/start.ts';
 import { createTerminal, type Terminal } from './shell/terminal.ts';
+import { registerSimulateCommand } from './simulator/cli.ts';
 
 export interface CliContext {
   readonly environ: Readonly<Record<string, string | undefined>>;
@@ -35,6 +41,56 @@ export function createCli(context: CliContext): { run(argv: readonly string[]): 
       result = await serve(context, terminalOf(command), options.verbose === true);
     });
 
+  const local = { environ: context.environ, version: context.version };
+  const dataDir = () => configOf(context.environ).dataDir;
+  const command = (name: string, description: string, work: (terminal: Terminal, ...args: string[]) => Promise<number>, parent = program): Command =>
+    parent
+      .command(name)
+      .description(description)
+      .action(async (...args: unknown[]) => {
+        const self = args.at(-1) as Command;
+        result = await work(terminalOf(self), ...(args.slice(0, -2) as string[]));
+      });
+
+  command('status', 'whether a server runs on this data folder, and how it is', (terminal) => status(dataDir(), terminal));
+  command('stop', 'stop the server of this data folder', (terminal) => stop(dataDir(), terminal));
+  program
+    .command('reset')
+    .description('set the data folder aside and begin empty (nothing is deleted)')
+    .option('--yes', 'without a question')
+    .action(async ({ yes }: { yes?: boolean }, self: Command) => {
+      result = await reset(dataDir(), yes === true, terminalOf(self));
+    });
+  command('demo', 'one delivery from registration to audit, told step by step', async (terminal) =>
+    (await runDemo({ ...local, terminal })) ? exitCode.ok : exitCode.unexpected,
+  );
+  registerSimulateCommand(program, terminalOf);
+
+  const readModels = program.command('projections').description('the read models: how far they are, and rebuilding them');
+  command('status', 'position, lag and size of each', (terminal) => projectionsStatus(local, terminal), readModels);
+  command('rebuild', 'build one anew beside the live one, then switch; "all" in one pass', (terminal, name = 'all') => projectionsRebuild(local, name, terminal), readModels).argument(
+    '<name>',
+    'a read model, or all',
+  );
+
+  const admin = program.command('admin').description('administrators');
+  admin
+    .command('create')
+    .description('make a super_admin; the password is printed once')
+    .argument('<email>')
+    .action(async (email: string, _options: unknown, self: Command) => {
+      const terminal = terminalOf(self);
+      const made = await withLocal(local, ({ bus, accounts }) => createAdmin({ bus, vault: accounts }, { email, password: undefined }));
+      terminal.event('admin', { email, password: made.generatedPassword });
+      if (!terminal.json) terminal.out(`${email}   ${made.generatedPassword ?? ''}`);
+    });
+
+  const config = program.command('config').description('settings');
+  command('print', 'what this program would start with, secrets left out', async (terminal) => {
+    terminal.out(printConfig(configOf(context.environ)));
+    return exitCode.ok;
+  }, config);
+
   return {
     async run(argv) {
       try {
@@ -52,7 +108,7 @@ async function serve(context: CliContext, terminal: Terminal, verbose: boolean):
   let running: Running | undefined;
   let signals = 0;
   const stopped = new Promise<number>((resolve) => {
-    const onSignal = (signal: NodeJS.Signals) => {
+    const onSignal = () => {
       signals++;
       if (signals > 1) {
         running?.abandon();
@@ -66,7 +122,7 @@ async function serve(context: CliContext, terminal: Terminal, verbose: boolean):
         () => {
           terminal.say('Stopped. Bye.');
           terminal.event('stopped', {});
-          resolve(signal === 'SIGINT' ? exitCode.ok : exitCode.ok);
+          resolve(exitCode.ok);
         },
         (error: unknown) => {
           terminal.say(`✖ It did not stop cleanly: ${(error as Error).message}`);

@@ -169,7 +169,7 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
 
   async function serveApi(): Promise<string> {
     // A bridge or worker alone needs no web server in its memory.
-    const { apiSettings, startApi } = await import('./compose/api.ts');
+    const { startApi } = await import('./compose/api.ts');
     const watches = createUnlockWatches({
       store,
       onAppended: bus.onAppended,
@@ -195,7 +195,6 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
       clock,
     });
     const deps = {
-      settings: apiSettings(config, secrets, version),
       bus,
       unlocks,
       registration,
@@ -212,7 +211,7 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
       logId,
       isTransient,
     };
-    return startApi(deps, config, start);
+    return startApi(deps, { config, secrets, version }, start);
   }
 
   /** Old firmware has no memory and no clock: outside development couriers open such a box only where an admin accepted it. */

@@ -6,16 +6,21 @@ import type { ApiDeps } from '../api/ports.ts';
 import { createHttpServer } from '../api/server.ts';
 import type { ApiSettings } from '../api/settings.ts';
 import type { Config } from '../platform/config.ts';
+import type { Component } from '../platform/lifecycle.ts';
 import type { Secrets } from './ground.ts';
 
 /** The part of the configuration that the API knows. */
-export function apiSettings(config: Config, secrets: Secrets, version: string): ApiSettings {
+function apiSettings(config: Config, secrets: Secrets, version: string, listening: () => string): ApiSettings {
   const secretKeys = [secrets.secretKey, ...(config.secretKeyPrevious === undefined ? [] : [config.secretKeyPrevious])];
   return {
     production: config.environment === 'production',
     name: config.projectName,
     version,
-    frontendUrl: config.deliveryBaseUrl.replace(/\/$/, ''),
+    // Links lead to this server where no other address was given; on any free port that is known only once it listens.
+    get frontendUrl() {
+      const isOurs = config.port === 0 && !config.given.includes('deliveryBaseUrl');
+      return isOurs ? listening() : config.deliveryBaseUrl.replace(/\/$/, '');
+    },
     corsOrigins: config.corsOrigins,
     allowedHosts: config.allowedHosts,
     trustProxyHops: config.trustProxyHops,
@@ -46,11 +51,12 @@ function kidOf(secret: string): string {
 
 /** HTTP and WebSockets on one port. Answers where it listens. */
 export async function startApi(
-  deps: ApiDeps,
-  config: Config,
-  start: <T extends { start(): Promise<void>; stop(): Promise<void> }>(name: string, part: T) => Promise<T>,
+  deps: Omit<ApiDeps, 'settings'>,
+  { config, secrets, version }: { readonly config: Config; readonly secrets: Secrets; readonly version: string },
+  start: <T extends Component>(name: string, part: T) => Promise<T>,
 ): Promise<string> {
-  const api = createApi(deps);
+  let url = '';
+  const api = createApi({ ...deps, settings: apiSettings(config, secrets, version, () => url) });
   const http = createHttpServer(createApp(api), (server) => attachLive(server, api), {
     host: config.host,
     port: config.port,
@@ -58,7 +64,7 @@ export async function startApi(
     drainMs: config.stopTimeoutSeconds * 1_000,
   });
   await start('http', { start: () => http.start(), stop: () => http.stop().finally(() => api.stop()) });
-  const bound = http.address();
-  const host = config.host === '0.0.0.0' || config.host === '::' ? 'localhost' : config.host;
-  return `http://${host === '127.0.0.1' ? 'localhost' : host}:${bound?.port ?? config.port}`;
+  const isLocal = ['127.0.0.1', '0.0.0.0', '::', '::1'].includes(config.host);
+  url = `http://${isLocal ? 'localhost' : config.host}:${http.address()?.port ?? config.port}`;
+  return url;
 }

@@ -312,6 +312,14 @@ export function createEmbeddedPostgres(options: EmbeddedPostgresOptions): Embedd
   };
 }
 
+/** Where the server of a folder was started last, for another program of the same user; undefined: never. */
+export async function embeddedPostgresUrl(dataDir: string): Promise<string | undefined> {
+  const paths = pathsIn(resolve(dataDir));
+  if (!existsSync(paths.port) || !existsSync(paths.password)) return undefined;
+  const [password, port] = await Promise.all([readFile(paths.password, 'utf8'), readFile(paths.port, 'utf8')]);
+  return `postgres://${USER}:${password.trim()}@127.0.0.1:${port.trim()}/${DATABASE}`;
+}
+
 function pathsIn(dataDir: string) {
   return {
     dataDir,

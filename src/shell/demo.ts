@@ -1,0 +1,102 @@
+import { mkdtempSync, rmSync, chmodSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { randomUUID } from 'node:crypto';
+import { createAdmin } from '../commands/first-admin.ts';
+import { createClient } from '../demo/client.ts';
+import { createNarrator, StepFailed } from '../demo/narrator.ts';
+import { runScenario } from '../demo/scenario.ts';
+import { lockHolder } from '../platform/data-dir/lock.ts';
+import { newId } from '../platform/ids.ts';
+import type { Lockbox } from '../simulator/lockbox.ts';
+import { withLocal } from './local.ts';
+import { configOf, startServer } from './start.ts';
+import { createTerminal, seconds, type Terminal } from './terminal.ts';
+
+export interface DemoOptions {
+  readonly environ: Readonly<Record<string, string | undefined>>;
+  readonly version: string;
+  readonly terminal: Terminal;
+}
+
+/**
+ * The story of one delivery, told step by step and checked at each. On the server of this folder where one runs, with an
+ * administrator of its own who loses the role afterwards; else on a server that lives as long as the story.
+ */
+export async function runDemo(options: DemoOptions): Promise<boolean> {
+  const { terminal, environ, version } = options;
+  const { dataDir } = configOf(environ);
+  const running = await lockHolder(dataDir);
+  if (running?.url !== undefined) {
+    terminal.say(`The server at ${running.url} is used. Its demo box, owner and delivery stay in its history.\n`);
+    const admin = await lendAdmin(options);
+    try {
+      return await tell(terminal, running.url, admin);
+    } finally {
+      await admin.giveBack();
+    }
+  }
+
+  terminal.say('No server runs in this folder: one is started for the demo alone, with a data folder of its own.\n');
+  const folder = mkdtempSync(join(tmpdir(), 'loqey-demo-'));
+  chmodSync(folder, 0o711);
+  const admin = { email: 'admin@example.com', password: `demo ${randomUUID()}` };
+  const quiet = createTerminal({ json: true, stdout: process.stderr, stderr: process.stderr, color: false });
+  try {
+    const server = await startServer({
+      environ: { ...environ, DATA_DIR: folder, PORT: '0', MQTT_BROKER_PORT: '0', ENVIRONMENT: 'development', ADMIN_EMAIL: admin.email, ADMIN_PASSWORD: admin.password },
+      version,
+      verbose: false,
+      terminal: { ...quiet, event: () => undefined },
+    });
+    try {
+      return await tell(terminal, server.app.addresses.http ?? '', admin);
+    } finally {
+      await server.stop();
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function tell(terminal: Terminal, url: string, admin: { readonly email: string; readonly password: string }): Promise<boolean> {
+  const began = performance.now();
+  const boxes: Lockbox[] = [];
+  const narrator = createNarrator(terminal);
+  let ok = true;
+  try {
+    await runScenario({ api: createClient(url), admin, narrator, onBox: (box) => boxes.push(box) });
+  } catch (error) {
+    ok = false;
+    if (!(error instanceof StepFailed)) terminal.say(`\n${(error as Error).stack ?? String(error)}`);
+  } finally {
+    await Promise.all(boxes.map((box) => box.stop()));
+  }
+  const took = seconds(performance.now() - began);
+  terminal.say(ok ? `\n${terminal.paint.green('✔')} ${narrator.steps} steps, all as they should be, in ${took}.` : `\n${terminal.paint.red('✖')} Step ${narrator.steps} was not as it should be.`);
+  terminal.event('finished', { ok, steps: narrator.steps });
+  return ok;
+}
+
+/** Who may write to the data folder may make administrators: so the demo needs no password of a person's. */
+async function lendAdmin({ environ, version }: DemoOptions): Promise<{ readonly email: string; readonly password: string; giveBack(): Promise<void> }> {
+  const email = `demo.${randomUUID()}@loqey.invalid`;
+  const password = `demo ${randomUUID()}`;
+  const userId = await withLocal({ environ, version }, async ({ bus, accounts }) => {
+    await createAdmin({ bus, vault: accounts }, { email, password });
+    return accounts.claimEmail(email, newId());
+  });
+  return {
+    email,
+    password,
+    async giveBack() {
+      await withLocal({ environ, version }, async ({ bus }) => {
+        const commandId = newId();
+        await bus.execute(
+          { type: 'RevokeAdminRole', data: { userId } },
+          { commandId, correlationId: commandId, actor: { kind: 'system', id: 'demo' }, source: 'system' },
+        );
+      });
+    },
+  };
+}
