@@ -113,7 +113,7 @@ describe('streams', () => {
     expect(userStream('x')).toBe('user-x');
     expect(userIdOfStream('user-x')).toBe('x');
     expect(userIdOfStream('device-x')).toBeUndefined();
-    for (const { category, streamOf } of aggregates) expect(streamOf('x')).toBe(`${category}-x`);
+    for (const aggregate of aggregates) expect(aggregate.streamOf('x')).toBe(`${aggregate.category}-x`);
   });
   it('of refusals are spread by source, and one source’s of a day are in one', () => {
     const at = '2026-11-21T10:30:00.000Z';

@@ -364,8 +364,7 @@ class World {
         this.uplink(action.which, action.keep);
         return;
       case 'deadlines':
-        for (const { key, dueAt, command: due } of [...this.deadlines.values()]) {
-          if (dueAt > this.now) continue;
+        for (const { key, dueAt, command: due } of Array.from(this.deadlines.values()).filter((set) => set.dueAt <= this.now)) {
           this.send(due);
           // What is due and stays due would be sent for ever.
           expect(this.deadlines.get(key)?.dueAt ?? '', `${due.type} came to nothing`).not.toBe(dueAt);
@@ -566,6 +565,22 @@ describe('a box, its people, its network and its clock, in any order', () => {
     const reached = explore(1, 1_500);
     for (const type of [...ends, 'UnlockSettled']) expect(reached.get(type) ?? 0, type).toBeGreaterThan(0);
   }, 60_000);
+
+  it('a clock that steps back does not undo a proof', () => {
+    const world = new World(1);
+    const script: readonly Action[] = [
+      ...prologue,
+      { do: 'request', by: 'link', which: 0 },
+      { do: 'dispatch', published: true },
+      { do: 'silence', which: 0, fresh: true },
+      { do: 'step', ms: -20_000 },
+      { do: 'sync', ms: 0 },
+      { do: 'downlink', which: 0, keep: false, fate: 0 },
+    ];
+    for (const step of script) world.run(step);
+    expect(world.ledger.returned.size).toBe(1);
+    expect(world.box.moved.size).toBe(0);
+  });
 
   it('neither do they with old firmware, whose word gives nothing back', () => {
     const reached = explore(0, 500);

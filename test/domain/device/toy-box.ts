@@ -55,7 +55,7 @@ export class ToyBox {
   /** A `time` command: the box is at most 5 s ahead of what it was told. */
   sync(toldMs: number, aheadMs: number): void {
     this.clock = toldMs + aheadMs;
-    this.createdAt ??= this.clock;
+    this.createdAt ??= toldMs;
   }
 
   reboot(): void {
