@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import type { Database } from '../platform/postgres/db.ts';
+import { sqlState, sqlStates, type Database } from '../platform/postgres/db.ts';
 import type { Profile } from './topics.ts';
 
 /** What was last heard of one box (`work.device_live`). Absent = it never said. Numbers above 2^53 do not occur. */
@@ -99,16 +99,25 @@ export function createLiveDevices(db: Database, { soleWriter = false }: LiveDevi
 
   return {
     async add(deviceId, profile, topicKey) {
-      // Two boxes of the shared topic at once: the index lets one have it, and the other comes again.
-      const { rows } = await pool.query<{ downlink: boolean }>(
-        `WITH added AS (
-           INSERT INTO work.device_live (device_id, profile, topic_key, downlink)
+      const downlinkOf = async () =>
+        (await pool.query<{ downlink: boolean }>('SELECT downlink FROM work.device_live WHERE device_id = $1', [deviceId])).rows[0]?.downlink;
+      const known = await downlinkOf();
+      if (known !== undefined) return { downlink: known };
+      try {
+        // Two boxes of the shared topic at once: the index lets one have it, and the other comes again.
+        const { rows } = await pool.query<{ downlink: boolean }>(
+          `INSERT INTO work.device_live (device_id, profile, topic_key, downlink)
            SELECT $1, $2, $3, $2 <> 'transisttag' OR NOT EXISTS (SELECT FROM work.device_live WHERE profile = $2 AND downlink)
-           ON CONFLICT (device_id) DO NOTHING RETURNING downlink)
-         SELECT downlink FROM added UNION ALL SELECT downlink FROM work.device_live WHERE device_id = $1 LIMIT 1`,
-        [deviceId, profile, topicKey],
-      );
-      return { downlink: rows[0]?.downlink ?? false };
+           RETURNING downlink`,
+          [deviceId, profile, topicKey],
+        );
+        return { downlink: rows[0]!.downlink };
+      } catch (error) {
+        // The registration and its reactor make the row at the same moment: whoever is second reads the first one's.
+        const theirs = sqlState(error) === sqlStates.uniqueViolation ? await downlinkOf() : undefined;
+        if (theirs === undefined) throw error;
+        return { downlink: theirs };
+      }
     },
 
     async setLevel(deviceId, level) {
