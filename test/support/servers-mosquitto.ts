@@ -17,9 +17,10 @@ export const mosquittoServices = {
 export interface MosquittoServer {
   readonly url: string;
   readonly port: number;
-  /** SIGKILL, as a crash; `start` brings it back on the same port with what it had written. */
-  kill(): Promise<void>;
-  start(): Promise<void>;
+  /** SIGKILL, as a crash; undefined where the broker is not ours. */
+  readonly kill: (() => Promise<void>) | undefined;
+  /** Brings it back on the same port with what it had written. */
+  readonly start: (() => Promise<void>) | undefined;
   stop(): Promise<void>;
 }
 
@@ -34,13 +35,21 @@ const binaries = ['/usr/sbin/mosquitto', '/usr/local/sbin/mosquitto', '/opt/home
 
 /** Why there is no Mosquitto here, or nothing. */
 export function mosquittoMissing(): string | undefined {
+  if (process.env['TEST_MQTT_URL'] !== undefined) return undefined;
   if (!binaries.some(existsSync)) return 'no mosquitto binary';
   if (!plugins.some(existsSync)) return 'no mosquitto_dynamic_security.so';
   return undefined;
 }
 
-/** A Mosquitto of this test's own, with the settings of deploy/mosquitto, on a free loopback port. */
+/**
+ * The broker of TEST_MQTT_URL where set (its dynamic security file made by bootstrapMosquitto with the services above),
+ * else a Mosquitto of this test's own, with the settings of deploy/mosquitto, on a free loopback port.
+ */
 export async function startMosquitto(topics: Pick<MosquittoServices, 'uplinkFilters' | 'downlinkTopics'>): Promise<MosquittoServer> {
+  const external = process.env['TEST_MQTT_URL'];
+  if (external !== undefined) {
+    return { url: external, port: Number(new URL(external).port) || 1883, kill: undefined, start: undefined, stop: async () => undefined };
+  }
   const binary = binaries.find(existsSync);
   const plugin = plugins.find(existsSync);
   if (binary === undefined || plugin === undefined) throw new Error(`Mosquitto cannot be started here: ${mosquittoMissing()}`);

@@ -256,8 +256,8 @@ function createDownlink({ url, downlink, tls, logger = silentLogger }: ClientBro
         reasonCode: 0,
         fail(error) {
           settle();
+          reject(error); // before the withdrawal, which calls back with an error of its own
           if (messageId !== undefined) client.removeOutgoingMessage(messageId);
-          reject(error);
         },
       };
       const timeout = setTimeout(() => {

@@ -329,8 +329,8 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
       return;
     }
     if (stopping) {
-      // Without PUBACK the device sends again later. A will now would call the box gone when it is the server.
-      callback(new Error('the broker is stopping'));
+      // Neither PUBACK nor error: the connection lives until those in hand are acknowledged, and the device sends this
+      // one again later. A will now would call the box gone when it is the server.
       return;
     }
     const message: UplinkMessage = {

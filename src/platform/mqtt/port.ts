@@ -33,7 +33,7 @@ export interface Downlink {
   /**
    * Publishes exactly these bytes, never retained. With QoS 1 resolves when the broker has answered (its PUBACK).
    * Never queued while disconnected: rejects with BrokerUnavailable. After `ttlMs` it is withdrawn from the client's own
-   * queue and rejects with PublishTimedOut: the broker may or may not have it.
+   * queue and rejects with PublishTimedOut: the broker may or may not have it. So it does when the connection ends.
    */
   publish(topic: string, payload: Buffer, options: { readonly qos: 0 | 1; readonly ttlMs: number }): Promise<PublishAnswer>;
 }
@@ -64,8 +64,12 @@ export interface DeviceCredential {
 
 /** Where the broker learns who may connect. Embedded: reads the vault. Mosquitto: dynamic security commands. */
 export interface CredentialRegistry {
-  /** Idempotent. `passwords` are in clear where the broker must hash them itself (Mosquitto). Ends live sessions whose password is gone. */
+  /**
+   * Idempotent. `passwords` are in clear where the broker must hash them itself (Mosquitto, which takes the first alone).
+   * Ends live sessions whose password is gone.
+   */
   provision(credential: DeviceCredential, passwords: readonly string[]): Promise<void>;
+  /** Idempotent. Ends the live session. What the broker looks up (the vault) must know of it before. */
   revoke(deviceId: string): Promise<void>;
 }
 
