@@ -1,40 +1,30 @@
 import { defaultSettings } from '../../domain/device/state.ts';
-import type { DeviceProfile, DeviceSettings, LockStatus } from '../../domain/device/events.ts';
-import { isSealed, type Instant, type Sealed, type Sensitive, type Uuid } from '../../domain/kernel.ts';
+import { isSealed, type Instant, type Sensitive, type Uuid } from '../../domain/kernel.ts';
 import { defineProjection, defineTable, idOfStream, type Emit, type Rows } from '../projection.ts';
-import type { DeviceLifecycle } from '../read-models.ts';
+import type { DeviceLifecycle, DeviceRow } from '../read-models.ts';
 
-/** Every box as it is: lifecycle, owner, what it last said. Names and places are in `people`. */
+/**
+ * Every box as it is: lifecycle, owner, what it last said. Names and places are in `people`. Columns are what is asked by;
+ * all else is in `view`, which a query hands on as it is: boxes are read far more often than they change.
+ */
 interface DeviceTableRow {
   readonly device_id: Uuid;
   readonly serial_number: string;
-  readonly model: string;
-  readonly profile: DeviceProfile;
   readonly lifecycle: DeviceLifecycle;
+  readonly owner_id: Uuid | null;
+  readonly assignment_id: Uuid | null;
+  readonly assigned_at: Instant | null;
+  readonly registered_at: Instant;
+  readonly view: DeviceView;
+}
+
+/** A box without what is joined to it. Every member is there from the registration on, so that their order never changes. */
+export type DeviceView = Omit<DeviceRow, 'name' | 'address' | 'latitude' | 'longitude' | 'lastHeardAt'> & {
   readonly maintenance: boolean;
   readonly decommissioned: boolean;
   /** True once the box was heard of. */
   readonly seen: boolean;
-  readonly owner_id: Uuid | null;
-  readonly owner_suspended: boolean;
-  readonly assignment_id: Uuid | null;
-  readonly assigned_at: Instant | null;
-  readonly registered_at: Instant;
-  readonly pin: Sealed | null;
-  readonly pin_expires_at: Instant | null;
-  readonly protocol_level: 0 | 1;
-  readonly key_version: number;
-  readonly lock_status: LockStatus;
-  readonly lock_status_at: Instant | null;
-  readonly door_open: boolean | null;
-  readonly battery_level: number | null;
-  readonly firmware_version: string | null;
-  readonly online: boolean;
-  readonly last_unlock_at: Instant | null;
-  readonly settings: DeviceSettings;
-  readonly config_version: number;
-  readonly applied_config_version: number | null;
-}
+};
 
 const devices = defineTable<DeviceTableRow>({
   name: 'devices',
@@ -42,31 +32,12 @@ const devices = defineTable<DeviceTableRow>({
   columns: {
     device_id: 'uuid NOT NULL',
     serial_number: 'text NOT NULL',
-    model: 'text NOT NULL',
-    profile: 'text NOT NULL',
     lifecycle: 'text NOT NULL',
-    maintenance: 'boolean NOT NULL',
-    decommissioned: 'boolean NOT NULL',
-    seen: 'boolean NOT NULL',
     owner_id: 'uuid',
-    owner_suspended: 'boolean NOT NULL',
     assignment_id: 'uuid',
     assigned_at: 'timestamptz',
     registered_at: 'timestamptz NOT NULL',
-    pin: 'jsonb',
-    pin_expires_at: 'timestamptz',
-    protocol_level: 'smallint NOT NULL',
-    key_version: 'integer NOT NULL',
-    lock_status: 'text NOT NULL',
-    lock_status_at: 'timestamptz',
-    door_open: 'boolean',
-    battery_level: 'integer',
-    firmware_version: 'text',
-    online: 'boolean NOT NULL',
-    last_unlock_at: 'timestamptz',
-    settings: 'jsonb NOT NULL',
-    config_version: 'integer NOT NULL',
-    applied_config_version: 'integer',
+    view: 'json NOT NULL',
   },
   indexes: ['UNIQUE (serial_number)', '(owner_id) WHERE owner_id IS NOT NULL', '(registered_at DESC, device_id)'],
 });
@@ -83,33 +54,33 @@ export const devicesProjection = defineProjection({
   },
   on: {
     DeviceRegistered({ data, metadata }, rows) {
-      rows.devices.put({
-        device_id: data.deviceId,
-        serial_number: data.serialNumber,
+      put(rows.devices, {
+        deviceId: data.deviceId,
+        serialNumber: data.serialNumber,
         model: data.model,
         profile: data.profile,
         lifecycle: 'available',
+        ownerId: null,
+        ownerSuspended: false,
+        assignmentId: null,
+        assignedAt: null,
+        registeredAt: metadata.occurredAt,
+        ...pinOf(data),
+        protocolLevel: 0,
+        keyVersion: data.keyVersion,
+        lockStatus: 'unknown',
+        lockStatusAt: null,
+        doorOpen: null,
+        batteryLevel: null,
+        firmwareVersion: null,
+        online: false,
+        lastUnlockAt: null,
+        settings: defaultSettings,
+        configVersion: 0,
+        appliedConfigVersion: null,
         maintenance: false,
         decommissioned: false,
         seen: false,
-        owner_id: null,
-        owner_suspended: false,
-        assignment_id: null,
-        assigned_at: null,
-        registered_at: metadata.occurredAt,
-        ...pinOf(data),
-        protocol_level: 0,
-        key_version: data.keyVersion,
-        lock_status: 'unknown',
-        lock_status_at: null,
-        door_open: null,
-        battery_level: null,
-        firmware_version: null,
-        online: false,
-        last_unlock_at: null,
-        settings: defaultSettings,
-        config_version: 0,
-        applied_config_version: null,
       });
     },
     DevicePinRegenerated: ({ stream, data }, rows) => void change(rows.devices, stream, pinOf(data)),
@@ -119,44 +90,44 @@ export const devicesProjection = defineProjection({
     DeviceDecommissioned: ({ stream }, rows) => void change(rows.devices, stream, { decommissioned: true, ...noPin }),
 
     DeviceAssigned({ stream, data, metadata }, rows) {
-      const owner = { owner_id: data.userId, owner_suspended: false, assignment_id: data.assignmentId, assigned_at: metadata.occurredAt };
+      const owner = { ownerId: data.userId, ownerSuspended: false, assignmentId: data.assignmentId, assignedAt: metadata.occurredAt };
       change(rows.devices, stream, owner);
     },
     DeviceUnlinked({ stream }, rows) {
-      change(rows.devices, stream, { owner_id: null, owner_suspended: false, assignment_id: null, assigned_at: null, ...noPin });
+      change(rows.devices, stream, { ownerId: null, ownerSuspended: false, assignmentId: null, assignedAt: null, ...noPin });
     },
-    OwnerSuspended: ({ stream }, rows) => void change(rows.devices, stream, { owner_suspended: true }),
-    OwnerActivated: ({ stream }, rows) => void change(rows.devices, stream, { owner_suspended: false }),
+    OwnerSuspended: ({ stream }, rows) => void change(rows.devices, stream, { ownerSuspended: true }),
+    OwnerActivated: ({ stream }, rows) => void change(rows.devices, stream, { ownerSuspended: false }),
 
     DeviceSettingsChanged({ stream, data }, rows) {
-      change(rows.devices, stream, { settings: data.desired, config_version: data.configVersion });
+      change(rows.devices, stream, { settings: data.desired, configVersion: data.configVersion });
     },
-    DeviceSettingsApplied: ({ stream, data }, rows) => void change(rows.devices, stream, { applied_config_version: data.configVersion }),
-    DeviceKeysRotated: ({ stream, data }, rows) => void change(rows.devices, stream, { key_version: data.keyVersion }),
-    DeviceProtocolPinned: ({ stream }, rows) => void change(rows.devices, stream, { protocol_level: 1 }),
-    DeviceProtocolUnpinned: ({ stream }, rows) => void change(rows.devices, stream, { protocol_level: 0 }),
+    DeviceSettingsApplied: ({ stream, data }, rows) => void change(rows.devices, stream, { appliedConfigVersion: data.configVersion }),
+    DeviceKeysRotated: ({ stream, data }, rows) => void change(rows.devices, stream, { keyVersion: data.keyVersion }),
+    DeviceProtocolPinned: ({ stream }, rows) => void change(rows.devices, stream, { protocolLevel: 1 }),
+    DeviceProtocolUnpinned: ({ stream }, rows) => void change(rows.devices, stream, { protocolLevel: 0 }),
 
     UnlockAcknowledged: ({ stream }, rows) => heard(rows.devices, stream),
     UnlockFailed: ({ stream }, rows) => heard(rows.devices, stream),
     UnlockConfirmed({ stream, metadata }, rows) {
-      change(rows.devices, stream, { seen: true, last_unlock_at: metadata.occurredAt });
+      change(rows.devices, stream, { seen: true, lastUnlockAt: metadata.occurredAt });
     },
     UnlockSettled({ stream, data, metadata }, rows) {
-      if (data.outcome === 'opened') change(rows.devices, stream, { last_unlock_at: metadata.occurredAt });
+      if (data.outcome === 'opened') change(rows.devices, stream, { lastUnlockAt: metadata.occurredAt });
     },
 
     LockStateReported({ stream, data, metadata }, rows, emit) {
       const at = metadata.occurredAt;
-      tell(emit, change(rows.devices, stream, { seen: true, lock_status: data.lockStatus, lock_status_at: at }), at);
+      tell(emit, change(rows.devices, stream, { seen: true, lockStatus: data.lockStatus, lockStatusAt: at }), at);
     },
     DoorStateReported({ stream, data, metadata }, rows, emit) {
-      tell(emit, change(rows.devices, stream, { seen: true, door_open: data.doorOpen }), metadata.occurredAt);
+      tell(emit, change(rows.devices, stream, { seen: true, doorOpen: data.doorOpen }), metadata.occurredAt);
     },
     BatteryLevelChanged({ stream, data, metadata }, rows, emit) {
-      tell(emit, change(rows.devices, stream, { seen: true, battery_level: data.level }), metadata.occurredAt);
+      tell(emit, change(rows.devices, stream, { seen: true, batteryLevel: data.level }), metadata.occurredAt);
     },
     FirmwareReported({ stream, data, metadata }, rows, emit) {
-      tell(emit, change(rows.devices, stream, { seen: true, firmware_version: data.version }), metadata.occurredAt);
+      tell(emit, change(rows.devices, stream, { seen: true, firmwareVersion: data.version }), metadata.occurredAt);
     },
     DeviceWentOnline({ stream, metadata }, rows, emit) {
       tell(emit, change(rows.devices, stream, { seen: true, online: true }), metadata.occurredAt);
@@ -172,41 +143,53 @@ export const devicesProjection = defineProjection({
   },
 });
 
-const noPin = { pin: null, pin_expires_at: null };
+const noPin = { pin: null, pinExpiresAt: null };
 
 function pinOf({ pin, pinExpiresAt }: { readonly pin: Sensitive<string>; readonly pinExpiresAt: Instant }) {
-  return { pin: isSealed(pin) ? pin : null, pin_expires_at: pinExpiresAt };
+  return { pin: isSealed(pin) ? pin : null, pinExpiresAt };
 }
 
-function change(rows: DeviceRows, stream: string, what: Partial<DeviceTableRow>): DeviceTableRow {
-  const deviceId = idOfStream(stream);
-  const changed = { ...rows.need(deviceId), ...what };
-  const row = { ...changed, lifecycle: lifecycleOf(changed) };
-  rows.put(row);
-  return row;
+function put(rows: DeviceRows, view: DeviceView): void {
+  rows.put({
+    device_id: view.deviceId,
+    serial_number: view.serialNumber,
+    lifecycle: view.lifecycle,
+    owner_id: view.ownerId,
+    assignment_id: view.assignmentId,
+    assigned_at: view.assignedAt,
+    registered_at: view.registeredAt,
+    view,
+  });
+}
+
+function change(rows: DeviceRows, stream: string, what: Partial<DeviceView>): DeviceView {
+  const changed = { ...rows.need(idOfStream(stream)).view, ...what };
+  const view = { ...changed, lifecycle: lifecycleOf(changed) };
+  put(rows, view);
+  return view;
 }
 
 /** What the box said changes nothing here but that it is there. */
 function heard(rows: DeviceRows, stream: string): void {
-  if (!rows.need(idOfStream(stream)).seen) change(rows, stream, { seen: true });
+  if (!rows.need(idOfStream(stream)).view.seen) change(rows, stream, { seen: true });
 }
 
 /** Requirements X-17: `assigned` until the first report of a box that was never heard of. */
-function lifecycleOf(row: DeviceTableRow): DeviceLifecycle {
-  if (row.decommissioned) return 'decommissioned';
-  if (row.maintenance) return 'maintenance';
-  if (row.owner_id === null) return 'available';
-  return row.seen ? 'active' : 'assigned';
+function lifecycleOf(view: DeviceView): DeviceLifecycle {
+  if (view.decommissioned) return 'decommissioned';
+  if (view.maintenance) return 'maintenance';
+  if (view.ownerId === null) return 'available';
+  return view.seen ? 'active' : 'assigned';
 }
 
-function tell(emit: Emit, row: DeviceTableRow, at: Instant): void {
-  emit([`device:${row.device_id}`, row.owner_id === null ? undefined : `user:${row.owner_id}`], 'status_update', {
-    device_id: row.device_id,
-    status: row.lock_status,
+function tell(emit: Emit, view: DeviceView, at: Instant): void {
+  emit([`device:${view.deviceId}`, view.ownerId === null ? undefined : `user:${view.ownerId}`], 'status_update', {
+    device_id: view.deviceId,
+    status: view.lockStatus,
     timestamp: at,
-    online: row.online,
-    door_open: row.door_open,
-    battery_level: row.battery_level,
-    firmware_version: row.firmware_version,
+    online: view.online,
+    door_open: view.doorOpen,
+    battery_level: view.batteryLevel,
+    firmware_version: view.firmwareVersion,
   });
 }

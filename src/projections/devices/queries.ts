@@ -1,16 +1,27 @@
-import type { DeviceQueries, DeviceRow, Paged } from '../read-models.ts';
-import type { Reader, Schemas } from '../schemas.ts';
+import type { Instant } from '../../domain/kernel.ts';
+import type { DeviceQueries, DeviceRow } from '../read-models.ts';
+import type { Query, Reader, Schemas } from '../schemas.ts';
+import type { DeviceView } from './projection.ts';
 
-const columns = `
-  d.device_id AS "deviceId", d.serial_number AS "serialNumber", d.model, d.profile, d.lifecycle,
-  d.owner_id AS "ownerId", d.owner_suspended AS "ownerSuspended", d.assignment_id AS "assignmentId", d.assigned_at AS "assignedAt",
-  p.fields->>'name' AS name, p.fields->>'address' AS address,
-  (p.fields->>'latitude')::float8 AS latitude, (p.fields->>'longitude')::float8 AS longitude,
-  d.registered_at AS "registeredAt", d.pin, d.pin_expires_at AS "pinExpiresAt",
-  d.protocol_level AS "protocolLevel", d.key_version AS "keyVersion",
-  d.lock_status AS "lockStatus", d.lock_status_at AS "lockStatusAt", d.door_open AS "doorOpen", d.battery_level AS "batteryLevel",
-  d.firmware_version AS "firmwareVersion", d.online, live.last_heard_at AS "lastHeardAt", d.last_unlock_at AS "lastUnlockAt",
-  d.settings, d.config_version AS "configVersion", d.applied_config_version AS "appliedConfigVersion"`;
+/** What is joined to a view: the assignment's name and place, and when the box was last heard. */
+interface Joined {
+  readonly view: DeviceView;
+  readonly place: Partial<Record<'name' | 'address', string | null> & Record<'latitude' | 'longitude', number | null>> | null;
+  readonly lastHeardAt: Instant | null;
+}
+
+function deviceOf({ view: { maintenance: _, decommissioned: __, seen: ___, ...view }, place, lastHeardAt }: Joined): DeviceRow {
+  return {
+    ...view,
+    name: place?.name ?? null,
+    address: place?.address ?? null,
+    latitude: place?.latitude ?? null,
+    longitude: place?.longitude ?? null,
+    lastHeardAt,
+  };
+}
+
+const columns = 'd.view, p.fields AS place, live.last_heard_at AS "lastHeardAt"';
 
 const from = (s: Schemas) => `
   ${s['devices']}.devices d
@@ -45,18 +56,26 @@ const counts = {
       FROM ${s['devices']}.devices`,
 };
 
+type OwnedDeviceRow = DeviceRow & { readonly ownerEmail: string | null };
+
 export function createDeviceQueries(reader: Reader): DeviceQueries {
+  const one = async (query: Query, value: string) => {
+    const row = await reader.first<Joined>(query, [value]);
+    return row === undefined ? undefined : deviceOf(row);
+  };
   return {
-    byId: (deviceId) => reader.first<DeviceRow>(byId, [deviceId]),
-    bySerial: (serialNumber) => reader.first<DeviceRow>(bySerial, [serialNumber]),
-    ofOwner: (userId) => reader.all<DeviceRow>(ofOwner, [userId]),
-    async list({ lifecycle, assigned }, { limit, offset }): Promise<Paged<DeviceRow & { readonly ownerEmail: string | null }>> {
+    byId: (deviceId) => one(byId, deviceId),
+    bySerial: (serialNumber) => one(bySerial, serialNumber),
+    async ofOwner(userId) {
+      return (await reader.all<Joined>(ofOwner, [userId])).map(deviceOf);
+    },
+    async list({ lifecycle, assigned }, { limit, offset }) {
       const filter = [lifecycle ?? null, assigned ?? null];
       const [rows, totals] = await Promise.all([
-        reader.all<DeviceRow & { readonly ownerEmail: string | null }>(list, [...filter, limit, offset]),
+        reader.all<Joined & { readonly ownerEmail: string | null }>(list, [...filter, limit, offset]),
         reader.first<{ total: number }>(listTotal, filter),
       ]);
-      return { rows, total: totals?.total ?? 0 };
+      return { rows: rows.map((row): OwnedDeviceRow => ({ ...deviceOf(row), ownerEmail: row.ownerEmail })), total: totals?.total ?? 0 };
     },
     async counts() {
       return (await reader.first<{ total: number; active: number }>(counts, [])) ?? { total: 0, active: 0 };
