@@ -2,6 +2,7 @@ import type { Aggregates } from '../commands/handle.ts';
 import type { CommandContext } from '../commands/port.ts';
 import { deviceAggregate } from '../domain/registry.ts';
 import type { DeviceCommand } from '../domain/device/commands.ts';
+import type { DeviceSettings } from '../domain/device/events.ts';
 import type { DeviceState, RegisteredDevice } from '../domain/device/state.ts';
 import { currentUnlock } from '../domain/device/unlock.ts';
 import { AppendOutcomeUnknown, EventStoreUnavailable } from '../platform/event-store/port.ts';
@@ -242,14 +243,18 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
     if (configVersion === undefined) return;
     if (configVersion > state.settings.version) {
       // A restored server: ours jumps beyond what the box has, and is sent.
-      await bus.execute(
-        { type: 'ReportSettingsVersion', data: { deviceId, configVersion } },
-        { ...context, commandId: derivedCommandId('settings', context.commandId) },
-      );
+      const jump = { ...context, commandId: derivedCommandId('settings', context.commandId) };
+      const outcome = await bus.execute({ type: 'ReportSettingsVersion', data: { deviceId, configVersion } }, jump);
+      const changed = outcome.kind === 'accepted' ? outcome.events.find((event) => event.type === 'DeviceSettingsChanged') : undefined;
+      if (changed !== undefined) sendConfig(device, changed.data.desired, changed.data.configVersion);
     } else if (configVersion < state.settings.version && dueForConfig(device)) {
-      device.configSentAt = instant(clock.now());
-      background(() => dispatcher.sendConfig(device, state.settings.desired, state.settings.version), 'Settings could not be sent');
+      sendConfig(device, state.settings.desired, state.settings.version);
     }
+  }
+
+  function sendConfig(device: LiveDevice, desired: DeviceSettings, version: number): void {
+    device.configSentAt = instant(clock.now());
+    background(() => dispatcher.sendConfig(device, desired, version), 'Settings could not be sent');
   }
 
   function dueForConfig({ configSentAt }: LiveDevice): boolean {

@@ -28,6 +28,7 @@ import type { Database } from '../../src/platform/postgres/db.ts';
 import { createNotifications } from '../../src/platform/postgres/notifications.ts';
 import { createInProcessRelay } from '../../src/platform/relay/in-process.ts';
 import type { Relay } from '../../src/platform/relay/port.ts';
+import { ensureLogIdentity } from '../../src/projections/log-identity.ts';
 import { createDeviceCredentials, type DeviceCredentials } from '../../src/platform/vault/device-credentials.ts';
 import { createDeviceKeys, type DeviceKeys as DeviceKeyStore } from '../../src/platform/vault/device-keys.ts';
 import { createMasterKey } from '../../src/platform/vault/master-key.ts';
@@ -168,6 +169,7 @@ export async function startBackend(server: TestPostgres, options: BackendOptions
   await notifications.start();
   await sealer.start();
   await store.start();
+  await ensureLogIdentity(store, '0.0.0-test', () => new Date(clock.now()).toISOString());
   await refusals.start();
   await snapshots.start();
   await relay.start();
