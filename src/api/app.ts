@@ -2,11 +2,12 @@ import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import cors from 'cors';
 import express, { type Express, type NextFunction, type Request, type Response } from 'express';
+import type { RefusalTarget } from '../domain/system/events.ts';
 import type { Api } from './api.ts';
 import { Call } from './call.ts';
 import { accessLog } from './access-log.ts';
 import { hostAllowed } from './client.ts';
-import { ApiError, forbidden, invalid, notFound, toApiError, unauthorized } from './errors.ts';
+import { ApiError, invalid, notFound, refused, toApiError, unauthorized } from './errors.ts';
 import { securityHeaders } from './headers.ts';
 import { linkOfToken } from './links.ts';
 import { openApiDocument } from './openapi.ts';
@@ -100,8 +101,12 @@ export function createApp(api: Api): Express {
     call.headers.push(...(await limit(api.limiter, settings.rateLimits, 'account', claims.userId)));
     if (endpoint.route.limit === 'pin') await limit(api.limiter, settings.rateLimits, 'pin', claims.userId);
     const who = await api.gate.admit(claims);
-    if (access.kind === 'admin' && !who.permissions.has(access.permission)) throw forbidden();
     call.who = who;
+    if (access.kind === 'admin' && !who.permissions.has(access.permission)) {
+      const refusal = { code: 'role_missing' } as const;
+      api.deps.refusals.recordAs(endpoint.route.id, targetOf(call.params as Record<string, string>, who.userId), refusal, call.context());
+      throw refused(refusal);
+    }
   }
 
   function readBody(req: Request, res: Response): Promise<unknown> {
@@ -223,14 +228,19 @@ export function bearer(req: { readonly headers: { readonly authorization?: strin
   return header !== undefined && /^bearer /i.test(header) ? header.slice(7).trim() : undefined;
 }
 
-const noQuery: Readonly<Record<string, string>> = {};
-
 /** @throws ApiError 400 when a name is given twice: which of the two counts would be a guess */
 function queryOf(req: Request): Record<string, unknown> {
-  if (!req.url.includes('?')) return { ...noQuery };
+  if (!req.url.includes('?')) return {};
   const query: Record<string, unknown> = { ...(req.query as Record<string, unknown>) };
   for (const [name, value] of Object.entries(query)) {
     if (typeof value !== 'string') throw invalid(name, 'must be given once');
   }
   return query;
+}
+
+/** What somebody without the right reached for; parameters are not validated at that point. */
+function targetOf({ device_id: deviceId = '', user_id: userId = '', unlock_id: unlockId = '' }: Readonly<Record<string, string>>, self: string): RefusalTarget {
+  if (UUID.test(deviceId)) return { kind: 'device', id: deviceId };
+  if (UUID.test(unlockId)) return { kind: 'unlock', id: unlockId };
+  return { kind: 'user', id: UUID.test(userId) ? userId : self };
 }

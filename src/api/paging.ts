@@ -56,5 +56,5 @@ function urlOf(call: Call<unknown, object>, place: Readonly<Record<string, numbe
   for (const [name, value] of Object.entries({ ...call.query, limit: undefined, offset: undefined, page: undefined, page_size: undefined, ...place })) {
     if (value !== undefined) query.set(name, String(value));
   }
-  return `${call.req.url.split('?', 1)[0]}?${query}`;
+  return `${call.req.url.split('?', 1)[0]}?${query.toString()}`;
 }

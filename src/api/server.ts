@@ -37,7 +37,7 @@ export function createHttpServer(app: RequestListener, attach: ((server: Server)
   let stopping = false;
   let underWay = 0;
 
-  const server = createServer((req, res) => {
+  const server = createServer({ connectionsCheckingInterval: 5_000 }, (req, res) => {
     underWay++;
     res.once('close', () => underWay--);
     // A connection that is kept alive would otherwise send its next request into a closing server.

@@ -112,6 +112,22 @@ describe('boxes', () => {
   });
 });
 
+test('who reaches for more than their role brings is recorded', async () => {
+  const support = api.signIn({ adminRole: 'support' });
+  expect(await ask('POST', `/devices/${deviceId}/unlock`, {}, support.token)).toMatchObject({ status: 403, body: { error: 'forbidden', message: 'Insufficient permissions' } });
+  expect(await ask('POST', '/devices/register', {}, api.signIn().token)).toMatchObject({ status: 403 });
+  expect(api.world.refusals).toMatchObject([
+    { command: 'emergencyUnlock', target: { kind: 'device', id: deviceId }, refusal: { code: 'role_missing' } },
+    { command: 'registerDevice', target: { kind: 'user' }, refusal: { code: 'role_missing' } },
+  ]);
+  expect(api.world.asked).toHaveLength(0);
+});
+
+test('rights beyond the role can be granted one by one', async () => {
+  const { token } = api.signIn({ adminRole: 'support', permissions: ['devices:unlock'] });
+  expect((await ask('POST', `/devices/${deviceId}/unlock`, {}, token)).status).toBe(200);
+});
+
 describe('users', () => {
   test('are suspended everywhere before it is answered, and activated', async () => {
     const user = api.signIn();
