@@ -140,6 +140,6 @@ export interface StoredChange {
 
 export const changeColumns = 'position, event_id AS "eventId", topics, type, payload';
 
-export function changeOf(row: StoredChange): LiveChange {
-  return { ...row, position: BigInt(row.position) };
+export function changeOf({ position, eventId, topics, type, payload }: StoredChange): LiveChange {
+  return { position: BigInt(position), eventId, topics, type, payload };
 }

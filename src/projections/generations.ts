@@ -24,7 +24,7 @@ export async function createGeneration(session: Session, projection: AnyProjecti
         values: [name, version],
       },
     ]);
-    const { generation } = created?.[0] as { generation: number };
+    const generation = Number(created?.[0]?.['generation']);
     const schema = schemaOf(name, version, generation);
     for (const statement of [`DROP SCHEMA IF EXISTS ${schema} CASCADE`, ...createTables(projection, schema)]) {
       await session.read([{ text: statement, values: [] }]);

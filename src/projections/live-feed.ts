@@ -10,8 +10,6 @@ export interface LiveFeedOptions {
   readonly db: Database;
   /** Where another process runs the live group, or may come to: its commits are heard by these. Handlers are added before its start. */
   readonly notifications?: Notifications;
-  /** True while the runner of this process leads: what it commits is pushed, and needs not be read when it is told. */
-  readonly leadsHere?: () => boolean;
   /** Awaited before anything after a switch counts as reached: reads must not meet the old generation then. */
   readonly onSwitched?: () => Promise<void>;
   readonly logger: Logger;
@@ -28,6 +26,8 @@ export interface LiveFeedComponent extends LiveFeed, Component {
   readonly position: bigint;
 }
 
+/** After a push the runner of this process leads: for so long its next one is waited for, with the poll as safety. */
+const PUSHED_LATELY_MS = 2_000;
 /** Requests that wait for a position at one time; further ones are told at once that it was not reached. */
 const MAX_WAITING = 10_000;
 /** Changes that one socket may resume over. */
@@ -50,8 +50,9 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeedComponent {
   let switching: Promise<void> = Promise.resolve();
   let stopped = false;
   let timer: NodeJS.Timeout | undefined;
+  let pushedAt = -Infinity;
 
-  function push(changes: readonly LiveChange[], at: bigint): void {
+  function deliver(changes: readonly LiveChange[], at: bigint): void {
     if (at <= position) return; // the same batch was told and read before its runner came to push it
     for (const change of changes) {
       for (const topic of change.topics) {
@@ -77,7 +78,7 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeedComponent {
           await switching;
           // The first look only finds where the group is: nobody here has listened to anything earlier.
           const changes = position < 0n || listeners.size === 0 ? [] : await readChanges(db, position, upTo);
-          push(changes.filter((change) => change.position > position), upTo); // some may have been pushed meanwhile
+          deliver(changes.filter((change) => change.position > position), upTo); // some may have been pushed meanwhile
         }
       } catch (error) {
         logger.warn({ err: error }, 'Live changes could not be read; the next look comes soon');
@@ -107,7 +108,7 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeedComponent {
   }
 
   notifications?.on(LIVE_CHANNEL, (payload) => {
-    if (/^\d+$/.test(payload) && options.leadsHere?.() !== true) tell(BigInt(payload));
+    if (/^\d+$/.test(payload) && performance.now() - pushedAt > PUSHED_LATELY_MS) tell(BigInt(payload));
   });
   notifications?.on(PROJECTIONS_CHANNEL, () => {
     switching = switching.then(() => options.onSwitched?.()).catch((error: unknown) => logger.warn({ err: error }, 'A switched read model could not be looked up'));
@@ -134,7 +135,10 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeedComponent {
 
   return {
     ...lifecycle,
-    push,
+    push(changes, at) {
+      pushedAt = performance.now();
+      deliver(changes, at);
+    },
     get position() {
       return position;
     },
@@ -181,7 +185,7 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeedComponent {
       });
       const floor = rows[0]?.floor;
       if (floor === undefined || BigInt(floor) > after || rows.length > MAX_RESUMED) return undefined;
-      return rows.filter((row) => row.eventId !== null).map(({ floor: _, ...row }) => changeOf(row));
+      return rows.filter((row) => row.eventId !== null).map(changeOf);
     },
   };
 }

@@ -16,14 +16,14 @@ export interface Projection<T extends Tables = Tables> {
   readonly categories: readonly string[];
   readonly tables: T;
   /** Names the rows that the event's handler will read. */
-  load?(event: Recorded, want: Wants<T>): void;
+  readonly load?: (event: Recorded, want: Wants<T>) => void;
   /** A second look, for rows whose key is in a row that `load` named. */
-  loadMore?(event: Recorded, want: Wants<T>, rows: RowsOf<T>): void;
+  readonly loadMore?: (event: Recorded, want: Wants<T>, rows: RowsOf<T>) => void;
   /** What a handler needs and only a promise can give (opened seals). Called once for a batch, before its handlers. */
-  prepare?(events: readonly Recorded[]): Promise<void>;
+  readonly prepare?: (events: readonly Recorded[]) => Promise<void>;
   readonly on: Handlers<T>;
   /** Instead of `on`: sees every event of every category as stored, of unknown type too. */
-  every?(event: RecordedEvent, rows: RowsOf<T>): void;
+  readonly every?: (event: RecordedEvent, rows: RowsOf<T>) => void;
 }
 
 export type Handlers<T extends Tables> = { readonly [E in DomainEventType]?: Handler<RecordedOf<E>, T> };

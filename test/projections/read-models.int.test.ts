@@ -258,8 +258,8 @@ describe('unlocks and deliveries', () => {
     ]);
     const row = await side.reads.unlocks.lastOfLink(linkId);
     expect(row).toMatchObject({ unlockId, state: 'opened', useReturned: false });
-    const times = [row?.requestedAt, row?.dispatchedAt, row?.publishedAt, row?.acknowledgedAt, row?.openedAt];
-    expect(times).toEqual([...times].sort());
+    const times = [row?.requestedAt, row?.dispatchedAt, row?.publishedAt, row?.acknowledgedAt, row?.openedAt].map((at) => Date.parse(at ?? ''));
+    expect(times).toEqual(times.toSorted((a, b) => a - b));
     expect(await side.reads.deliveries.byId(unlockId)).toMatchObject({
       linkId,
       linkName: 'Parcel',

@@ -1,7 +1,7 @@
 import type { UnlockCause } from '../../domain/device/events.ts';
 import type { Recorded } from '../../domain/events.ts';
 import { assertNever, type Instant, type Source, type Uuid } from '../../domain/kernel.ts';
-import { defineProjection, defineTable, idOfStream, type Emit, type Rows, type RowsOf } from '../projection.ts';
+import { defineProjection, defineTable, idOfStream, type Emit, type RowsOf } from '../projection.ts';
 import type { ActivityRow } from '../read-models.ts';
 
 /** What happened to a box, in sentences for its owner. Without names: those may have to be forgotten. */

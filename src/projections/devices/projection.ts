@@ -15,16 +15,15 @@ interface DeviceTableRow {
   readonly assignment_id: Uuid | null;
   readonly assigned_at: Instant | null;
   readonly registered_at: Instant;
-  readonly view: DeviceView;
-}
-
-/** A box without what is joined to it. Every member is there from the registration on, so that their order never changes. */
-export type DeviceView = Omit<DeviceRow, 'name' | 'address' | 'latitude' | 'longitude' | 'lastHeardAt'> & {
   readonly maintenance: boolean;
   readonly decommissioned: boolean;
   /** True once the box was heard of. */
   readonly seen: boolean;
-};
+  readonly view: DeviceView;
+}
+
+/** A box without what is joined to it. Every member is there from the registration on, so that their order never changes. */
+export type DeviceView = Omit<DeviceRow, 'name' | 'address' | 'latitude' | 'longitude' | 'lastHeardAt'>;
 
 const devices = defineTable<DeviceTableRow>({
   name: 'devices',
@@ -37,6 +36,9 @@ const devices = defineTable<DeviceTableRow>({
     assignment_id: 'uuid',
     assigned_at: 'timestamptz',
     registered_at: 'timestamptz NOT NULL',
+    maintenance: 'boolean NOT NULL',
+    decommissioned: 'boolean NOT NULL',
+    seen: 'boolean NOT NULL',
     view: 'json NOT NULL',
   },
   indexes: ['UNIQUE (serial_number)', '(owner_id) WHERE owner_id IS NOT NULL', '(registered_at DESC, device_id)'],
@@ -54,7 +56,7 @@ export const devicesProjection = defineProjection({
   },
   on: {
     DeviceRegistered({ data, metadata }, rows) {
-      put(rows.devices, {
+      put(rows.devices, { maintenance: false, decommissioned: false, seen: false }, {
         deviceId: data.deviceId,
         serialNumber: data.serialNumber,
         model: data.model,
@@ -78,16 +80,13 @@ export const devicesProjection = defineProjection({
         settings: defaultSettings,
         configVersion: 0,
         appliedConfigVersion: null,
-        maintenance: false,
-        decommissioned: false,
-        seen: false,
       });
     },
     DevicePinRegenerated: ({ stream, data }, rows) => void change(rows.devices, stream, pinOf(data)),
     DevicePinVoided: ({ stream }, rows) => void change(rows.devices, stream, noPin),
-    MaintenanceStarted: ({ stream }, rows) => void change(rows.devices, stream, { maintenance: true }),
-    MaintenanceEnded: ({ stream }, rows) => void change(rows.devices, stream, { maintenance: false }),
-    DeviceDecommissioned: ({ stream }, rows) => void change(rows.devices, stream, { decommissioned: true, ...noPin }),
+    MaintenanceStarted: ({ stream }, rows) => void change(rows.devices, stream, {}, { maintenance: true }),
+    MaintenanceEnded: ({ stream }, rows) => void change(rows.devices, stream, {}, { maintenance: false }),
+    DeviceDecommissioned: ({ stream }, rows) => void change(rows.devices, stream, noPin, { decommissioned: true }),
 
     DeviceAssigned({ stream, data, metadata }, rows) {
       const owner = { ownerId: data.userId, ownerSuspended: false, assignmentId: data.assignmentId, assignedAt: metadata.occurredAt };
@@ -110,7 +109,7 @@ export const devicesProjection = defineProjection({
     UnlockAcknowledged: ({ stream }, rows) => heard(rows.devices, stream),
     UnlockFailed: ({ stream }, rows) => heard(rows.devices, stream),
     UnlockConfirmed({ stream, metadata }, rows) {
-      change(rows.devices, stream, { seen: true, lastUnlockAt: metadata.occurredAt });
+      change(rows.devices, stream, { lastUnlockAt: metadata.occurredAt }, { seen: true });
     },
     UnlockSettled({ stream, data, metadata }, rows) {
       if (data.outcome === 'opened') change(rows.devices, stream, { lastUnlockAt: metadata.occurredAt });
@@ -118,19 +117,19 @@ export const devicesProjection = defineProjection({
 
     LockStateReported({ stream, data, metadata }, rows, emit) {
       const at = metadata.occurredAt;
-      tell(emit, change(rows.devices, stream, { seen: true, lockStatus: data.lockStatus, lockStatusAt: at }), at);
+      tell(emit, change(rows.devices, stream, { lockStatus: data.lockStatus, lockStatusAt: at }, { seen: true }), at);
     },
     DoorStateReported({ stream, data, metadata }, rows, emit) {
-      tell(emit, change(rows.devices, stream, { seen: true, doorOpen: data.doorOpen }), metadata.occurredAt);
+      tell(emit, change(rows.devices, stream, { doorOpen: data.doorOpen }, { seen: true }), metadata.occurredAt);
     },
     BatteryLevelChanged({ stream, data, metadata }, rows, emit) {
-      tell(emit, change(rows.devices, stream, { seen: true, batteryLevel: data.level }), metadata.occurredAt);
+      tell(emit, change(rows.devices, stream, { batteryLevel: data.level }, { seen: true }), metadata.occurredAt);
     },
     FirmwareReported({ stream, data, metadata }, rows, emit) {
-      tell(emit, change(rows.devices, stream, { seen: true, firmwareVersion: data.version }), metadata.occurredAt);
+      tell(emit, change(rows.devices, stream, { firmwareVersion: data.version }, { seen: true }), metadata.occurredAt);
     },
     DeviceWentOnline({ stream, metadata }, rows, emit) {
-      tell(emit, change(rows.devices, stream, { seen: true, online: true }), metadata.occurredAt);
+      tell(emit, change(rows.devices, stream, { online: true }, { seen: true }), metadata.occurredAt);
     },
     DeviceWentOffline({ stream, metadata }, rows, emit) {
       tell(emit, change(rows.devices, stream, { online: false }), metadata.occurredAt);
@@ -149,7 +148,9 @@ function pinOf({ pin, pinExpiresAt }: { readonly pin: Sensitive<string>; readonl
   return { pin: isSealed(pin) ? pin : null, pinExpiresAt };
 }
 
-function put(rows: DeviceRows, view: DeviceView): void {
+type Flags = Pick<DeviceTableRow, 'maintenance' | 'decommissioned' | 'seen'>;
+
+function put(rows: DeviceRows, flags: Flags, view: DeviceView): void {
   rows.put({
     device_id: view.deviceId,
     serial_number: view.serialNumber,
@@ -158,28 +159,31 @@ function put(rows: DeviceRows, view: DeviceView): void {
     assignment_id: view.assignmentId,
     assigned_at: view.assignedAt,
     registered_at: view.registeredAt,
+    ...flags,
     view,
   });
 }
 
-function change(rows: DeviceRows, stream: string, what: Partial<DeviceView>): DeviceView {
-  const changed = { ...rows.need(idOfStream(stream)).view, ...what };
-  const view = { ...changed, lifecycle: lifecycleOf(changed) };
-  put(rows, view);
+function change(rows: DeviceRows, stream: string, what: Partial<DeviceView>, flag: Partial<Flags> = {}): DeviceView {
+  const { view: before, maintenance, decommissioned, seen } = rows.need(idOfStream(stream));
+  const flags = { maintenance, decommissioned, seen, ...flag };
+  const changed = { ...before, ...what };
+  const view = { ...changed, lifecycle: lifecycleOf(changed, flags) };
+  put(rows, flags, view);
   return view;
 }
 
 /** What the box said changes nothing here but that it is there. */
 function heard(rows: DeviceRows, stream: string): void {
-  if (!rows.need(idOfStream(stream)).view.seen) change(rows, stream, { seen: true });
+  if (!rows.need(idOfStream(stream)).seen) change(rows, stream, {}, { seen: true });
 }
 
 /** Requirements X-17: `assigned` until the first report of a box that was never heard of. */
-function lifecycleOf(view: DeviceView): DeviceLifecycle {
-  if (view.decommissioned) return 'decommissioned';
-  if (view.maintenance) return 'maintenance';
+function lifecycleOf(view: DeviceView, { decommissioned, maintenance, seen }: Flags): DeviceLifecycle {
+  if (decommissioned) return 'decommissioned';
+  if (maintenance) return 'maintenance';
   if (view.ownerId === null) return 'available';
-  return view.seen ? 'active' : 'assigned';
+  return seen ? 'active' : 'assigned';
 }
 
 function tell(emit: Emit, view: DeviceView, at: Instant): void {

@@ -10,7 +10,7 @@ interface Joined {
   readonly lastHeardAt: Instant | null;
 }
 
-function deviceOf({ view: { maintenance: _, decommissioned: __, seen: ___, ...view }, place, lastHeardAt }: Joined): DeviceRow {
+function deviceOf({ view, place, lastHeardAt }: Joined): DeviceRow {
   return {
     ...view,
     name: place?.name ?? null,
