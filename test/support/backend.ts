@@ -124,7 +124,7 @@ export const asSystem = (): CommandContext => {
   return { commandId, correlationId: commandId, actor: { kind: 'system', id: 'test' }, source: 'system' };
 };
 
-export async function startBackend(server: TestPostgres, options: BackendOptions): Promise<Backend> {
+export async function startBackend(server: Pick<TestPostgres, 'connect'>, options: BackendOptions): Promise<Backend> {
   const { url, clock = systemClock } = options;
   const metrics = new Metrics();
   const logger = silentLogger;
