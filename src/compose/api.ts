@@ -18,8 +18,8 @@ function apiSettings(config: Config, secrets: Secrets, version: string, listenin
     version,
     // Links lead to this server where no other address was given; on any free port that is known only once it listens.
     get frontendUrl() {
-      const isOurs = config.port === 0 && !config.given.includes('deliveryBaseUrl');
-      return isOurs ? listening() : config.deliveryBaseUrl.replace(/\/$/, '');
+      const isOurs = config.port === 0 && !config.given.includes('frontendUrl');
+      return isOurs ? listening() : config.frontendUrl.replace(/\/$/, '');
     },
     corsOrigins: config.corsOrigins,
     allowedHosts: config.allowedHosts,

@@ -66,7 +66,12 @@ export const publicDeliveryRoutes: readonly Route[] = [
     errors: [404, 409, 422],
   })(async (call, api) => {
     const { link } = call.who;
-    const ask = { deviceId: link.deviceId, cause: { kind: 'link', id: link.linkId } as const, courier: courierOf(call.body) };
+    const ask = {
+      deviceId: link.deviceId,
+      cause: { kind: 'link', id: link.linkId } as const,
+      courier: courierOf(call.body),
+      ...(link.window === null ? {} : { timeZone: link.window.timeZone }),
+    };
     const reply = await api.deps.unlocks.request(ask, { ...call.context(), lane: 'urgent' }, 'outcome');
     if (reply.kind === 'refused') throw forCourier(refused(reply.refusal));
     const { unlockId, state, reason, useReturned, at, expiresAt } = reply.unlock;

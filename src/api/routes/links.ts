@@ -3,7 +3,7 @@ import { isTimeZone } from '../../commands/local-time.ts';
 import { isSealed } from '../../domain/kernel.ts';
 import type { DeviceEventOf } from '../../domain/device/events.ts';
 import { instant } from '../../platform/clock.ts';
-import { newId } from '../../platform/ids.ts';
+import { derivedCommandId } from '../../platform/ids.ts';
 import type { Accepted, Api } from '../api.ts';
 import { ApiError, invalid } from '../errors.ts';
 import { linkTokenHash, newLinkToken } from '../link-token.ts';
@@ -67,7 +67,8 @@ export const linkRoutes: readonly Route[] = [
     const accepted = await api.execute(call, {
       type: 'CreateLink',
       data: {
-        linkId: newId(),
+        // A repeat names the same link, however long ago the first one was.
+        linkId: derivedCommandId('link', call.commandId),
         deviceId: body.device_id.toLowerCase(),
         userId: call.who.userId,
         token,
