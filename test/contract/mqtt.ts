@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { connect } from 'node:net';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { BrokerUnavailable, PublishTimedOut, type DeviceBroker, type UplinkMessage } from '../../src/platform/mqtt/port.ts';
-import { connectDevice, credentialOf, foreignTopics, Refused, testDevice, type ConnectedDevice, type TestDevice } from '../support/mqtt-device.ts';
+import { connectDevice, foreignTopics, Refused, testDevice, type ConnectedDevice, type TestDevice } from '../support/mqtt-device.ts';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
 import { until } from '../support/until.ts';
 

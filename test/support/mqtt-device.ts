@@ -31,16 +31,16 @@ export interface ConnectedDevice {
   readonly sessionPresent: boolean;
   /** What came, in order. */
   readonly received: IPublishPacket[];
-  texts(): string[];
-  closed(): boolean;
+  readonly texts: () => string[];
+  readonly closed: () => boolean;
   /** The SUBACK's code; 128 also when the connection ended instead. */
-  subscribe(filter: string, qos?: 0 | 1): Promise<number>;
+  readonly subscribe: (filter: string, qos?: 0 | 1) => Promise<number>;
   /** Resolves with PUBACK; rejects when the connection ended first. */
-  publish(topic: string, payload: string | Buffer, options?: { readonly qos?: 0 | 1 | 2; readonly retain?: boolean }): Promise<void>;
+  readonly publish: (topic: string, payload: string | Buffer, options?: { readonly qos?: 0 | 1 | 2; readonly retain?: boolean }) => Promise<void>;
   /** Ends the TCP connection without DISCONNECT. */
-  vanish(): void;
+  readonly vanish: () => void;
   /** With DISCONNECT. */
-  leave(): Promise<void>;
+  readonly leave: () => Promise<void>;
 }
 
 /** The connect was refused; `message` holds the broker's reason. */

@@ -80,7 +80,10 @@ export function createDynamicSecurity(options: DynamicSecurityOptions): DynamicS
     } catch {
       answers = undefined;
     }
-    if (!Array.isArray(answers)) return void logger.warn('an answer of the dynamic security plugin is not readable');
+    if (!Array.isArray(answers)) {
+      logger.warn('an answer of the dynamic security plugin is not readable');
+      return;
+    }
     for (const answer of answers as Answer[]) {
       const [id, index] = answer.correlationData?.split('/') ?? [];
       const exchange = exchanges.get(id ?? '');

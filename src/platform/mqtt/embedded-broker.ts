@@ -410,7 +410,7 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
         callback(null, true);
       },
       authenticate(client, username, password, done) {
-        letIn(client, username, password)
+        void letIn(client, username, password)
           .catch((error: unknown): Refusal => {
             logger.error({ err: error }, 'device credentials cannot be looked up');
             return 'lookup_failed';

@@ -6,7 +6,7 @@ import { RelayUnavailable, type ConsumeOptions, type Relay, type RelayConsumer, 
 export interface InProcessRelayOptions {
   readonly logger?: Logger;
   readonly metrics?: Metrics;
-  /** Messages a group may have waiting; beyond it `publish` rejects at once. Default 10,000. */
+  /** Messages a group may have waiting; beyond it `publish` rejects at once. Default 20,000: 5,000 boxes with all they may have in flight. */
   readonly maxQueued?: number;
   /** How long a publish waits for the handlers before it rejects. Default 30,000. */
   readonly publishTimeoutMs?: number;
@@ -53,7 +53,7 @@ const STUCK_MS = 10_000;
  * publishes it again. What arrives while a handler is busy makes up the next batch.
  */
 export function createInProcessRelay(options: InProcessRelayOptions = {}): Relay {
-  const { logger = silentLogger, metrics = new Metrics(), maxQueued = 10_000, publishTimeoutMs = 30_000 } = options;
+  const { logger = silentLogger, metrics = new Metrics(), maxQueued = 20_000, publishTimeoutMs = 30_000 } = options;
   const groups = new Map<string, Group>();
   let open = false;
 

@@ -113,7 +113,7 @@ export function createKafkaRelay(options: KafkaRelayOptions): Relay {
 
   /** What came while a request was under way makes up the next one. */
   async function send(): Promise<void> {
-    await null; // what is published in the same turn goes along
+    await Promise.resolve(); // what is published in the same turn goes along
     while (queue.length > 0) {
       const units = takeUnits();
       if (units.length === 0) continue;
@@ -233,9 +233,10 @@ export function createKafkaRelay(options: KafkaRelayOptions): Relay {
     }
 
     async function eachBatch(consumer: Consumer, payload: EachBatchPayload, signal: AbortSignal): Promise<void> {
-      const { batch, resolveOffset, heartbeat, isRunning, isStale } = payload;
+      const { batch } = payload;
       const { partition } = batch;
-      const over = (): boolean => signal.aborted || !isRunning() || isStale();
+      const heartbeat = (): Promise<void> => payload.heartbeat();
+      const over = (): boolean => signal.aborted || !payload.isRunning() || payload.isStale();
       for (let begin = 0; begin < batch.messages.length; begin += maxBatch) {
         if (over()) return;
         const part = batch.messages.slice(begin, begin + maxBatch);
@@ -246,12 +247,12 @@ export function createKafkaRelay(options: KafkaRelayOptions): Relay {
         if (commit === 'before') {
           await consumer.commitOffsets([{ topic: batch.topic, partition, offset: next.toString() }]);
           if (over()) return; // kafkajs commits nothing, without an error, once it is stopping
-          resolveOffset(last);
+          payload.resolveOffset(last);
           await attend(handle(messages), heartbeat, heartbeatMs).catch(failed);
         } else {
           const beat = await repeat(messages, heartbeat, over, signal);
           if (beat === 'over') return;
-          resolveOffset(last);
+          payload.resolveOffset(last);
           if (beat instanceof Error) throw beat; // the group is being divided anew: kafkajs commits and joins again
         }
         behind.set(partition, Number(BigInt(batch.highWatermark) - next));

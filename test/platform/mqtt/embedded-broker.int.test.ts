@@ -50,8 +50,8 @@ describe('embedded broker', () => {
     readonly metrics: Metrics;
     readonly vault: Map<string, DeviceCredential>;
     readonly messages: UplinkMessage[];
-    device(options?: Parameters<typeof connectDevice>[2], box?: TestDevice): Promise<ConnectedDevice & { readonly box: TestDevice }>;
-    stranger(): Socket & { readonly ended: Promise<void> };
+    readonly device: (options?: Parameters<typeof connectDevice>[2], box?: TestDevice) => Promise<ConnectedDevice & { readonly box: TestDevice }>;
+    readonly stranger: () => Socket & { readonly ended: Promise<void> };
   }
 
   async function rig(options: Partial<EmbeddedBrokerOptions> = {}, handle?: (message: UplinkMessage) => Promise<void>): Promise<Rig> {
