@@ -1,5 +1,5 @@
 import { execFile, spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -60,6 +60,9 @@ export async function startKafka(): Promise<KafkaServer> {
     child.stdin.write(`${command}\n`);
     await said();
   };
+  // The program ends with its stdin, so with this process too; what is left is its folder.
+  const onExit = (): void => rmSync(folder, { recursive: true, force: true });
+  process.once('exit', onExit);
   const brokers = (await said()).split(',');
   return {
     brokers,
@@ -69,6 +72,7 @@ export async function startKafka(): Promise<KafkaServer> {
     down: () => tell('down'),
     up: () => tell('up'),
     async stop() {
+      process.off('exit', onExit);
       const exited = new Promise((resolve) => child.once('exit', resolve));
       child.stdin.end();
       await exited;

@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { connect, createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -93,6 +93,12 @@ export async function startMosquitto(topics: Pick<MosquittoServices, 'uplinkFilt
     child.kill(signal);
     await exited;
   }
+  // A test process that ends in the middle takes its server along.
+  const onExit = (): void => {
+    child?.kill('SIGKILL');
+    rmSync(folder, { recursive: true, force: true });
+  };
+  process.once('exit', onExit);
   await start();
   return {
     url: `mqtt://127.0.0.1:${port}`,
@@ -100,6 +106,7 @@ export async function startMosquitto(topics: Pick<MosquittoServices, 'uplinkFilt
     start,
     kill: () => end('SIGKILL'),
     async stop() {
+      process.off('exit', onExit);
       await end('SIGTERM');
       await rm(folder, { recursive: true, force: true });
     },
