@@ -14,6 +14,7 @@ import { createUnlockWatches } from './commands/unlock-watch.ts';
 import { createUnlockService } from './commands/unlocks.ts';
 import { brokerHealth, openBroker } from './compose/broker.ts';
 import { openGround, type ComposeOptions } from './compose/ground.ts';
+import { startHealth } from './compose/health.ts';
 import { startWorker } from './compose/worker.ts';
 import { stack, type Stack } from './platform/lifecycle.ts';
 import type { Metrics } from './platform/metrics.ts';
@@ -45,8 +46,8 @@ const BOXES_KNOWN_MS = 2_000;
 const READ_MODELS_MS = 15_000;
 
 export interface App {
-  /** Set where this process serves it. */
-  readonly addresses: { readonly http?: string; readonly mqtt?: string };
+  /** `http`: the API, or without that role health and metrics alone. `mqtt`: the embedded broker. */
+  readonly addresses: { readonly http: string; readonly mqtt?: string };
   /** Set when this start made the first administrator. */
   readonly firstAdmin: FirstAdmin | undefined;
   readonly metrics: Metrics;
@@ -154,11 +155,11 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
   }
   await start('passwords', passwords);
   const firstAdmin = await makeFirstAdmin();
-  const http = has('api') ? await serveApi() : undefined;
+  const http = has('api') ? await serveApi() : await startHealth({ report, metrics, logger }, config, start);
 
   return {
     addresses: {
-      ...(http === undefined ? {} : { http }),
+      http,
       ...(broker.device === undefined || config.mqttUrl !== undefined ? {} : { mqtt: broker.url() }),
     },
     firstAdmin,
@@ -173,8 +174,8 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
     const watches = createUnlockWatches({
       store,
       onAppended: bus.onAppended,
-      // Where another process is the worker, the end of an unlock is heard from the live feed.
-      foreign: has('worker') ? undefined : feed,
+      // Where another process may be the worker, the end of an unlock is heard from the live feed.
+      foreign: has('worker') && config.kafkaBrokers === undefined ? undefined : feed,
       logger,
     });
     const unlocks = createUnlockService({

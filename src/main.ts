@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { createCli } from './cli.ts';
 
 // The entry: the one place that reads the environment and the arguments.
@@ -10,6 +10,9 @@ process.on('unhandledRejection', (reason) => {
   process.stderr.write(`${reason instanceof Error ? (reason.stack ?? reason.message) : String(reason)}\n\n✖ Something failed that nothing was prepared for. Start it again; please report the lines above.\n`);
   process.exit(1);
 });
+
+// Settings may stand in a file `.env` of the working folder; what the environment says goes before it.
+if (existsSync('.env')) process.loadEnvFile('.env');
 
 process.exitCode = await createCli({ environ: process.env, version }).run(process.argv.slice(2));
 // Nothing may keep a finished command alive: what it had open was closed in order, or it failed.

@@ -50,7 +50,7 @@ export async function runDemo(options: DemoOptions): Promise<boolean> {
       terminal: { ...quiet, event: () => undefined },
     });
     try {
-      return await tell(terminal, server.app.addresses.http ?? '', admin);
+      return await tell(terminal, server.app.addresses.http, admin);
     } finally {
       await server.stop();
     }

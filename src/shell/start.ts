@@ -55,7 +55,7 @@ export async function startServer(options: StartOptions): Promise<Running> {
     for (const { env, reason } of config.ignored) logger.warn({ env }, `${env} is set and changes nothing: ${reason}`);
     app = await compose({ config, secrets, version, logger, onStep: ({ name, detail }) => steps(name, detail) });
     await dataDir.recordVersion();
-    if (app.addresses.http !== undefined) await dataDir.announce(app.addresses.http);
+    await dataDir.announce(app.addresses.http);
     ready(terminal, app, config, secrets, performance.now() - began);
     return running(app, config, dataDir);
   } catch (error) {
@@ -94,7 +94,7 @@ function wantedPorts(config: Config): WantedPort[] {
   const { host, roles, mqttUrl, mqttTlsCertFile } = config;
   const embeddedBroker = roles.includes('bridge') && mqttUrl === undefined;
   return [
-    ...(roles.includes('api') ? [{ env: 'PORT', port: config.port, host }] : []),
+    { env: 'PORT', port: config.port, host },
     ...(embeddedBroker && mqttTlsCertFile === undefined ? [{ env: 'MQTT_BROKER_PORT', port: config.mqttBrokerPort, host }] : []),
     ...(embeddedBroker && mqttTlsCertFile !== undefined ? [{ env: 'MQTT_TLS_PORT', port: config.mqttTlsPort, host }] : []),
   ].filter(({ port }) => port !== 0);
@@ -115,15 +115,19 @@ function stepPrinter(terminal: Terminal): (name: string, detail: string) => void
 function ready(terminal: Terminal, app: App, config: Config, secrets: Secrets, took: number): void {
   const { http, mqtt } = app.addresses;
   const { paint } = terminal;
-  terminal.event('ready', { ms: Math.round(took), http, mqtt, data: config.dataDir, pid: process.pid });
+  const hasApi = config.roles.includes('api');
+  terminal.event('ready', { ms: Math.round(took), roles: config.roles, http, mqtt, data: config.dataDir, pid: process.pid });
   terminal.say(`\n${paint.bold(`Ready in ${seconds(took)}`)}\n`);
   const line = (name: string, value: string) => terminal.say(`  ${name.padEnd(18)}${value}`);
-  if (http !== undefined) {
+  if (hasApi) {
     line('API', `${http}/api/v1`);
     line('API description', `${http}/openapi.json`);
+  } else {
+    line('Health', `${http}/health`);
+    line('Metrics', `${http}/metrics`);
   }
   if (mqtt !== undefined) line('Boxes connect to', mqtt);
-  if (http !== undefined && config.environment !== 'production') line('See it work', 'npm run demo      simulated boxes, one delivery');
+  if (hasApi && config.environment !== 'production') line('See it work', 'npm run demo      simulated boxes, one delivery');
   if (app.firstAdmin !== undefined) {
     const { email, generatedPassword } = app.firstAdmin;
     if (generatedPassword === undefined) terminal.say(`\n  First administrator: ${email}, with the password of ADMIN_PASSWORD`);

@@ -36,7 +36,7 @@ export async function startApp(overrides: Partial<Config> = {}, options: Partial
   const app = await compose({ config, secrets: testSecrets(), version: '0.0.0-test', logger, ...options });
   return {
     ...app,
-    url: app.addresses.http ?? '',
+    url: app.addresses.http,
     config,
     admin,
     async stop() {
