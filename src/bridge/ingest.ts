@@ -205,14 +205,15 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
   }
 
   async function carryOut(report: Report, effects: ReportEffects, receivedAt: string): Promise<void> {
-    const { device, commands, unsignedAnswer, journal, configVersion } = effects;
-    if (commands.length === 0 && unsignedAnswer === undefined && journal === undefined && configVersion === undefined) return;
+    const { device, commands, unsignedAnswer } = effects;
+    const look = isWorthALook(effects);
+    if (commands.length === 0 && unsignedAnswer === undefined && !look) return;
     const context = contextOf(report, device, receivedAt);
     for (const [index, command] of commands.entries()) {
       await bus.execute(command, { ...context, commandId: commandIdOf(context, command, index) });
     }
     if (unsignedAnswer !== undefined) await answerUnsigned(effects, context);
-    if (journal !== undefined || configVersion !== undefined) await compare(effects, context);
+    if (look) await compare(effects, context);
   }
 
   /** It names no command, so it counts for the one in flight, where there is exactly one. */
@@ -224,19 +225,22 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
     await bus.execute({ type: 'RecordUnlockAnswer', data }, { ...context, commandId: newId(), lane: 'urgent' });
   }
 
+  /** Each minute most boxes say that nothing changed: then what is at hand tells. */
+  function isWorthALook(effects: ReportEffects): boolean {
+    const { device, journal, routine, configVersion } = effects;
+    if (journal === undefined && configVersion === undefined) return false;
+    if (!routine) return true;
+    const atHand = bus.peek<DeviceState>(deviceAggregate, device.deviceId);
+    // Nothing at hand: a status is worth the look, a heartbeat comes again soon.
+    return atHand === undefined ? journal !== undefined : differs(effects, atHand);
+  }
+
   /** What the box says of its journal and settings, held against what the log knows. */
-  async function compare({ device, journal, routine, configVersion }: ReportEffects, context: CommandContext): Promise<void> {
+  async function compare(effects: ReportEffects, context: CommandContext): Promise<void> {
+    const { device, journal, configVersion } = effects;
     const { deviceId } = device;
-    const differs = (state: DeviceState): state is RegisteredDevice =>
-      state.kind === 'registered' &&
-      ((journal !== undefined && state.unlocks.unknown.length > 0) || (configVersion !== undefined && configVersion !== state.settings.version));
-    if (routine) {
-      const atHand = bus.peek<DeviceState>(deviceAggregate, deviceId);
-      // Nothing at hand: a status is worth the look, a heartbeat comes again in a minute.
-      if (atHand === undefined ? journal === undefined : !differs(atHand)) return;
-    }
     const { state } = await bus.load<DeviceState>(deviceAggregate, deviceId);
-    if (!differs(state)) return;
+    if (!differs(effects, state)) return;
     if (journal !== undefined && state.unlocks.unknown.length > 0) {
       await bus.execute({ type: 'SettleUnlocks', data: { deviceId, status: journal } }, { ...context, commandId: derivedCommandId('settle', context.commandId) });
     }
@@ -309,6 +313,11 @@ function contextOf(report: Report, device: LiveDevice, receivedAt: string): Comm
     ...(signed && report.timestamp !== undefined ? { deviceTime: report.timestamp } : {}),
     ...(report.kind === 'responses' ? { lane: 'urgent' as const } : {}),
   };
+}
+
+function differs({ journal, configVersion }: ReportEffects, state: DeviceState): state is RegisteredDevice {
+  if (state.kind === 'unregistered') return false;
+  return (journal !== undefined && state.unlocks.unknown.length > 0) || (configVersion !== undefined && configVersion !== state.settings.version);
 }
 
 function causeOf(report: SignedReport): string | undefined {
