@@ -64,6 +64,7 @@ export interface Ground {
 export async function openGround(options: ComposeOptions, parts: Stack): Promise<Ground> {
   const { config, logger, version, clock = systemClock, onStep } = options;
   const metrics = new Metrics();
+  metrics.measureProcess();
   const health: Ground['health'] = new Map();
   const start = async <T extends Component>(name: string, part: T): Promise<T> => {
     parts.add(name, part);

@@ -1,4 +1,4 @@
-import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 
 /**
  * The process's Prometheus registry behind three verbs. Metrics are declared beside the code they measure; asking for a
@@ -6,6 +6,11 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client';
  */
 export class Metrics {
   readonly registry = new Registry();
+
+  /** Memory, CPU, event loop and garbage collection of this process, once per process. */
+  measureProcess(): void {
+    collectDefaultMetrics({ register: this.registry, prefix: 'loqey_' });
+  }
 
   counter<L extends string = never>(name: `loqey_${string}`, help: string, labelNames: readonly L[] = []): Counter<L> {
     const known = this.registry.getSingleMetric(name) as Counter<L> | undefined;
