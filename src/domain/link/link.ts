@@ -16,11 +16,14 @@ export interface LocalTime {
 /** `void`: the assignment it was made under ended, or its owner was suspended since. */
 export type LinkStatus = 'active' | 'expired' | 'used' | 'revoked' | 'void';
 
-/** By the clock and the counters, whatever was recorded. A link that starts later is active and not yet valid. */
+/**
+ * By the clock and the counters. What was once recorded as expired stays so, also under a clock that stepped back. A link
+ * that starts later is active and not yet valid.
+ */
 export function linkStatus(device: RegisteredDevice, link: Link, now: Instant): LinkStatus {
   if (link.revokedAt !== null) return 'revoked';
   if (isVoid(device, link)) return 'void';
-  if (isPast(link.expiresAt, now)) return 'expired';
+  if (link.expiryRecorded || isPast(link.expiresAt, now)) return 'expired';
   if (usesLeft(link) === 0) return 'used';
   return 'active';
 }
@@ -157,7 +160,7 @@ export function deleteLink(device: RegisteredDevice, { data }: DeviceCommandOf<'
   );
 }
 
-/** Records what the clock did, of a used-up link too: its use may come back. It changes nothing that a decision reads. */
+/** Records what the clock did, of a used-up link too: its use may come back. Safety does not wait for it. */
 export function expireLink(device: RegisteredDevice, { data }: DeviceCommandOf<'ExpireLink'>, now: Instant): DeviceDecision {
   const link = findLink(device.links, data.linkId);
   if (link === undefined) return refuse('link_not_found');

@@ -21,7 +21,7 @@ export interface Link {
   readonly usedAt: Instant | null;
   readonly revokedAt: Instant | null;
   readonly deleted: boolean;
-  /** True once LinkExpired is written. It decides nothing: validity is asked of the clock. */
+  /** True once LinkExpired is written. Before that, the clock alone says it. */
   readonly expiryRecorded: boolean;
 }
 

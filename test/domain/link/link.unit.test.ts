@@ -138,6 +138,10 @@ describe('ExpireLink', () => {
     given(...shared).when(expire, later(3599)).quiet();
     given(...shared).when(expire, later(3600)).happens(expired).again().quiet();
   });
+  it('is for good, also under a clock that steps back', () => {
+    given(...shared, expired).when(requestUnlock()).refused('link_expired', { expires_at: later(3600) });
+    given(...shared, expired).when(update({ expiresAt: later(7200) })).refused('link_expired');
+  });
   it('is recorded of a used-up link too', () => {
     given(...shared, requested(), dispatched()).when(expire, later(3600)).happens(expired);
   });
