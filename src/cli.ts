@@ -1,11 +1,6 @@
 import { Command, Option } from 'commander';
-import { createAdmin } from './commands/first-admin.ts';
 import { helpText, printConfig } from './platform/config-text.ts';
 import { StartFailure } from './platform/data-dir/start-failure.ts';
-import { runDemo } from './shell/demo.ts';
-import { reset, status, stop } from './shell/folder.ts';
-import { withLocal } from './shell/local.ts';
-import { projectionsRebuild, projectionsStatus } from './shell/projections.ts';
 import { configOf, startServer, type Running } from './shell/start.ts';
 import { createTerminal, type Terminal } from './shell/terminal.ts';
 import { registerSimulateCommand } from './simulator/cli.ts';
@@ -18,7 +13,10 @@ export interface CliContext {
 /** Exit codes: 0 ok · 1 unexpected · 2 usage · 10–13 start failures · 130 Ctrl+C. */
 export const exitCode = { ok: 0, unexpected: 1, usage: 2, interrupted: 130 } as const;
 
-/** The tree of `loqey` commands. Each prints its own result and answers its exit code. */
+/**
+ * The tree of `loqey` commands. Each prints its own result and answers its exit code. What only one of them needs is
+ * loaded when it runs: a server carries no simulator in its memory.
+ */
 export function createCli(context: CliContext): { run(argv: readonly string[]): Promise<number> } {
   let result = 0;
   const program = new Command('loqey')
@@ -30,7 +28,7 @@ export function createCli(context: CliContext): { run(argv: readonly string[]): 
     .addOption(new Option('--json', 'one JSON object per line instead of words'));
 
   const terminalOf = (command: Command): Terminal =>
-    createTerminal({ json: command.optsWithGlobals<{ json?: boolean }>().json === true, stdout: process.stdout, stderr: process.stderr, color: colorOf(context.environ) });
+    createTerminal({ json: command.optsWithGlobals<{ json?: boolean }>().json === true, stdin: process.stdin, stdout: process.stdout, stderr: process.stderr, color: colorOf(context.environ) });
 
   program
     .command('start', { isDefault: true })
@@ -52,23 +50,24 @@ export function createCli(context: CliContext): { run(argv: readonly string[]): 
         result = await work(terminalOf(self), ...(args.slice(0, -2) as string[]));
       });
 
-  command('status', 'whether a server runs on this data folder, and how it is', (terminal) => status(dataDir(), terminal));
-  command('stop', 'stop the server of this data folder', (terminal) => stop(dataDir(), terminal));
+  command('status', 'whether a server runs on this data folder, and how it is', async (terminal) => (await import('./shell/folder.ts')).status(dataDir(), terminal));
+  command('stop', 'stop the server of this data folder', async (terminal) => (await import('./shell/folder.ts')).stop(dataDir(), terminal));
   program
     .command('reset')
     .description('set the data folder aside and begin empty (nothing is deleted)')
     .option('--yes', 'without a question')
     .action(async ({ yes }: { yes?: boolean }, self: Command) => {
+      const { reset } = await import('./shell/folder.ts');
       result = await reset(dataDir(), yes === true, terminalOf(self));
     });
   command('demo', 'one delivery from registration to audit, told step by step', async (terminal) =>
-    (await runDemo({ ...local, terminal })) ? exitCode.ok : exitCode.unexpected,
+    (await (await import('./shell/demo.ts')).runDemo({ ...local, terminal })) ? exitCode.ok : exitCode.unexpected,
   );
   registerSimulateCommand(program, terminalOf);
 
   const readModels = program.command('projections').description('the read models: how far they are, and rebuilding them');
-  command('status', 'position, lag and size of each', (terminal) => projectionsStatus(local, terminal), readModels);
-  command('rebuild', 'build one anew beside the live one, then switch; "all" in one pass', (terminal, name = 'all') => projectionsRebuild(local, name, terminal), readModels).argument(
+  command('status', 'position, lag and size of each', async (terminal) => (await import('./shell/projections.ts')).projectionsStatus(local, terminal), readModels);
+  command('rebuild', 'build one anew beside the live one, then switch; "all" in one pass', async (terminal, name = 'all') => (await import('./shell/projections.ts')).projectionsRebuild(local, name, terminal), readModels).argument(
     '<name>',
     'a read model, or all',
   );
@@ -80,6 +79,8 @@ export function createCli(context: CliContext): { run(argv: readonly string[]): 
     .argument('<email>')
     .action(async (email: string, _options: unknown, self: Command) => {
       const terminal = terminalOf(self);
+      const { withLocal } = await import('./shell/local.ts');
+      const { createAdmin } = await import('./commands/first-admin.ts');
       const made = await withLocal(local, ({ bus, accounts }) => createAdmin({ bus, vault: accounts }, { email, password: undefined }));
       terminal.event('admin', { email, password: made.generatedPassword });
       if (!terminal.json) terminal.out(`${email}   ${made.generatedPassword ?? ''}`);
@@ -106,35 +107,33 @@ export function createCli(context: CliContext): { run(argv: readonly string[]): 
 /** Runs until Ctrl+C or SIGTERM. A second signal does not wait. */
 async function serve(context: CliContext, terminal: Terminal, verbose: boolean): Promise<number> {
   let running: Running | undefined;
-  let signals = 0;
-  const stopped = new Promise<number>((resolve) => {
+  let asked = false;
+  const askedToStop = new Promise<void>((resolve) => {
     const onSignal = () => {
-      signals++;
-      if (signals > 1) {
+      if (asked) {
         running?.abandon();
         process.exit(exitCode.interrupted);
       }
-      if (running === undefined) {
-        process.exit(exitCode.interrupted);
-      }
+      asked = true;
       terminal.say('\nStopping… (again: at once)');
-      running.stop().then(
-        () => {
-          terminal.say('Stopped. Bye.');
-          terminal.event('stopped', {});
-          resolve(exitCode.ok);
-        },
-        (error: unknown) => {
-          terminal.say(`✖ It did not stop cleanly: ${(error as Error).message}`);
-          resolve(exitCode.unexpected);
-        },
-      );
+      resolve();
     };
     process.on('SIGINT', onSignal);
     process.on('SIGTERM', onSignal);
   });
   running = await startServer({ ...context, verbose, terminal });
-  return stopped;
+  // Asked while it started: what has started by then is stopped in order, so that nothing is left behind.
+  const code = asked ? exitCode.interrupted : exitCode.ok;
+  await askedToStop;
+  try {
+    await running.stop();
+  } catch (error) {
+    terminal.say(`✖ It did not stop cleanly: ${(error as Error).message}`);
+    return exitCode.unexpected;
+  }
+  terminal.say('Stopped. Bye.');
+  terminal.event('stopped', {});
+  return code;
 }
 
 function failed(error: unknown, json: boolean): number {

@@ -1,5 +1,4 @@
 import { rename } from 'node:fs/promises';
-import { createInterface } from 'node:readline/promises';
 import { basename, resolve } from 'node:path';
 import { pause } from '../platform/backoff.ts';
 import { lockHolder } from '../platform/data-dir/lock.ts';
@@ -60,11 +59,9 @@ export async function stop(dataDir: string, terminal: Terminal): Promise<number>
 export async function reset(dataDir: string, yes: boolean, terminal: Terminal): Promise<number> {
   if (!yes) {
     const name = basename(resolve(dataDir));
-    if (process.stdin.isTTY !== true) throw new StartFailure(2, [`✖ To start over without a question:   npm run reset -- --yes`]);
-    const prompt = createInterface({ input: process.stdin, output: process.stderr });
-    const answer = await prompt.question(`This sets ${dataDir} aside with all its boxes, people and history. Type "${name}" to go on: `);
-    prompt.close();
-    if (answer.trim() !== name) {
+    const answer = await terminal.ask(`This sets ${dataDir} aside with all its boxes, people and history. Type "${name}" to go on: `);
+    if (answer === undefined) throw new StartFailure(2, [`✖ To start over without a question:   npm run reset -- --yes`]);
+    if (answer !== name) {
       terminal.say('Nothing was changed.');
       return 2;
     }

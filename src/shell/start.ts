@@ -1,18 +1,17 @@
-import { createWriteStream } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import pino from 'pino';
 import { compose, type App } from '../compose.ts';
 import { ConfigError, loadConfig, type Config } from '../platform/config.ts';
 import { openDataDir, type DataDir } from '../platform/data-dir/data-dir.ts';
-import { requireFreePorts, type WantedPort } from '../platform/data-dir/ports.ts';
+import { PortTaken, requireFreePorts, type WantedPort } from '../platform/data-dir/ports.ts';
 import { loadSecrets, SecretMissing, type Secrets } from '../platform/data-dir/secrets.ts';
-import { StartFailure } from '../platform/data-dir/start-failure.ts';
+import { exitCodes, StartFailure } from '../platform/data-dir/start-failure.ts';
 import { newerData } from '../platform/data-dir/version.ts';
 import { createLogger, type Logger } from '../platform/logger.ts';
 import { DatabaseNewerThanProgram } from '../platform/postgres/migrate.ts';
 import { WrongSecret } from '../platform/vault/check-values.ts';
 import { LogIdentityError } from '../projections/log-identity.ts';
+import { openLogFile, type LogFile } from './log-file.ts';
 import { seconds, type Terminal } from './terminal.ts';
 
 export interface StartOptions {
@@ -33,44 +32,63 @@ export interface Running {
 
 /** @throws StartFailure with what happened and what to do; nothing is left running then */
 export async function startServer(options: StartOptions): Promise<Running> {
-  const { environ, version, verbose, terminal } = options;
+  try {
+    return await tryToStart(options);
+  } catch (error) {
+    const environ = error instanceof PortTaken ? await withOtherPort(error, options) : undefined;
+    if (environ === undefined) throw error;
+    return startServer({ ...options, environ });
+  }
+}
+
+/** Never silently, and never where the person named the port: then a free one instead is not what was asked for. */
+async function withOtherPort({ wanted, freePort, lines }: PortTaken, { environ, terminal }: StartOptions): Promise<StartOptions['environ'] | undefined> {
+  const { env } = wanted;
+  if (freePort === undefined || (environ[env] ?? '') !== '') return undefined;
+  const question = env === 'PORT' ? `Start on ${freePort} instead?` : `Start with ${env}=${freePort} instead?`;
+  const answer = await terminal.ask(`${lines[0]}\n${question} (y/N) `);
+  return /^y(es)?$/i.test(answer ?? '') ? { ...environ, [env]: `${freePort}` } : undefined;
+}
+
+async function tryToStart({ environ, version, verbose, terminal }: StartOptions): Promise<Running> {
   const began = performance.now();
   const config = configOf(environ);
-  const { paint } = terminal;
-  terminal.say(`${paint.bold(`Loqey ${version}`)}   node ${process.versions.node}   data ${config.dataDir}\n`);
-
   const steps = stepPrinter(terminal);
   const dataDir = await openDataDir({ dataDir: config.dataDir, programVersion: version, port: config.port });
   let app: App | undefined;
+  let log: Log | undefined;
   try {
     const ports = wantedPorts(config);
     await requireFreePorts(ports);
+    terminal.say(`${terminal.paint.bold(`Loqey ${version}`)}   node ${process.versions.node}   data ${config.dataDir}${dataDir.isNew ? ' (new)' : ''}\n`);
     if (dataDir.abandonedBy !== undefined) terminal.say(`  The last run ended without closing (pid ${dataDir.abandonedBy.pid} is gone). Its data is being checked.`);
     if (dataDir.upgradeFrom !== undefined) terminal.say(`  Data is from ${dataDir.upgradeFrom}. Events are never rewritten; read models are rebuilt beside the old ones where needed.`);
     steps('checks', `${ports.length === 0 ? '' : `port${ports.length > 1 ? 's' : ''} ${ports.map(({ port }) => port).join(' ')} free, `}${gigabytes(dataDir.freeBytes)} disk, data folder locked`);
 
     const { secretKey, dataKeyMaster, auditSigningKey } = config;
     const secrets = await loadSecrets({ dataDir: config.dataDir, given: { secretKey, dataKeyMaster, auditSigningKey }, mayMake: config.environment !== 'production' });
-    const logger = await openLog(config, verbose);
-    for (const { env, reason } of config.ignored) logger.warn({ env }, `${env} is set and changes nothing: ${reason}`);
-    app = await compose({ config, secrets, version, logger, onStep: ({ name, detail }) => steps(name, detail) });
+    log = await openLog(config, verbose);
+    for (const { env, reason } of config.ignored) log.logger.warn({ env }, `${env} is set and changes nothing: ${reason}`);
+    app = await compose({ config, secrets, version, logger: log.logger, onStep: ({ name, detail }) => steps(name, detail) });
     await dataDir.recordVersion();
     await dataDir.announce(app.addresses.http);
     ready(terminal, app, config, secrets, performance.now() - began);
-    return running(app, config, dataDir);
+    return running(app, config, dataDir, log);
   } catch (error) {
     await app?.stop();
+    await log?.close();
     await dataDir.release();
     throw asStartFailure(error, version);
   }
 }
 
-function running(app: App, config: Config, dataDir: DataDir): Running {
+function running(app: App, config: Config, dataDir: DataDir, log: Log): Running {
   return {
     app,
     config,
     async stop() {
       await app.stop();
+      await log.close();
       await dataDir.release();
     },
     abandon: () => dataDir.releaseNow(),
@@ -115,10 +133,16 @@ function stepPrinter(terminal: Terminal): (name: string, detail: string) => void
 function ready(terminal: Terminal, app: App, config: Config, secrets: Secrets, took: number): void {
   const { http, mqtt } = app.addresses;
   const { paint } = terminal;
-  const hasApi = config.roles.includes('api');
+  const { firstAdmin } = app;
+  if (firstAdmin !== undefined) {
+    const { email, generatedPassword } = firstAdmin;
+    terminal.event('first_admin', { email, ...(generatedPassword === undefined ? {} : { password: generatedPassword }) });
+  }
   terminal.event('ready', { ms: Math.round(took), roles: config.roles, http, mqtt, data: config.dataDir, pid: process.pid });
+
   terminal.say(`\n${paint.bold(`Ready in ${seconds(took)}`)}\n`);
   const line = (name: string, value: string) => terminal.say(`  ${name.padEnd(18)}${value}`);
+  const hasApi = config.roles.includes('api');
   if (hasApi) {
     line('API', `${http}/api/v1`);
     line('API description', `${http}/openapi.json`);
@@ -127,21 +151,19 @@ function ready(terminal: Terminal, app: App, config: Config, secrets: Secrets, t
     line('Metrics', `${http}/metrics`);
   }
   if (mqtt !== undefined) line('Boxes connect to', mqtt);
+  if (config.enableFileLogging) line('Log', logPath(config));
   if (hasApi && config.environment !== 'production') line('See it work', 'npm run demo      simulated boxes, one delivery');
-  if (app.firstAdmin !== undefined) {
-    const { email, generatedPassword } = app.firstAdmin;
-    if (generatedPassword === undefined) terminal.say(`\n  First administrator: ${email}, with the password of ADMIN_PASSWORD`);
-    else {
-      terminal.say(`\n  First administrator, shown once: ${paint.bold(email)}   ${paint.bold(generatedPassword)}`);
-      terminal.say('  (unattended: ADMIN_EMAIL and ADMIN_PASSWORD)');
-    }
-    terminal.event('first_admin', { email, ...(generatedPassword === undefined ? {} : { password: generatedPassword }) });
+  if (firstAdmin?.generatedPassword !== undefined) {
+    terminal.say(`\n  First administrator, shown once: ${paint.bold(firstAdmin.email)}   ${paint.bold(firstAdmin.generatedPassword)}`);
+    terminal.say('  (unattended: ADMIN_EMAIL and ADMIN_PASSWORD)');
+  } else if (firstAdmin !== undefined) {
+    terminal.say(`\n  First administrator: ${firstAdmin.email}, with the password of ADMIN_PASSWORD`);
   }
   if (secrets.made.length > 0) {
-    terminal.say(`\n  Keys in ${secrets.folder}: back this up: without it names are unreadable`);
-    terminal.say('  and boxes must be re-keyed.');
+    terminal.say(`\n  Keys in ${secrets.folder}: back this up:`);
+    terminal.say('  without it names are unreadable and boxes must be re-keyed.');
   }
-  terminal.say(`\n${paint.dim(`Ctrl+C stops it. Data stays in ${config.dataDir}. Log: ${logPath(config)}`)}`);
+  terminal.say(`\n${paint.dim(`Ctrl+C stops it. Data stays in ${config.dataDir}. Start over: npm run reset`)}`);
 }
 
 function gigabytes(bytes: number): string {
@@ -152,17 +174,37 @@ function logPath(config: Config): string {
   return config.logFilePath ?? join(config.dataDir, 'logs', 'loqey.log');
 }
 
+interface Log {
+  readonly logger: Logger;
+  close(): Promise<void>;
+}
+
 /** To the file, with --verbose to the terminal as well; never credentials, which go to the terminal alone. */
-export async function openLog(config: Config, verbose: boolean): Promise<Logger> {
-  const streams: { stream: NodeJS.WritableStream; level: pino.Level }[] = [];
+async function openLog(config: Config, verbose: boolean): Promise<Log> {
   const level = config.logLevel.toLowerCase() as pino.Level;
-  if (config.enableFileLogging) {
-    const path = logPath(config);
-    await mkdir(dirname(path), { recursive: true });
-    streams.push({ stream: createWriteStream(path, { flags: 'a', mode: 0o640 }), level });
+  const file = config.enableFileLogging ? await fileOf(config) : undefined;
+  const streams = [
+    ...(file === undefined ? [] : [{ stream: file, level }]),
+    ...(verbose || file === undefined ? [{ stream: process.stderr, level }] : []),
+  ];
+  return {
+    logger: createLogger({ level, destination: pino.multistream(streams) }),
+    close: async () => file?.close(),
+  };
+}
+
+async function fileOf(config: Config): Promise<LogFile> {
+  const path = logPath(config);
+  try {
+    return await openLogFile({ path, rotateAtBytes: config.logRotationBytes, keepDays: config.logRetentionDays });
+  } catch (error) {
+    throw new StartFailure(exitCodes.disk, [
+      `✖ The log ${path} cannot be written: ${(error as Error).message}.`,
+      '  Nothing was started.',
+      '  Another file:   LOG_FILE_PATH=/var/log/loqey.log npm start',
+      '  No file:        ENABLE_FILE_LOGGING=false npm start',
+    ]);
   }
-  if (verbose || !config.enableFileLogging) streams.push({ stream: process.stderr, level });
-  return createLogger({ level, destination: pino.multistream(streams) });
 }
 
 /** Known reasons in words; the rest as it is, for it is ours to mend. */

@@ -1,3 +1,4 @@
+import { createInterface } from 'node:readline';
 import pc from 'picocolors';
 
 /** Where a command writes: results on stdout, everything for the person who waits on stderr. */
@@ -9,18 +10,22 @@ export interface Terminal {
   /** Progress, hints, errors. Nothing in JSON mode. */
   say(text: string): void;
   event(event: string, data: Readonly<Record<string, unknown>>): void;
+  /** Undefined where nobody can be asked, or did not want to answer (Ctrl+C). */
+  ask(question: string): Promise<string | undefined>;
   readonly paint: ReturnType<typeof pc.createColors>;
 }
 
 export interface TerminalOptions {
   readonly json: boolean;
+  /** Absent: nobody can be asked. */
+  readonly stdin?: NodeJS.ReadableStream & { readonly isTTY?: boolean };
   readonly stdout: NodeJS.WritableStream & { readonly isTTY?: boolean };
   readonly stderr: NodeJS.WritableStream & { readonly isTTY?: boolean };
   /** NO_COLOR and FORCE_COLOR are heeded; default: colour on a terminal alone. */
   readonly color: boolean | undefined;
 }
 
-export function createTerminal({ json, stdout, stderr, color }: TerminalOptions): Terminal {
+export function createTerminal({ json, stdin, stdout, stderr, color }: TerminalOptions): Terminal {
   const isTty = stderr.isTTY === true;
   return {
     isTty,
@@ -33,6 +38,16 @@ export function createTerminal({ json, stdout, stderr, color }: TerminalOptions)
     event: (event, data) => {
       if (json) stdout.write(`${JSON.stringify({ event, ...data })}\n`);
     },
+    ask: (question) =>
+      new Promise((resolve) => {
+        if (json || !isTty || stdin?.isTTY !== true) return resolve(undefined);
+        const prompt = createInterface({ input: stdin, output: stderr });
+        prompt.once('close', () => resolve(undefined));
+        prompt.question(question, (answer) => {
+          resolve(answer.trim());
+          prompt.close();
+        });
+      }),
   };
 }
 
