@@ -208,6 +208,9 @@ describe('links', () => {
     now = Date.parse('2026-11-21T11:00:00.000Z');
     expect(await side.reads.links.byId(linkId)).toMatchObject({ status: 'expired', isActive: false, endedAt: '2026-11-21T11:00:00.000Z' });
     now = Date.parse('2026-11-21T10:00:00.000Z');
+    expect(await side.reads.links.byId(linkId)).toMatchObject({ status: 'active' });
+    await side.happened(box.stream, [{ type: 'LinkExpired', data: { linkId } }]);
+    expect(await side.reads.links.byId(linkId)).toMatchObject({ status: 'expired', isActive: false });
   });
 
   it.each(['DeviceUnlinked', 'OwnerSuspended'] as const)('%s voids what was made before, not after', async (type) => {

@@ -19,6 +19,8 @@ interface LinkTableRow {
   readonly current_uses: number;
   readonly used_at: Instant | null;
   readonly revoked_at: Instant | null;
+  /** An expiry once recorded stays, whatever the clock does. */
+  readonly expiry_recorded: boolean;
   readonly deleted: boolean;
   readonly require_identity: boolean;
   readonly access_window: AccessWindow | null;
@@ -57,6 +59,7 @@ const tables = {
       current_uses: 'integer NOT NULL',
       used_at: 'timestamptz',
       revoked_at: 'timestamptz',
+      expiry_recorded: 'boolean NOT NULL',
       deleted: 'boolean NOT NULL',
       require_identity: 'boolean NOT NULL',
       access_window: 'jsonb',
@@ -152,6 +155,7 @@ export const linksProjection = defineProjection({
         current_uses: 0,
         used_at: null,
         revoked_at: null,
+        expiry_recorded: false,
         deleted: false,
         require_identity: data.requireIdentity,
         access_window: data.window ?? null,
@@ -176,9 +180,8 @@ export const linksProjection = defineProjection({
       const row = rows.links.update(data.linkId, { revoked_at: rows.links.need(data.linkId).revoked_at ?? at, deleted: true });
       tell(emit, row, 'revoked', at);
     },
-    /** The row says by itself when it ends; those who look at it are told. */
     LinkExpired({ data, metadata }, rows, emit) {
-      tell(emit, rows.links.need(data.linkId), 'expired', metadata.occurredAt);
+      tell(emit, rows.links.update(data.linkId, { expiry_recorded: true }), 'expired', metadata.occurredAt);
     },
 
     UnlockRequested({ data, metadata }, rows, emit) {

@@ -10,7 +10,7 @@ import type { Reader, Schemas } from '../schemas.ts';
 const status = (now: string) => `
   CASE WHEN l.revoked_at IS NOT NULL THEN 'revoked'
        WHEN l.current_uses >= l.max_uses THEN 'used'
-       WHEN l.expires_at <= least(${now}::timestamptz, CASE WHEN a.void_position > l.position THEN a.void_at END) THEN 'expired'
+       WHEN l.expiry_recorded OR l.expires_at <= least(${now}::timestamptz, CASE WHEN a.void_position > l.position THEN a.void_at END) THEN 'expired'
        WHEN a.void_position > l.position THEN 'revoked'
        ELSE 'active' END`;
 
