@@ -26,7 +26,7 @@ describe('the log file', () => {
       if (index % 10 === 9) await new Promise((resolve) => setImmediate(resolve));
     }
     await log.close();
-    expect(ended().length).toBeGreaterThan(1);
+    expect(ended().length).toBeGreaterThan(0);
     const numbered = (name: string) => Number(name.split('.').at(-2));
     expect([...ended().sort((a, b) => numbered(a) - numbered(b)), 'loqey.log'].flatMap(lines)).toEqual(written);
   });
@@ -87,7 +87,7 @@ describe('the log file', () => {
   test('lines beyond what may wait are dropped and counted, the program goes on', async () => {
     const log = await open({ rotateAtBytes: 1_000_000, maxWaiting: 100 });
     for (let index = 0; index < 50; index++) log.write(`line ${index}\n`);
-    await until('the first lines to be written', () => lines('loqey.log').length > 0);
+    await until('the loss to be noted', () => lines('loqey.log').some((line) => line.includes('dropped')));
     log.write('after\n');
     await log.close();
     const all = lines('loqey.log');
