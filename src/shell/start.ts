@@ -45,8 +45,7 @@ export async function startServer(options: StartOptions): Promise<Running> {
 async function withOtherPort({ wanted, freePort, lines }: PortTaken, { environ, terminal }: StartOptions): Promise<StartOptions['environ'] | undefined> {
   const { env } = wanted;
   if (freePort === undefined || (environ[env] ?? '') !== '') return undefined;
-  const question = env === 'PORT' ? `Start on ${freePort} instead?` : `Start with ${env}=${freePort} instead?`;
-  const answer = await terminal.ask(`${lines[0]}\n${question} (y/N) `);
+  const answer = await terminal.ask(`${env === 'PORT' ? `Start on ${freePort} instead?` : `Start with ${env}=${freePort} instead?`} (y/N) `, lines[0]);
   return /^y(es)?$/i.test(answer ?? '') ? { ...environ, [env]: `${freePort}` } : undefined;
 }
 

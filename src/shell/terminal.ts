@@ -10,8 +10,8 @@ export interface Terminal {
   /** Progress, hints, errors. Nothing in JSON mode. */
   say(text: string): void;
   event(event: string, data: Readonly<Record<string, unknown>>): void;
-  /** Undefined where nobody can be asked, or did not want to answer (Ctrl+C). */
-  ask(question: string): Promise<string | undefined>;
+  /** One line; `before` is said first. Undefined where nobody can be asked, or did not want to answer (Ctrl+C). */
+  ask(question: string, before?: string): Promise<string | undefined>;
   readonly paint: ReturnType<typeof pc.createColors>;
 }
 
@@ -38,9 +38,10 @@ export function createTerminal({ json, stdin, stdout, stderr, color }: TerminalO
     event: (event, data) => {
       if (json) stdout.write(`${JSON.stringify({ event, ...data })}\n`);
     },
-    ask: (question) =>
+    ask: (question, before) =>
       new Promise((resolve) => {
         if (json || !isTty || stdin?.isTTY !== true) return resolve(undefined);
+        if (before !== undefined) stderr.write(`${before}\n`);
         const prompt = createInterface({ input: stdin, output: stderr });
         prompt.once('close', () => resolve(undefined));
         prompt.question(question, (answer) => {

@@ -1,5 +1,6 @@
 import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { basename } from 'node:path';
 import { allProcesses, workingDirectory } from './processes.ts';
 import { exitCodes, StartFailure } from './start-failure.ts';
 
@@ -75,7 +76,10 @@ export function portHolder(port: number): PortHolder | undefined {
   const pid = allProcesses().find((candidate) => openFiles(candidate).some((file) => sockets.has(file)));
   if (pid === undefined) return undefined;
   try {
-    return { pid, name: readFileSync(`/proc/${pid}/comm`, 'utf8').trim(), folder: workingDirectory(pid) };
+    const thread = readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
+    // Node names its first thread so, whatever the program is.
+    const name = thread === 'MainThread' ? basename(readlinkSync(`/proc/${pid}/exe`)) : thread;
+    return { pid, name, folder: workingDirectory(pid) };
   } catch {
     return undefined;
   }
