@@ -5,6 +5,8 @@ import type { Call } from './call.ts';
 
 /** What is shown of a request that met no route. Nothing of its path: a mistyped link still holds its token. */
 const UNMATCHED = '(no route)';
+/** Asked every few seconds by whoever watches: worth a line only when the answer is bad. */
+const WATCHED = /^(?:\/api\/v1)?\/(?:health|metrics)/;
 
 /** One line and one observation per request, by the pattern of its path: no token, no query, no body. */
 export function accessLog(logger: Logger, metrics: Metrics, clock: Clock) {
@@ -22,7 +24,7 @@ export function accessLog(logger: Logger, metrics: Metrics, clock: Clock) {
     if (child === undefined) children.set(key, (child = durations.labels(path, known, `${status}`)));
     child.observe(ms / 1_000);
 
-    const level = status >= 500 ? 'error' : 'info';
+    const level = status >= 500 ? 'error' : WATCHED.test(path) ? 'debug' : 'info';
     if (!log.isLevelEnabled(level)) return;
     const line = {
       requestId: call.id,

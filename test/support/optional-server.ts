@@ -7,16 +7,23 @@ export type OptionalServer = 'kafka' | 'mosquitto' | 'eventstoredb';
  * REQUIRE_SERVERS (a list with commas) its absence is a failure.
  */
 export function describeWithServer(server: OptionalServer, missing: string | undefined, title: string, tests: () => void): void {
-  if (missing === undefined) {
+  describeWithServers({ [server]: missing }, title, tests);
+}
+
+/** The same for tests that need several: each with why it is missing, or undefined. */
+export function describeWithServers(servers: Partial<Record<OptionalServer, string | undefined>>, title: string, tests: () => void): void {
+  const absent = Object.entries(servers).filter(([, missing]) => missing !== undefined);
+  const required = (process.env['REQUIRE_SERVERS'] ?? '').split(',');
+  if (absent.length === 0) {
     describe(title, tests);
-  } else if ((process.env['REQUIRE_SERVERS'] ?? '').split(',').includes(server)) {
+  } else if (absent.some(([server]) => required.includes(server))) {
     describe(title, () => {
-      it(`has ${server}`, () => {
+      it.each(absent.filter(([server]) => required.includes(server)))('has %s', (server, missing) => {
         throw new Error(`REQUIRE_SERVERS names ${server}: ${missing}`);
       });
     });
   } else {
-    process.stdout.write(`skipped: ${title}: ${missing}\n`);
+    process.stdout.write(`skipped: ${title}: ${absent.map(([, missing]) => missing).join('; ')}\n`);
     describe.skip(title, tests);
   }
 }
