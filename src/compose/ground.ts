@@ -113,8 +113,12 @@ export async function openGround(options: ComposeOptions, parts: Stack): Promise
 
   async function openRelay(): Promise<Relay> {
     if (config.kafkaBrokers === undefined) return createInProcessRelay({ logger, metrics });
-    const { createKafkaRelay } = await import('../platform/relay/kafka.ts');
-    return createKafkaRelay({ brokers: config.kafkaBrokers, clientId: config.kafkaClientId, logger, metrics });
+    const { createKafkaRelay, ensureKafkaTopics } = await import('../platform/relay/kafka.ts');
+    const { kafkaBrokers: brokers, kafkaClientId: clientId, kafkaTls: tls, kafkaUsername: username, kafkaPassword: password = '' } = config;
+    const sasl = username === undefined ? {} : { sasl: { mechanism: config.kafkaSaslMechanism, username, password } };
+    const relayOptions = { brokers, clientId, tls, ...sasl, fetchWaitMs: config.kafkaFetchWaitMs, sessionTimeoutMs: config.kafkaSessionSeconds * 1_000, logger, metrics };
+    await ensureKafkaTopics(relayOptions, { partitions: config.kafkaPartitions, replicationFactor: config.kafkaReplication });
+    return createKafkaRelay(relayOptions);
   }
 }
 

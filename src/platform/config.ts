@@ -179,6 +179,23 @@ export const table = {
     aliases: ['KAFKA_BROKERS'],
   }),
   kafkaClientId: setting('Database, event store, relay', 'KAFKA_CLIENT_ID', text(100), 'loqey', { doc: 'Name of this client in Kafka.' }),
+  kafkaSessionSeconds: setting('Database, event store, relay', 'KAFKA_SESSION_SECONDS', integer(6, 300, 'seconds'), 10, {
+    doc: "A process that Kafka has not heard of for so long is gone: the others take over its share. Within the cluster's limits.",
+  }),
+
+  kafkaTls: setting('Database, event store, relay', 'KAFKA_TLS', boolean, false, { doc: 'Encrypted connections to Kafka.' }),
+  kafkaSaslMechanism: setting('Database, event store, relay', 'KAFKA_SASL_MECHANISM', oneOf('plain', 'scram-sha-256', 'scram-sha-512'), 'scram-sha-512', {
+    doc: 'How to sign in to Kafka, where KAFKA_USERNAME is set.',
+  }),
+  kafkaUsername: optional('Database, event store, relay', 'KAFKA_USERNAME', text(200), { doc: 'Absent: no sign-in.' }),
+  kafkaPassword: optional('Database, event store, relay', 'KAFKA_PASSWORD', text(500), { doc: 'Its password.', secret }),
+  kafkaFetchWaitMs: setting('Database, event store, relay', 'KAFKA_FETCH_WAIT_MS', integer(1, 5_000, 'milliseconds'), 500, {
+    doc: 'How long a broker may hold a fetch open; a message ends it at once.',
+  }),
+  kafkaPartitions: setting('Database, event store, relay', 'KAFKA_PARTITIONS', integer(1, 1_000), 12, {
+    doc: 'Of topics that are missing and made at the start; boxes are spread over them.',
+  }),
+  kafkaReplication: setting('Database, event store, relay', 'KAFKA_REPLICATION', integer(1, 10), 1, { doc: 'Copies of each, likewise. 3 in a cluster.' }),
 
   mqttUrl: optional('Devices over MQTT', 'MQTT_URL', url('mqtts://broker.example:8883', 'mqtt', 'mqtts'), {
     doc: 'MQTT broker. Absent, and no MQTT_BROKER_HOST: the embedded one.',
@@ -390,7 +407,7 @@ function contradictions(config: Config): string[] {
 }
 
 /** Beginnings of names that are ours alone: a name with one of them that we do not know is a mistake. */
-const ourPrefixes = /^(RATE_LIMIT|MQTT|UNLOCK|DEVICE_PIN|ACCESS_LINK|ACCESS_TOKEN|REFRESH_TOKEN|EVENTSTORE|KAFKA_(?:BOOTSTRAP|BROKER|CLIENT)|ALLOW_LEVEL|COURIER_DATA)_?/;
+const ourPrefixes = /^(RATE_LIMIT|MQTT|UNLOCK|DEVICE_PIN|ACCESS_LINK|ACCESS_TOKEN|REFRESH_TOKEN|EVENTSTORE|KAFKA|ALLOW_LEVEL|COURIER_DATA)_?/;
 /** What a container platform adds for a service named `mqtt`. */
 const fromPlatform = (env: string, value = '') => /_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_\w+)$/.test(env) || /^(tcp|udp):\/\//.test(value);
 
