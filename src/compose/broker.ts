@@ -1,7 +1,5 @@
 import { readFileSync } from 'node:fs';
 import { uplinkFilters } from '../bridge/topics.ts';
-import { createClientBroker } from '../platform/mqtt/client.ts';
-import { createDynamicSecurity, SHARED_GROUP } from '../platform/mqtt/dynamic-security.ts';
 import { createEmbeddedBroker } from '../platform/mqtt/embedded-broker.ts';
 import type { CredentialRegistry, DeviceBroker } from '../platform/mqtt/port.ts';
 import type { DeviceCredentials } from '../platform/vault/device-credentials.ts';
@@ -52,6 +50,9 @@ export async function openBroker(ground: Ground, vault: DeviceCredentials): Prom
     };
   }
 
+  // Loaded where they are used, as all clients of the real engines.
+  const { createClientBroker } = await import('../platform/mqtt/client.ts');
+  const { createDynamicSecurity, SHARED_GROUP } = await import('../platform/mqtt/dynamic-security.ts');
   const url = config.mqttUrl;
   const tls = caPem === undefined ? {} : { tls: { ca: caPem } };
   const provisioner =
@@ -86,7 +87,7 @@ function login(username: string, password: string | undefined, clientId: string)
   return { username, password: password ?? '', clientId };
 }
 
-/** A broker that lags behind the vault refuses a box; the other way round it would let in one that we do not know. */
+/** The vault first, both ways: the embedded broker asks it at each connect, so a box cut off there cannot slip back in. */
 function both(vault: CredentialRegistry, broker: CredentialRegistry): CredentialRegistry {
   return {
     async provision(credential, passwords) {
@@ -94,8 +95,8 @@ function both(vault: CredentialRegistry, broker: CredentialRegistry): Credential
       await broker.provision(credential, passwords);
     },
     async revoke(deviceId) {
-      await broker.revoke(deviceId);
       await vault.revoke(deviceId);
+      await broker.revoke(deviceId);
     },
   };
 }

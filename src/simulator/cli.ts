@@ -2,10 +2,9 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { StartFailure } from '../platform/data-dir/start-failure.ts';
 import { seconds, table, type Terminal } from '../shell/terminal.ts';
-import { createFleet, type Fleet } from './fleet.ts';
+import type { Fleet } from './fleet.ts';
 import type { LockboxOptions, Provisioning } from './lockbox.ts';
 import type { Amount } from './random.ts';
-import { registerBoxes } from './register-boxes.ts';
 
 interface SimulateOptions {
   readonly devices: number;
@@ -64,6 +63,8 @@ async function simulate(options: SimulateOptions, terminal: Terminal): Promise<v
     await writeFile(options.save, provisionings.map((block) => `${JSON.stringify(block)}\n`).join(''), { mode: 0o600 });
     terminal.say(`Saved ${provisionings.length} provisioning blocks to ${options.save}. Whoever has it is these boxes.`);
   }
+  // Loaded here: the server's own command line registers this command too.
+  const { createFleet } = await import('./fleet.ts');
   const fleet = createFleet(provisionings.map((provisioning, n) => lockboxOptions(options, provisioning, n)));
   const started = performance.now();
   const status = statusLine(terminal, fleet, started);
@@ -102,6 +103,7 @@ async function register(options: SimulateOptions, terminal: Terminal): Promise<r
       '  Boxes that are registered already: --provisioning <file>, written by --save.',
     ]);
   }
+  const { registerBoxes } = await import('./register-boxes.ts');
   return registerBoxes({ api, email, password, count: devices, progress: (done) => terminal.isTty && !terminal.json && process.stderr.write(`\r  Registering boxes ${done}/${devices} `) }).finally(() => {
     if (terminal.isTty && !terminal.json) process.stderr.write('\r\u001b[K');
   });

@@ -64,10 +64,11 @@ export function createPasswords({ db, metrics, rounds, threads, maxQueue = 40 }:
     async () => {
       pool = new Piscina({
         filename: new URL('./password-worker.ts', import.meta.url).href,
-        minThreads: 1,
+        // A thread weighs as much as the rest of an idle process: it is there while people sign in.
+        minThreads: 0,
         maxThreads: threads ?? (availableParallelism() >= 4 ? 2 : 1),
         maxQueue,
-        idleTimeout: 60_000,
+        idleTimeout: 10_000,
       });
     },
     async () => {
