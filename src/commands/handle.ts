@@ -80,7 +80,9 @@ export function createCommandBus(deps: CommandBusDeps): Aggregates {
 
   /** Folds what the stream has beyond `folded`, in place. */
   async function readForward(aggregate: Aggregate, stream: string, folded: Folded): Promise<void> {
-    for await (const event of store.readStream(stream, { from: nextOf(folded) })) take(aggregate, folded, decodeEvent(event), event);
+    const from = nextOf(folded);
+    for await (const event of store.readStream(stream, { from })) take(aggregate, folded, decodeEvent(event), event);
+    if (nextOf(folded) > from) keep(aggregate, stream, folded);
   }
 
   function take(aggregate: Aggregate, folded: Folded, event: DomainEvent, { revision, eventId, metadata }: RecordedEvent): void {
@@ -100,7 +102,7 @@ export function createCommandBus(deps: CommandBusDeps): Aggregates {
   async function fold(aggregate: Aggregate, stream: string): Promise<Folded> {
     const folded = (await fromSnapshot(aggregate, stream)) ?? blank(aggregate);
     await readForward(aggregate, stream, folded);
-    keep(aggregate, stream, folded);
+    if (!cache.has(stream)) keep(aggregate, stream, folded);
     return folded;
   }
 

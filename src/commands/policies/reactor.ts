@@ -81,17 +81,18 @@ export function runReactor(reactor: Reactor, deps: ReactorDeps): RunningReactor 
     });
   }
 
-  async function reactUntilDone(wire: RecordedEvent, signal: AbortSignal): Promise<void> {
+  /** False: stopped before it was done. */
+  async function reactUntilDone(wire: RecordedEvent, signal: AbortSignal): Promise<boolean> {
     if (reactor.maxAgeMs !== undefined && clock.now() - Date.parse(wire.metadata.occurredAt) > reactor.maxAgeMs) {
       reacted.inc({ reactor: reactor.name, outcome: 'too_old' });
-      return;
+      return true;
     }
     for (let attempt = 0; !signal.aborted; attempt++) {
       try {
         await reactor.react(recordedOf(wire));
         failing.delete(wire.eventId);
         reacted.inc({ reactor: reactor.name, outcome: 'done' });
-        return;
+        return true;
       } catch (error) {
         reacted.inc({ reactor: reactor.name, outcome: 'failed' });
         logger.warn({ err: error, stream: wire.stream, eventType: wire.type, attempt }, 'A reaction failed; trying again');
@@ -99,16 +100,19 @@ export function runReactor(reactor: Reactor, deps: ReactorDeps): RunningReactor 
         await pause(fullJitter(attempt, { baseMs: 100, capMs: 10_000 }), signal);
       }
     }
+    return false;
   }
 
-  async function reactToAll(events: readonly RecordedEvent[], signal: AbortSignal): Promise<void> {
+  async function reactToAll(events: readonly RecordedEvent[], signal: AbortSignal): Promise<boolean> {
     const streams = [...Map.groupBy(events, ({ stream }) => stream).values()];
-    const lane = async (): Promise<void> => {
+    const lane = async (): Promise<boolean> => {
       for (let one = streams.shift(); one !== undefined; one = streams.shift()) {
-        for (const event of one) await reactUntilDone(event, signal);
+        for (const event of one) if (!(await reactUntilDone(event, signal))) return false;
       }
+      return true;
     };
-    await Promise.all(Array.from({ length: Math.min(reactor.sideBySide ?? 1, streams.length) }, lane));
+    const lanes = await Promise.all(Array.from({ length: Math.min(reactor.sideBySide ?? 1, streams.length) }, lane));
+    return !lanes.includes(false);
   }
 
   async function follow(signal: AbortSignal): Promise<void> {
@@ -135,8 +139,7 @@ export function runReactor(reactor: Reactor, deps: ReactorDeps): RunningReactor 
     };
     try {
       for await (const { events, position } of store.subscribeAll({ after, filter: { eventTypes: reactor.eventTypes }, signal })) {
-        await reactToAll(events, signal);
-        if (signal.aborted) return;
+        if (!(await reactToAll(events, signal))) return;
         done = position;
         reactedSince ||= events.length > 0;
         if (clock.monotonic() - savedAt >= (reactedSince ? SAVE_EVERY_MS : SAVE_IDLE_EVERY_MS)) keep();
