@@ -15,7 +15,8 @@ import { createUnlockService } from './commands/unlocks.ts';
 import { brokerHealth, openBroker } from './compose/broker.ts';
 import { openGround, type ComposeOptions } from './compose/ground.ts';
 import { startHealth } from './compose/health.ts';
-import { startWorker } from './compose/worker.ts';
+import { startWorker, type RetentionTask } from './compose/worker.ts';
+import { instant } from './platform/clock.ts';
 import { stack, type Stack } from './platform/lifecycle.ts';
 import type { Metrics } from './platform/metrics.ts';
 import { isTransient } from './platform/postgres/db.ts';
@@ -33,13 +34,17 @@ import { createTags } from './platform/vault/tags.ts';
 import { decode } from './projections/decode.ts';
 import { createDeadlineQueue } from './projections/deadlines/queries.ts';
 import { createLiveFeed } from './projections/live-feed.ts';
+import { forgetCouriers } from './projections/people/retention.ts';
 import { createReadModels } from './projections/queries.ts';
 import { projections } from './projections/registry.ts';
 import { createProjectionRunner } from './projections/runner.ts';
-import { createReader } from './projections/schemas.ts';
+import { createReader, ReadModelUnavailable } from './projections/schemas.ts';
 
 export type { ComposeOptions, Secrets, StartStep } from './compose/ground.ts';
 
+/** Days. Telemetry is not the log; where refused strangers came from is nobody's business for long. */
+const TELEMETRY_DAYS = 30;
+const REFUSAL_DAYS = 90;
 /** How long a suspension waits for the read model to know all of a user's boxes. */
 const BOXES_KNOWN_MS = 2_000;
 /** How long a start waits for the read models before it goes on without them. */
@@ -143,7 +148,7 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
         return (await reads.devices.ofOwner(userId)).map(({ deviceId }) => deviceId);
       },
     };
-    await startWorker(ground, { bus, live, keyring, provisioner, boxes, deadlines: createDeadlineQueue(reader, feed), idempotency });
+    await startWorker(ground, { bus, live, keyring, provisioner, boxes, deadlines: createDeadlineQueue(reader, feed), retention: retention() });
   }
 
   // Intake last: whoever sends now is heard by everything behind.
@@ -168,6 +173,24 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
     stop: () => parts.stop(),
   };
 
+  /** What is not the log and ages: personal data first loses its key, then its row. */
+  function retention(): RetentionTask[] {
+    const daysAgo = (days: number) => instant(clock.now() - days * 86_400_000);
+    return [
+      { name: 'idempotency keys', run: () => idempotency.prune() },
+      { name: 'telemetry', run: () => live.prune(daysAgo(TELEMETRY_DAYS)) },
+      { name: 'sessions', run: () => sessions.sweep() },
+      { name: 'refusals without an account', run: () => sealer.destroyOlderThan('refusals', daysAgo(REFUSAL_DAYS)) },
+      {
+        name: 'couriers',
+        async run() {
+          await sealer.destroyOlderThan('delivery', daysAgo(config.courierDataDays));
+          await forgetCouriers(reader, daysAgo(config.courierDataDays));
+        },
+      },
+    ];
+  }
+
   async function serveApi(): Promise<string> {
     // A bridge or worker alone needs no web server in its memory.
     const { startApi } = await import('./compose/api.ts');
@@ -181,7 +204,7 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
     const unlocks = createUnlockService({
       bus,
       watches,
-      presence: createPresence(live, clock),
+      presence: createPresence(live, clock, config.allowLevel0Devices),
       refusals,
       settings: { ttlMs: config.unlockTtlSeconds * 1_000, waitMs: config.unlockWaitSeconds * 1_000, level0Deliveries: level0Deliveries() },
       clock,
@@ -210,7 +233,7 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
       logger,
       metrics,
       logId,
-      isTransient,
+      isTransient: (error: unknown) => isTransient(error) || error instanceof ReadModelUnavailable,
     };
     return startApi(deps, { config, secrets, version }, start);
   }

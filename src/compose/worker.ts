@@ -5,19 +5,22 @@ import type { Keyring } from '../bridge/keyring.ts';
 import type { LiveDevices } from '../bridge/live-devices.ts';
 import { offlineWatch } from '../bridge/offline.ts';
 import type { Aggregates } from '../commands/handle.ts';
-import type { IdempotencyKeys } from '../commands/idempotency.ts';
 import { deadlineKeeper, type DeadlineQueue } from '../commands/policies/deadlines.ts';
 import { runReactor, type Reactor } from '../commands/policies/reactor.ts';
 import { suspensionReactor, type BoxesOfOwner } from '../commands/policies/suspension.ts';
 import { provisioningReactor, type Provisioner } from '../commands/registration.ts';
 import { pause } from '../platform/backoff.ts';
-import { instant } from '../platform/clock.ts';
+import type { Logger } from '../platform/logger.ts';
 import { whileLeader } from '../platform/postgres/leader.ts';
 import type { Ground } from './ground.ts';
 
-/** How long telemetry is kept; it is not the log. */
-const TELEMETRY_MS = 30 * 86_400_000;
-const PRUNE_EVERY_MS = 3_600_000;
+const RETENTION_EVERY_MS = 3_600_000;
+
+/** Removes what is kept for a while only. Can be repeated. */
+export interface RetentionTask {
+  readonly name: string;
+  run(): Promise<unknown>;
+}
 
 export interface WorkerParts {
   readonly bus: Aggregates;
@@ -26,16 +29,16 @@ export interface WorkerParts {
   readonly provisioner: Provisioner;
   readonly boxes: BoxesOfOwner;
   readonly deadlines: DeadlineQueue;
-  readonly idempotency: IdempotencyKeys;
+  readonly retention: readonly RetentionTask[];
 }
 
 /** What turns facts into effects: dispatcher, policies, deadlines, and the other end of the reports. */
 export async function startWorker(ground: Ground, parts: WorkerParts): Promise<void> {
-  const { bus, live, keyring, provisioner, boxes, deadlines, idempotency } = parts;
-  const { store, logId, relay, clock, logger, metrics, url } = ground;
+  const { bus, live, keyring, provisioner, boxes, deadlines } = parts;
+  const { config, store, logId, relay, clock, logger, metrics, url } = ground;
   const pool = ground.database('loqey-worker', 6).pool;
 
-  const dispatcher = createDispatcher({ bus, live, keyring, relay, clock, logger, metrics });
+  const dispatcher = createDispatcher({ bus, live, keyring, relay, allowLevel0: config.allowLevel0Devices, clock, logger, metrics });
   ground.keep('dispatcher', { stop: () => dispatcher.drained() });
   bus.onAppended((events) => dispatcher.hint(events));
 
@@ -52,18 +55,22 @@ export async function startWorker(ground: Ground, parts: WorkerParts): Promise<v
 
   await ground.start('deadlines', whileLeader('deadlines', url, logger, deadlineKeeper({ queue: deadlines, bus, clock, logger, metrics })));
   await ground.start('offline watch', whileLeader('offline', url, logger, offlineWatch({ bus, live, clock, logger })));
-  await ground.start(
-    'pruning',
-    whileLeader('prune', url, logger, async (signal) => {
-      while (!signal.aborted) {
+  await ground.start('retention', whileLeader('retention', url, logger, retentionKeeper(parts.retention, logger)));
+}
+
+/** Each in turn, every hour. One that fails is tried again with the next round; the others do not wait for it. */
+function retentionKeeper(tasks: readonly RetentionTask[], logger: Logger): (signal: AbortSignal) => Promise<void> {
+  return async (signal) => {
+    while (!signal.aborted) {
+      for (const { name, run } of tasks) {
+        if (signal.aborted) return;
         try {
-          await idempotency.prune();
-          await live.prune(instant(clock.now() - TELEMETRY_MS));
+          await run();
         } catch (error) {
-          logger.warn({ err: error }, 'What has been kept long enough could not be removed; trying again in an hour');
+          logger.warn({ err: error, task: name }, 'What was kept long enough could not be removed; trying again in an hour');
         }
-        await pause(PRUNE_EVERY_MS, signal);
       }
-    }),
-  );
+      await pause(RETENTION_EVERY_MS, signal);
+    }
+  };
 }
