@@ -47,7 +47,7 @@ for (const { box, token } of boxes) {
   });
   const socket = new WebSocket(`${server.url.replace('http', 'ws')}/ws/delivery/${token}`);
   socket.on('message', (data) => {
-    const message = JSON.parse(String(data)) as { type: string };
+    const message = JSON.parse((data as Buffer).toString()) as { type: string };
     if (message.type !== 'unlock_confirmation') return;
     confirmedAt = performance.now();
     onConfirmed?.();

@@ -78,7 +78,7 @@ export async function compose(options: ComposeOptions): Promise<App> {
 
 async function build(options: ComposeOptions, parts: Stack): Promise<App> {
   const ground = await openGround(options, parts);
-  const { config, clock, logger, metrics, store, relay, logId, url, start, keep, health } = ground;
+  const { config, clock, logger, metrics, store, relay, logId, url, start, health } = ground;
   const { secrets, version, onStep } = options;
   const has = (role: (typeof config.roles)[number]) => config.roles.includes(role);
 

@@ -4,7 +4,7 @@ import { WebSocketServer, type RawData, type WebSocket } from 'ws';
 import type { LiveChange } from '../projections/read-models.ts';
 import type { Api } from './api.ts';
 import { bearer } from './app.ts';
-import { ApiError, forbidden, invalid, notFound, toApiError, unauthorized, unavailable } from './errors.ts';
+import { forbidden, invalid, notFound, toApiError, unauthorized, unavailable, type ApiError } from './errors.ts';
 import { linkOfToken } from './links.ts';
 import { adminMessage, courierMessage, ownerMessage, type Message } from './live-messages.ts';
 import { originAllowed } from './origins.ts';

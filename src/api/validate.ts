@@ -1,7 +1,7 @@
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
 import ajvFormats from 'ajv-formats';
 import type { TSchema } from 'typebox';
-import { ApiError, invalid } from './errors.ts';
+import { invalid, type ApiError } from './errors.ts';
 
 /** `x-invalid` of a schema: the words for whoever broke it. */
 export interface InvalidWords {

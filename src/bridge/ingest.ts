@@ -84,7 +84,7 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
       else if (decoded.kind === 'published') published.push(decoded);
       else reports.push(decoded);
     }
-    await allOf([recordPublished(published), reports.length === 0 ? undefined : ingest(reports)]);
+    await allOf([recordPublished(published), ingest(reports)]);
   }
 
   async function recordPublished(messages: readonly PublishedMessage[]): Promise<void> {
@@ -101,6 +101,7 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
   }
 
   async function ingest(messages: readonly ReportMessage[]): Promise<void> {
+    if (messages.length === 0) return;
     const addressed = await address(messages);
     const deviceIds = [...new Set(addressed.map(({ deviceId }) => deviceId))];
     const [rows, keys] = await Promise.all([live.load(deviceIds), keyring.ofMany(deviceIds)]);
@@ -354,7 +355,7 @@ async function sideBySide<T>(items: readonly T[], work: (item: T) => Promise<voi
 }
 
 /** Fails only when all have come to their end: a batch that comes again must not meet its own first attempt. */
-async function allOf(work: readonly (Promise<void> | undefined)[]): Promise<void> {
-  const failed = (await Promise.allSettled(work)).find((result) => result.status === 'rejected');
+async function allOf(work: readonly Promise<void>[]): Promise<void> {
+  const failed = (await Promise.allSettled(work.filter((each) => each !== undefined))).find((result) => result.status === 'rejected');
   if (failed !== undefined) throw failed.reason;
 }

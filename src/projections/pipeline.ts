@@ -1,4 +1,4 @@
-import pg from 'pg';
+import type pg from 'pg';
 
 /** A statement, prepared once per connection under its name where it has one. */
 export interface Statement {

@@ -294,7 +294,7 @@ async function onePass(options: RebuildOptions, chosen: readonly AnyProjection[]
     }
     if (rest.length > 0) {
       const [folded] = await fold([member], rest);
-      if (folded === undefined) throw failures.get(member.name);
+      if (folded === undefined) throw failures.get(member.name) ?? new Error(`${member.name} could not be folded`);
       await session.read(member.writing());
     }
     if (member.position < live) member.position = live;

@@ -1,6 +1,6 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -41,7 +41,7 @@ beforeEach(async () => {
   broker.uplink.onMessage(async () => undefined);
   await broker.start();
   let limited = false;
-  api = createServer(async (request, response) => {
+  const answerAll = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const body = await jsonBody(request);
     const answer = (status: number, value: object, headers = {}): void => void response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(value));
     if (request.url === '/api/v1/admin/auth/login') return body['password'] === 'right' ? answer(200, { access_token: 't' }) : answer(401, {});
@@ -49,7 +49,8 @@ beforeEach(async () => {
     if (!limited && (limited = true)) return answer(429, {}, { 'retry-after': '0' });
     registered.push({ serial: body['serial_number'] as string, key: request.headers['idempotency-key'] as string | undefined });
     answer(201, { provisioning: provision({ deviceId: randomUUID(), masterKey, url: `mqtt://127.0.0.1:${broker.address().port}` }) });
-  });
+  };
+  api = createServer((request, response) => void answerAll(request, response));
   await new Promise<void>((resolve) => api.listen(0, '127.0.0.1', resolve));
 });
 
