@@ -136,6 +136,7 @@ export function createApp(api: Api): Express {
       throw new ApiError('unprocessable', 'This Idempotency-Key was used with another request', { 'Idempotency-Key': 'use a new key for a new request' });
     }
     call.commandId = begun.commandId;
+    call.seenBefore = begun.repeated;
   }
 
   async function run(call: Call, endpoint: Endpoint, values: readonly string[], res: Response): Promise<Reply> {

@@ -22,6 +22,8 @@ export class Call<P = unknown, Q = unknown, B = unknown, Who extends Principal =
   who: Who = nobody as Who;
   /** A repeat with the same Idempotency-Key has the same one. */
   commandId: Uuid;
+  /** Its key was taken before: by a first time that is over, or is still under way. */
+  seenBefore = false;
   /** Of the last event that this call appended. */
   position: bigint | undefined;
   /** False: the read models had not passed `position` in time. */
@@ -65,6 +67,7 @@ export class Call<P = unknown, Q = unknown, B = unknown, Who extends Principal =
       commandId: step === undefined ? this.commandId : derivedCommandId(this.commandId, step),
       correlationId: this.id,
       ...(step === undefined ? {} : { causationId: this.commandId }),
+      ...(this.seenBefore ? { seenBefore: true } : {}),
       actor,
       source,
       origin: this.origin,

@@ -289,9 +289,9 @@ function sourceOf(cause: 'link' | 'owner' | 'admin' | 'schedule'): CommandSource
   }
 }
 
-/** What the firmware knows itself by: its id, or in the old families the key of its topics. */
-function nameOf(device: LiveDevice): string {
-  return device.profile === 'smartlock' ? device.topicKey : device.deviceId;
+/** What the firmware knows itself by: its id, or in the old families, as long as they are that, the key of their topics. */
+function nameOf({ level, deviceId, topicKey }: LiveDevice): string {
+  return level === 1 ? deviceId : topicKey;
 }
 
 /** The topic of a family is made of one name alone, which is the row's key. */

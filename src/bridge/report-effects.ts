@@ -94,21 +94,16 @@ export function unsignedEffects(before: LiveDevice, report: UnsignedReport, rece
   });
   const commands = recordReport(device, facts, { evidence: 'unsigned' });
   const returning = online && isReturning(before, receivedAt);
-  if (report.kind !== 'responses' || (report.command !== undefined && report.command !== 'unlock')) return { ...nothing, device, commands, returning };
-  return {
-    ...nothing,
-    device,
-    commands,
-    returning,
-    unsignedAnswer: {
-      phase: 'final',
-      result: report.success ? 'opened' : 'failed',
-      evidence: 'unsigned',
-      signed: false,
-      ...(report.newStatus === undefined ? {} : { newStatus: report.newStatus }),
-      ...(report.success ? {} : { reason: 'reported' }),
-    },
-  };
+  const answer = { phase: 'final', evidence: 'unsigned', signed: false, ...(status === undefined ? {} : { newStatus: status }) } as const;
+  if (report.kind === 'responses' && (report.command === undefined || report.command === 'unlock')) {
+    const result = report.success ? ({ result: 'opened' } as const) : ({ result: 'failed', reason: 'reported' } as const);
+    return { ...nothing, device, commands, returning, unsignedAnswer: { ...answer, ...result } };
+  }
+  // This family has no topic for answers. Where it says that it is open, open it is, whichever command did it.
+  if (before.profile === 'transisttag' && status === 'unlocked') {
+    return { ...nothing, device, commands, returning, unsignedAnswer: { ...answer, result: 'opened' } };
+  }
+  return { ...nothing, device, commands, returning };
 }
 
 function isReturning({ lastHeardAt }: LiveDevice, receivedAt: string): boolean {

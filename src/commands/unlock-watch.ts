@@ -157,7 +157,7 @@ export function createUnlockWatches(deps: {
 }
 
 function wake(watched: Watched): void {
-  for (const waiter of [...watched.waiters]) waiter();
+  for (const waiter of watched.waiters) waiter();
 }
 
 /** Frees the box for the next request. */

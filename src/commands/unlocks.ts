@@ -100,7 +100,7 @@ export function createUnlockService(deps: {
     queue.turn = turn;
     while (turn.again) {
       turn.again = false;
-      for (const waiter of [...queue.waiters]) await waiter.attempt();
+      for (const waiter of queue.waiters) await waiter.attempt();
     }
     queue.turn = undefined;
   }
