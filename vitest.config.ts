@@ -1,7 +1,10 @@
 import { defineConfig } from 'vitest/config';
 
-/** The level of a test is in its name: `unit` needs nothing, `int` starts engines, `e2e` the whole system. */
-const project = (name: 'unit' | 'int' | 'e2e') => ({
+/**
+ * The level of a test is in its name. `unit` needs nothing, `int` starts what npm brought (a PostgreSQL, a broker), `e2e`
+ * the whole program: these are `npm test`. `engine` needs a server that somebody installed (`npm run test:engines`).
+ */
+const project = (name: 'unit' | 'int' | 'e2e' | 'engine') => ({
   extends: true as const,
   test: {
     name,
@@ -14,6 +17,6 @@ export default defineConfig({
   test: {
     environment: 'node',
     maxWorkers: 2,
-    projects: [project('unit'), project('int'), project('e2e')],
+    projects: [project('unit'), project('int'), project('e2e'), project('engine')],
   },
 });
