@@ -43,10 +43,12 @@ CREATE TABLE vault.device_keys (
 CREATE UNIQUE INDEX device_keys_state ON vault.device_keys (device_id, state);
 
 -- Who may connect to the broker, and where: asked at every connect.
+-- The username is the device id, the client id is made of it: one unique index says it all, and two writers of one box
+-- at the same moment meet in that one alone.
 CREATE TABLE vault.device_credentials (
   device_id        text        PRIMARY KEY,
-  username         text        NOT NULL UNIQUE,
-  client_id        text        NOT NULL UNIQUE,
+  username         text        NOT NULL CHECK (username = device_id),
+  client_id        text        NOT NULL,
   password_hashes  text[]      NOT NULL,
   publish_topics   text[]      NOT NULL,
   subscribe_topics text[]      NOT NULL,

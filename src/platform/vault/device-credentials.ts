@@ -45,7 +45,7 @@ export function createDeviceCredentials(deps: { readonly db: Database; readonly 
     const { rows } = await retryTransient(() =>
       db.pool.query<Row>({
         name: 'vault-device-credentials',
-        text: `SELECT ${columns} FROM vault.device_credentials WHERE username = ANY($1)`,
+        text: `SELECT ${columns} FROM vault.device_credentials WHERE device_id = ANY($1)`,
         values: [usernames],
       }),
     );
