@@ -1,3 +1,4 @@
+import { pause } from '../../platform/backoff.ts';
 import type { UnlockRow } from '../../projections/read-models.ts';
 import type { Api } from '../api.ts';
 import { notFound } from '../errors.ts';
@@ -19,11 +20,23 @@ export const commandRoutes: readonly Route[] = [
     replies: { 200: Command },
     errors: [404],
   })(async (call, api) => {
-    const row = await api.deps.reads.unlocks.byId(call.params.command_id);
+    const row = await soon(api, () => api.deps.reads.unlocks.byId(call.params.command_id));
     if (row === undefined || !(await maySee(api, call.who, row))) throw notFound('Command not found');
     return { status: 200, body: commandView(row) };
   }),
 ];
+
+const AGAIN_MS = 20;
+
+/** A request to open is answered before the read models have it: whoever follows its `status_url` at once is early. */
+async function soon<T>({ deps }: Api, read: () => Promise<T | undefined>): Promise<T | undefined> {
+  const deadline = deps.clock.monotonic() + deps.settings.readYourWritesMs;
+  for (;;) {
+    const found = await read();
+    if (found !== undefined || deps.clock.monotonic() >= deadline) return found;
+    await pause(AGAIN_MS);
+  }
+}
 
 /** Whoever asked for it, whoever had the link it came by, the owner of the box at that time, and administrators. */
 async function maySee({ deps }: Api, { userId, permissions }: AccountPrincipal, row: UnlockRow): Promise<boolean> {
