@@ -31,6 +31,8 @@ export interface ComposeOptions {
   readonly clock?: Clock;
   /** Tests and benchmarks raise them; otherwise they are the protocol's. */
   readonly brokerLimits?: Partial<EmbeddedBrokerLimits>;
+  /** Read models that do not fit the log do not stop this start: it is there to build them anew. */
+  readonly mending?: boolean;
   /** What came up, for a person who waits. */
   readonly onStep?: (step: StartStep) => void;
 }
@@ -84,7 +86,7 @@ export async function openGround(options: ComposeOptions, parts: Stack): Promise
   onStep?.({ name: 'event store', detail: `${config.eventStoreUrl === undefined ? 'embedded' : 'EventStoreDB'}, log ${logId.slice(0, 8)}, at ${head ?? 0n}` });
 
   const control = database('loqey-control', 2);
-  await checkLogIdentity(control, store, logId);
+  if (options.mending !== true) await checkLogIdentity(control, store, logId);
   health.set('database', () => answering(() => control.pool.query('SELECT 1')));
   onStep?.({
     name: 'read models',

@@ -31,13 +31,15 @@ export interface LocalOptions {
   readonly environ: Readonly<Record<string, string | undefined>>;
   readonly version: string;
   readonly logger?: Logger;
+  /** For what mends read models that do not fit the log. */
+  readonly mending?: boolean;
 }
 
 /**
  * Opens the log, the vault and the read models as the server does, with this user's rights to the data folder, and
  * closes them again. With an embedded database and no server running, the database is started for the time of the work.
  */
-export async function withLocal<T>({ environ, version, logger = silentLogger }: LocalOptions, work: (local: Local) => Promise<T>): Promise<T> {
+export async function withLocal<T>({ environ, version, logger = silentLogger, mending = false }: LocalOptions, work: (local: Local) => Promise<T>): Promise<T> {
   const config = configOf(environ);
   const running = config.databaseUrl === undefined ? await lockHolder(config.dataDir) : undefined;
   const dataDir = running === undefined && config.databaseUrl === undefined ? await openDataDir({ dataDir: config.dataDir, programVersion: version, port: config.port }) : undefined;
@@ -49,7 +51,7 @@ export async function withLocal<T>({ environ, version, logger = silentLogger }: 
     // No relay is used from here: the in-process one costs nothing and reaches nobody.
     const { kafkaBrokers: _unused, ...rest } = config;
     const localConfig = { ...rest, kafkaBrokers: undefined, ...(url === undefined ? {} : { databaseUrl: url }) };
-    const ground = await openGround({ config: localConfig, secrets, version, logger }, parts);
+    const ground = await openGround({ config: localConfig, secrets, version, logger, mending }, parts);
     const { store, clock, metrics } = ground;
     const db = ground.database('loqey-cli', 4);
     const notifications = createNotifications({ url: ground.url, applicationName: 'loqey-cli-listen', logger });

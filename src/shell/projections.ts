@@ -6,7 +6,7 @@ import { withLocal, type LocalOptions } from './local.ts';
 import { seconds, table, type Terminal } from './terminal.ts';
 
 function withAdmin<T>(options: LocalOptions, work: (admin: ProjectionAdmin) => Promise<T>): Promise<T> {
-  return withLocal(options, ({ ground, db, sealer }) => {
+  return withLocal({ ...options, mending: true }, ({ ground, db, sealer }) => {
     const { store, logId, clock, logger } = ground;
     return work(createProjectionAdmin({ db, store, projections: projections({ sealer }), decode, logId, clock, logger }));
   });
