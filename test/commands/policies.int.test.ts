@@ -202,7 +202,7 @@ describe('a suspension', () => {
 
 /** Filled from the log as the read model is, in memory. */
 function queueOf(backend: Backend, streams: readonly string[]): DeadlineQueue & { added(): void } {
-  const listeners = new Set<() => void>();
+  const listeners = new Set<(dueAt: string) => void>();
   const all = async (): Promise<Deadline[]> => {
     const open = new Map<string, Deadline>();
     for (const stream of streams) {
@@ -223,11 +223,13 @@ function queueOf(backend: Backend, streams: readonly string[]): DeadlineQueue & 
   return {
     due: async (now, limit) => (await all()).filter(({ dueAt }) => dueAt <= now).slice(0, limit),
     nextAfter: async (now) => (await all()).find(({ dueAt }) => dueAt > now)?.dueAt,
-    onAdded(listener) {
+    onAdded(listener: (dueAt: string) => void) {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    added: () => listeners.forEach((listener) => listener()),
+    added() {
+      for (const listener of listeners) listener(new Date().toISOString());
+    },
   };
 }
 
