@@ -27,7 +27,7 @@ export type Fate =
 
 export type Report =
   | { readonly kind: 'answer'; readonly answer: UnlockAnswer; readonly reportSeq: number }
-  | { readonly kind: 'status'; readonly status: JournalStatus; readonly unlocked: boolean };
+  | { readonly kind: 'status'; readonly status: JournalStatus; readonly unlocked: boolean; readonly boot: number };
 
 interface Entry {
   readonly commandId: string;
@@ -39,6 +39,7 @@ interface Entry {
 export class ToyBox {
   readonly moved = new Set<string>();
   lowBattery = false;
+  boots = 1;
   private journals = 1;
   private createdAt: number | undefined;
   private lastSeq = 0;
@@ -52,13 +53,17 @@ export class ToyBox {
     if (this.clock !== undefined) this.clock += ms;
   }
 
-  /** A `time` command: the box is at most 5 s ahead of what it was told. */
+  /**
+   * A `time` command: the box is at most 5 s ahead of what it was told. While it runs its clock is not set back
+   * (docs/decisions/0053).
+   */
   sync(toldMs: number, aheadMs: number): void {
-    this.clock = toldMs + aheadMs;
+    this.clock = Math.max(this.clock ?? 0, toldMs + aheadMs);
     this.createdAt ??= toldMs;
   }
 
   reboot(): void {
+    this.boots += 1;
     this.clock = undefined;
     for (const entry of this.ring) {
       if (entry.result !== 'started') continue;
@@ -81,6 +86,7 @@ export class ToyBox {
     return {
       kind: 'status',
       unlocked: this.unlocked,
+      boot: this.boots,
       status: {
         reportSeq: this.reports,
         journalId: this.journalId,
