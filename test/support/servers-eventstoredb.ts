@@ -64,11 +64,12 @@ export async function startEventStoreDb(): Promise<EventStoreDbServer> {
   };
 }
 
-/** 204 means that the node has elected itself and takes appends. */
+/** Alive is not enough: it takes appends once it has elected itself. */
 async function isReady(port: number): Promise<boolean> {
   try {
-    const answer = await fetch(`http://127.0.0.1:${port}/health/live`, { signal: AbortSignal.timeout(1_000) });
-    return answer.status === 204;
+    const answer = await fetch(`http://127.0.0.1:${port}/gossip`, { signal: AbortSignal.timeout(1_000) });
+    const { members } = (await answer.json()) as { readonly members: readonly { readonly state: string }[] };
+    return members.some(({ state }) => state === 'Leader');
   } catch {
     return false;
   }

@@ -63,7 +63,7 @@ export async function startPostgres(): Promise<TestPostgres> {
       return url;
     },
     connect(url, options) {
-      const database = createDatabase({ url, max: 10, applicationName: 'loqey-test', logger: silentLogger, metrics: new Metrics(), ...options });
+      const database = createDatabase({ url, max: 10, applicationName: 'loqey-test', logger: silentLogger, metrics: new Metrics(), ...options, timeouts: { ...slowMachine, ...options?.timeouts } });
       opened.push(database);
       return database;
     },
@@ -74,6 +74,9 @@ export async function startPostgres(): Promise<TestPostgres> {
     },
   };
 }
+
+/** A pool is waited for while other tests have the processors. */
+const slowMachine = { connect: 15_000 };
 
 /**
  * Tests only: a machine that loses power in a test run loses nothing of worth. A crash of the server still loses nothing.

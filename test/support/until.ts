@@ -1,5 +1,5 @@
 /** Waits until `condition` gives something, for at most `timeoutMs`; `what` is what the failure says. */
-export async function until<T>(what: string, condition: () => T | undefined | false | null | Promise<T | undefined | false | null>, timeoutMs = 10_000): Promise<T> {
+export async function until<T>(what: string, condition: () => T | undefined | false | null | Promise<T | undefined | false | null>, timeoutMs = 20_000): Promise<T> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {
     const value = await condition();
