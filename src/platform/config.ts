@@ -390,6 +390,12 @@ function contradictions(config: Config): string[] {
   }
   if (isSet('mqttUrl') && isSet('mqttBrokerHost')) problems.push('MQTT_URL and MQTT_BROKER_HOST mean the same: set one of them.');
   if (isSet('mqttBrokerHost') && config.mqttBrokerPort === 0) problems.push('MQTT_BROKER_PORT must be a port of MQTT_BROKER_HOST; 0 is for the embedded broker.');
+  if (new Set(config.roles).size < 4 && config.databaseUrl === undefined) {
+    problems.push('DATABASE_URL must be set where ROLES leaves some to another process: they share one database.');
+  }
+  if (config.roles.includes('worker') !== config.roles.includes('bridge') && config.kafkaBrokers === undefined) {
+    problems.push('KAFKA_BOOTSTRAP_SERVERS must be set where ROLES has only one of worker and bridge: they meet there.');
+  }
   if (isSet('mqttTlsCertFile') !== isSet('mqttTlsKeyFile')) problems.push('MQTT_TLS_CERT_FILE and MQTT_TLS_KEY_FILE must be set together.');
   if (config.mqttUsername === config.mqttDownlinkUsername) {
     problems.push('MQTT_USERNAME and MQTT_DOWNLINK_USERNAME must differ: one hears devices, the other commands them.');

@@ -86,6 +86,21 @@ describe('values', () => {
     });
   });
 
+  it('of parts of the whole must say where the parts meet', () => {
+    const wrong = (environ: Record<string, string>) => {
+      try {
+        loadConfig(environ);
+        return [];
+      } catch (error) {
+        return (error as ConfigError).problems.map((problem) => problem.split(' ')[0]);
+      }
+    };
+    expect(wrong({ ROLES: 'worker,bridge,projector' })).toEqual(['DATABASE_URL']);
+    expect(wrong({ ROLES: 'bridge', DATABASE_URL: 'postgres://u:p@db:5432/loqey' })).toEqual(['KAFKA_BOOTSTRAP_SERVERS']);
+    expect(wrong({ ROLES: 'worker', DATABASE_URL: 'postgres://u:p@db:5432/loqey', KAFKA_BOOTSTRAP_SERVERS: 'k:9092' })).toEqual([]);
+    expect(wrong({ ROLES: 'api,projector', DATABASE_URL: 'postgres://u:p@db:5432/loqey' })).toEqual([]);
+  });
+
   it('of MQTT_BROKER_HOST and its port make the URL; alone the port is the embedded one', () => {
     expect(loadConfig({ MQTT_BROKER_HOST: 'broker' }).mqttUrl).toBe('mqtt://broker:1883');
     expect(loadConfig({ MQTT_BROKER_HOST: 'broker', MQTT_BROKER_PORT: '8883' }).mqttUrl).toBe('mqtts://broker:8883');
