@@ -141,14 +141,15 @@ export async function freePort(): Promise<number> {
   }
 }
 
-/** Ends what a failed test left running, and removes the folders. */
+/** Ends what a failed test left running, and removes the folders (with TEST_KEEP set it names them instead). */
 export async function cleanUp(): Promise<void> {
   for (const child of running) child.kill('SIGKILL');
   for (const folder of folders) {
     const left = () => processesOf(join(folder, 'data'));
     for (const pid of left()) kill(pid);
     await until(`nothing to run in ${folder}`, () => left().length === 0);
-    rmSync(folder, { recursive: true, force: true });
+    if (process.env['TEST_KEEP'] === undefined) rmSync(folder, { recursive: true, force: true });
+    else process.stdout.write(`kept: ${folder}\n`);
   }
   folders.clear();
 }
