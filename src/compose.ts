@@ -10,6 +10,7 @@ import { createCommandBus } from './commands/handle.ts';
 import { createIdempotency } from './commands/idempotency.ts';
 import { createRefusalLog } from './commands/refusals.ts';
 import { createRegistration } from './commands/registration.ts';
+import { createSnapshots } from './commands/snapshots.ts';
 import { createUnlockWatches } from './commands/unlock-watch.ts';
 import { createUnlockService } from './commands/unlocks.ts';
 import { brokerHealth, openBroker } from './compose/broker.ts';
@@ -123,12 +124,14 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
 
   // Commands.
   const refusals = await start('refusals', createRefusalLog({ store, sealer, clock, logger, metrics }));
-  const bus = createCommandBus({ store, sealer, refusals, clock, metrics });
+  const snapshots = await start('snapshots', createSnapshots({ pool: db.pool, logger, metrics }));
+  const bus = createCommandBus({ store, sealer, refusals, snapshots, clock, metrics });
   const idempotency = createIdempotency(db.pool);
 
   // The devices' side.
   const unlockDb = ground.database('loqey-unlock', 4);
-  const live = createLiveDevices(unlockDb);
+  // With the relay in this process no other one takes in reports: what the boxes said last is then at hand in memory.
+  const live = createLiveDevices(unlockDb, { soleWriter: config.kafkaBrokers === undefined });
   const keyring = createKeyring(deviceKeys);
   const broker = await openBroker(ground, deviceCredentials);
   const provisioner = createProvisioner({
@@ -144,7 +147,8 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
     const boxes = {
       async deviceIdsOf(userId: string) {
         const head = await store.head();
-        if (head !== undefined) await feed.reached(head, BOXES_KNOWN_MS);
+        // Better to fail and be repeated than to miss a box that was claimed a moment ago.
+        if (head !== undefined && !(await feed.reached(head, BOXES_KNOWN_MS))) throw new ReadModelUnavailable('devices');
         return (await reads.devices.ofOwner(userId)).map(({ deviceId }) => deviceId);
       },
     };

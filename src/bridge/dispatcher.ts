@@ -1,10 +1,11 @@
 import { createHmac } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { DomainEvent, Recorded, RecordedOf } from '../domain/events.ts';
-import type { Aggregates } from '../commands/handle.ts';
+import type { Aggregates, Continuation } from '../commands/handle.ts';
 import type { Reactor } from '../commands/policies/reactor.ts';
 import type { CommandContext } from '../commands/port.ts';
 import { deviceAggregate } from '../domain/registry.ts';
+import type { DeviceCommandOf } from '../domain/device/commands.ts';
 import type { DeviceSettings } from '../domain/device/events.ts';
 import type { DeviceState } from '../domain/device/state.ts';
 import { instant, type Clock } from '../platform/clock.ts';
@@ -38,10 +39,16 @@ const LEVEL0_VALIDITY_MS = 10_000;
 /** The bytes of an unlock are given to the relay so close to their expiry and no closer. */
 const UNLOCK_MARGIN_MS = 2_000;
 const REMEMBERED = 10_000;
+const BOXES_REMEMBERED = 100_000;
+/** A box is ahead of the server by the way of an answer (5 s at most) and its drift. */
+const HONESTLY_AHEAD_MS = 10_000;
+const BACK_TOLD_AFTER_MS = 15 * 60_000;
 /** Requests that the reactor dispatches at the same time. */
 const SIDE_BY_SIDE = 32;
 
 export interface Dispatcher {
+  /** The claim in the request's own append, where this process is the one that will send: one append less to wait for. */
+  readonly continuation: Continuation;
   /** Claims and sends what this process has just appended, without waiting for the subscription. */
   hint(events: readonly Recorded<DomainEvent>[]): void;
   /** The guarantee behind the hint: sees every request, sends what no one has claimed, cancels what is from before its start. */
@@ -78,16 +85,20 @@ export function createDispatcher(deps: {
   const done = new LRUCache<string, true>({ max: REMEMBERED });
   /** What was signed and is not yet with the relay, as far as is known. */
   const signed = new LRUCache<string, RelayMessage>({ max: REMEMBERED });
+  /** The newest `issued_at` of anything sent to a box, in milliseconds; what it forgets, the box's own reports say. */
+  const lastIssued = new LRUCache<string, number>({ max: BOXES_REMEMBERED });
+  /** Monotonic: since when this server's clock is behind what a box was told. */
+  const backSince = new LRUCache<string, number>({ max: BOXES_REMEMBERED });
   const dispatched = metrics.counter('loqey_unlock_dispatches_total', 'Requests to open, by what the dispatcher made of them', ['outcome']);
   const latency = metrics.histogram('loqey_unlock_dispatch_seconds', 'From the accepted request to its bytes in the relay');
 
   /** Once per unlock in this process; the claim in the box's stream makes it once in all. */
-  function dispatch(event: RecordedOf<'UnlockRequested'>): Promise<void> {
+  function dispatch(event: RecordedOf<'UnlockRequested'>, claimed?: RecordedOf<'UnlockDispatched'>): Promise<void> {
     const { unlockId } = event.data;
     if (done.has(unlockId)) return Promise.resolve();
     const running = underWay.get(unlockId);
     if (running !== undefined) return running;
-    const work = claimAndSend(event)
+    const work = claimAndSend(event, claimed)
       .then(() => {
         done.set(unlockId, true);
       })
@@ -96,29 +107,37 @@ export function createDispatcher(deps: {
     return work;
   }
 
-  async function claimAndSend(event: RecordedOf<'UnlockRequested'>): Promise<void> {
+  const claimContext = (event: Pick<RecordedOf<'UnlockRequested'>, 'eventId' | 'metadata'>): CommandContext =>
+    contextOf(event, derivedCommandId('dispatch', event.eventId, claimant));
+
+  function claimOf(device: LiveDevice, keys: DeviceKeys, unlockId: string): DeviceCommandOf<'DispatchUnlock'> {
+    const { deviceId, level, journalId, reportSeq, lastSeq } = device;
+    return {
+      type: 'DispatchUnlock',
+      data: {
+        deviceId,
+        unlockId,
+        level,
+        ...(level === 0 ? {} : { keyVersion: keys.version }),
+        ...(journalId === undefined ? {} : { journalId }),
+        ...(reportSeq === undefined ? {} : { reportSeq }),
+        ...(lastSeq === undefined ? {} : { reportedSeq: lastSeq }),
+      },
+    };
+  }
+
+  const mayReach = (device: LiveDevice): boolean => isReachable(device, clock.now()) && (device.level === 1 || allowLevel0);
+
+  async function claimAndSend(event: RecordedOf<'UnlockRequested'>, claimed: RecordedOf<'UnlockDispatched'> | undefined): Promise<void> {
     const since = clock.monotonic();
     const deviceId = event.stream.slice('device-'.length);
     const { unlockId } = event.data;
     const [device, keys] = await Promise.all([live.byId(deviceId), keyring.of(deviceId)]);
-    const context = contextOf(event, derivedCommandId('dispatch', event.eventId, claimant));
+    const context = claimContext(event);
+    if (claimed !== undefined && device !== undefined && keys !== undefined) return send(event, claimed, device, keys.current, since);
     if (device === undefined || keys === undefined || !isReachable(device, clock.now())) return cancel(deviceId, unlockId, 'device_unreachable', context);
     if (device.level === 0 && !allowLevel0) return cancel(deviceId, unlockId, 'undeliverable', context);
-    const outcome = await bus.execute(
-      {
-        type: 'DispatchUnlock',
-        data: {
-          deviceId,
-          unlockId,
-          level: device.level,
-          ...(device.level === 0 ? {} : { keyVersion: keys.current.version }),
-          ...(device.journalId === undefined ? {} : { journalId: device.journalId }),
-          ...(device.reportSeq === undefined ? {} : { reportSeq: device.reportSeq }),
-          ...(device.lastSeq === undefined ? {} : { reportedSeq: device.lastSeq }),
-        },
-      },
-      context,
-    );
+    const outcome = await bus.execute(claimOf(device, keys.current, unlockId), context);
     // Repeated: this process's own claim, whose append or bytes got stuck half way. Nobody else's has this id.
     const events = outcome.kind === 'refused' ? [] : outcome.repeated ? await bus.recall(event.stream, context.commandId) : outcome.events;
     const claim = events.find((each) => each.type === 'UnlockDispatched') as RecordedOf<'UnlockDispatched'> | undefined;
@@ -127,13 +146,19 @@ export function createDispatcher(deps: {
       dispatched.inc({ outcome: 'not_sent' });
       return;
     }
+    await send(event, claim, device, keys.current, since);
+  }
+
+  async function send(event: RecordedOf<'UnlockRequested'>, claim: RecordedOf<'UnlockDispatched'>, device: LiveDevice, keys: DeviceKeys, since: number): Promise<void> {
+    const { unlockId } = event.data;
     const known = signed.get(unlockId);
     const tooLate = known !== undefined && (device.level === 0 || clock.now() > Date.parse(event.data.expiresAt) - UNLOCK_MARGIN_MS);
     if (tooLate) {
       dispatched.inc({ outcome: 'not_sent' });
       return;
     }
-    const message = known ?? messageOf(device, keys.current, unlockBody(event, claim, device, keys.current));
+    issued(device.deviceId, Date.parse(event.data.issuedAt));
+    const message = known ?? messageOf(device, keys, unlockBody(event, claim, device, keys));
     signed.set(unlockId, message);
     await relay.publish('device-commands', [message]);
     signed.delete(unlockId);
@@ -183,7 +208,7 @@ export function createDispatcher(deps: {
   async function sendSystem(device: LiveDevice, make: (input: Omit<CommandInput, 'nonce'>) => CommandBody, validityMs: number): Promise<void> {
     const keys = await keyring.of(device.deviceId);
     if (keys === undefined || device.level === 0) return;
-    const now = clock.now();
+    const now = timeFor(device);
     const body = make({
       commandId: newId(),
       deviceId: device.deviceId,
@@ -195,13 +220,50 @@ export function createDispatcher(deps: {
     await relay.publish('device-commands', [messageOf(device, keys.current, body)]);
   }
 
+  /**
+   * Not before an instant that this box was sent or has signed itself: a server clock that steps back must not make a late
+   * command good again, nor a report of the past look like one of now (docs/decisions/0053). For a quarter of an hour: then
+   * nothing of before is on its way, and a clock that was set right must be told. In milliseconds.
+   */
+  function timeFor({ deviceId, trustedTime }: LiveDevice): number {
+    const now = clock.now();
+    const heard = trustedTime === undefined ? 0 : Date.parse(trustedTime);
+    const newest = Math.max(heard - HONESTLY_AHEAD_MS, lastIssued.get(deviceId) ?? 0);
+    if (newest <= now) {
+      backSince.delete(deviceId);
+      issued(deviceId, now);
+      return now;
+    }
+    const since = backSince.get(deviceId) ?? clock.monotonic();
+    backSince.set(deviceId, since);
+    if (clock.monotonic() - since < BACK_TOLD_AFTER_MS) return Math.max(newest, heard);
+    lastIssued.set(deviceId, now);
+    return now;
+  }
+
+  function issued(deviceId: string, at: number): void {
+    lastIssued.set(deviceId, Math.max(at, lastIssued.get(deviceId) ?? 0));
+  }
+
   const withNonce = (input: Omit<CommandInput, 'nonce'>): CommandInput => ({ ...input, nonce: newNonce() });
 
   const dispatcher: Dispatcher = {
+    async continuation(decided, stream) {
+      const request = decided.find((each) => each.type === 'UnlockRequested');
+      if (request?.type !== 'UnlockRequested') return undefined;
+      const deviceId = stream.slice('device-'.length);
+      const [device, keys] = await Promise.all([live.byId(deviceId), keyring.of(deviceId)]);
+      // What cannot be claimed now is left to the dispatch after the append, which says why.
+      if (device === undefined || keys === undefined || !mayReach(device)) return undefined;
+      return { command: claimOf(device, keys.current, request.data.unlockId), context: claimContext(request) };
+    },
+
     hint(events) {
       for (const event of events) {
         if (event.type !== 'UnlockRequested') continue;
-        dispatch(event).catch((error: unknown) => {
+        const { unlockId } = event.data;
+        const claimed = events.find((each): each is RecordedOf<'UnlockDispatched'> => each.type === 'UnlockDispatched' && each.data.unlockId === unlockId);
+        dispatch(event, claimed).catch((error: unknown) => {
           // The reactor sees the same event and tries again.
           logger.warn({ err: error, stream: event.stream }, 'An unlock could not be dispatched at once');
         });
@@ -264,7 +326,7 @@ export function createDispatcher(deps: {
   }
 }
 
-function contextOf(event: Recorded<DomainEvent>, commandId: string): CommandContext {
+function contextOf(event: Pick<Recorded<DomainEvent>, 'eventId' | 'metadata'>, commandId: string): CommandContext {
   return {
     commandId,
     correlationId: event.metadata.correlationId,

@@ -24,6 +24,8 @@ import { parseUpTopic, type Profile } from './topics.ts';
 /** Boxes whose commands run side by side in one batch. */
 const SIDE_BY_SIDE = 32;
 const MAX_ACKED = 16;
+/** How long the broker's word on an unlock waits for the box's own. */
+const HELD_MS = 30;
 /** The settings are sent again to a box that still reports older ones, at most so often. */
 const CONFIG_AGAIN_MS = 60_000;
 
@@ -74,6 +76,7 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
   const dropped = metrics.counter('loqey_device_reports_dropped_total', 'Reports of devices that had no effect', ['problem']);
   const latency = metrics.histogram('loqey_ingest_seconds', 'From the bridge to durable', ['kind']);
   let unsignedCounter = 0;
+  const held = new Map<string, { readonly publishedAt: string; readonly deviceId: string; readonly timer: NodeJS.Timeout }>();
 
   async function handle(batch: readonly RelayMessage[]): Promise<void> {
     const published: PublishedMessage[] = [];
@@ -84,20 +87,41 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
       else if (decoded.kind === 'published') published.push(decoded);
       else reports.push(decoded);
     }
-    await allOf([recordPublished(published), ingest(reports)]);
+    holdPublished(published);
+    await ingest(reports);
   }
 
-  async function recordPublished(messages: readonly PublishedMessage[]): Promise<void> {
-    await sideBySide(messages, async ({ deviceId, unlockId, delivered }) => {
+  /**
+   * Most boxes answer within milliseconds: the broker's word is kept that long, and told in the same append as theirs.
+   * A crash in between loses this step of the trace, nothing else.
+   */
+  function holdPublished(messages: readonly PublishedMessage[]): void {
+    for (const { deviceId, unlockId, delivered } of messages) {
       // Nobody was subscribed: it stays dispatched, and the box's silence decides.
-      if (!delivered) return;
-      try {
-        await bus.execute({ type: 'RecordUnlockPublished', data: { deviceId, unlockId } }, systemContext('published', unlockId));
-      } catch (error) {
-        if (concernsAll(error)) throw error;
-        logger.warn({ err: error, deviceId, unlockId }, 'That the broker has a command could not be recorded');
-      }
-    });
+      if (!delivered || held.has(unlockId)) continue;
+      const publishedAt = instant(clock.now());
+      const timer = setTimeout(() => background(() => recordPublished(deviceId, unlockId), 'That the broker has a command could not be recorded'), HELD_MS);
+      held.set(unlockId, { publishedAt, deviceId, timer });
+    }
+  }
+
+  async function recordPublished(deviceId: string, unlockId: string): Promise<void> {
+    const publishedAt = takeHeld(unlockId);
+    if (publishedAt === undefined) return;
+    await bus.execute({ type: 'RecordUnlockPublished', data: { deviceId, unlockId, publishedAt } }, systemContext('published', unlockId));
+  }
+
+  function takeHeld(unlockId: string): string | undefined {
+    const word = held.get(unlockId);
+    clearTimeout(word?.timer);
+    held.delete(unlockId);
+    return word?.publishedAt;
+  }
+
+  function withPublication(command: DeviceCommand): DeviceCommand {
+    if (command.type !== 'RecordUnlockAnswer') return command;
+    const publishedAt = takeHeld(command.data.unlockId);
+    return publishedAt === undefined ? command : { type: command.type, data: { ...command.data, publishedAt } };
   }
 
   async function ingest(messages: readonly ReportMessage[]): Promise<void> {
@@ -211,7 +235,7 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
     if (commands.length === 0 && unsignedAnswer === undefined && !look) return;
     const context = contextOf(report, device, receivedAt);
     for (const [index, command] of commands.entries()) {
-      await bus.execute(command, { ...context, commandId: commandIdOf(context, command, index) });
+      await bus.execute(withPublication(command), { ...context, commandId: commandIdOf(context, command, index) });
     }
     if (unsignedAnswer !== undefined) await answerUnsigned(effects, context);
     if (look) await compare(effects, context);
@@ -286,7 +310,14 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
     return { deviceId: device.deviceId, keyVersion: 0, reportSeq, kind, receivedAt, deviceTime: undefined, body: message.payload.toString('utf8') };
   }
 
-  return relay.consume({ topic: 'device-reports', group: 'ingest', maxBatch: 500, concurrency: 4, handle });
+  const consumer = relay.consume({ topic: 'device-reports', group: 'ingest', maxBatch: 500, concurrency: 4, handle });
+  return {
+    ...consumer,
+    async stop() {
+      await consumer.stop();
+      await Promise.allSettled([...held].map(([unlockId, { deviceId }]) => recordPublished(deviceId, unlockId)));
+    },
+  };
 }
 
 function reportKeys(keys: BoxKeys | undefined): readonly ReportKey[] {

@@ -27,6 +27,8 @@ export interface LiveDevice {
   battery?: number;
   signalStrength?: number;
   uptime?: number;
+  /** The newest time by its own trusted clock that it signed: it is never told an earlier one. */
+  trustedTime?: string;
   facts: Readonly<Record<string, unknown>>;
 }
 

@@ -48,6 +48,7 @@ function ofSigned(device: LiveDevice, before: LiveDevice, report: SignedReport, 
   if (report.kind === 'status' && (report.reason === 'will' || report.reason === 'bye')) return goodbye(device, report, receivedAt, order);
 
   device.lastHeardAt = later(receivedAt, before.lastHeardAt);
+  if (report.timestamp !== undefined) device.trustedTime = later(report.timestamp, before.trustedTime);
   // The newest hello names the connection. One that comes late, after a newer connection's, does not bring the old one back.
   if (report.kind === 'status' && report.reason === 'hello' && compareOrder(before, report.keyVersion, report.reportSeq, before.helloSeq) === 'newer') {
     device.connectId = report.connectId;

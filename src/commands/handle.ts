@@ -66,12 +66,27 @@ export interface Aggregates extends CommandBus {
   /** The events that a command id made lately, if it was carried out. */
   recall(stream: string, commandId: string): Promise<readonly Recorded<DomainEvent>[]>;
   onAppended(listener: AppendListener): () => void;
+  /** At most one per bus: what may be decided with a command and stored in the same append. */
+  continueWith(continuation: Continuation): void;
 }
+
+/** What was decided and is about to be appended. */
+export type Decided = DomainEvent & Pick<EventToAppend, 'eventId' | 'metadata'>;
+
+/**
+ * A command that follows from a decision at once, on the same stream: decided on the state that the decision leads to,
+ * and appended with it or not at all. Where it decides nothing, the first is appended alone.
+ */
+export type Continuation = (
+  decided: readonly Decided[],
+  stream: string,
+) => Promise<{ readonly command: AnyCommand; readonly context: CommandContext } | undefined>;
 
 export function createCommandBus(deps: CommandBusDeps): Aggregates {
   const { store, sealer, refusals, snapshots, clock, metrics } = deps;
   const turns = new InTurn();
   const listeners = new Set<AppendListener>();
+  let continuation: Continuation | undefined;
   const cache = new LRUCache<string, Folded>({ maxSize: CACHE_BYTES, sizeCalculation: ({ bytes }) => bytes });
   const outcomes = metrics.counter('loqey_commands_total', 'Commands by type and outcome', ['command', 'outcome']);
   const durations = metrics.histogram('loqey_command_duration_seconds', 'From execute to outcome', ['command']);
@@ -176,7 +191,8 @@ export function createCommandBus(deps: CommandBusDeps): Aggregates {
         return { kind: 'refused', refusal, position: undefined };
       }
 
-      const wire = await toWire(route, events, folded, context, now);
+      const own = await toWire(route, events, folded, context, now);
+      const wire = own.concat(await continued(route, own, folded, now));
       const first = nextOf(folded);
       const last = first + BigInt(wire.length) - 1n;
       try {
@@ -192,7 +208,7 @@ export function createCommandBus(deps: CommandBusDeps): Aggregates {
         keep(aggregate, stream, folded);
         tell(decoded);
         if (refusal !== undefined) return { kind: 'refused', refusal, position };
-        return { kind: 'accepted', events: decoded, revision, position, repeated: false };
+        return { kind: 'accepted', events: decoded.slice(0, own.length), revision, position, repeated: false };
       } catch (error) {
         if (!(error instanceof WrongExpectedRevision)) {
           // It may be there: whoever comes next must not decide from a fold that does not know.
@@ -211,6 +227,22 @@ export function createCommandBus(deps: CommandBusDeps): Aggregates {
         fresh = true;
       }
     }
+  }
+
+  /** The events of what follows at once from `decided`, on the state that those lead to. */
+  async function continued(route: CommandRoute, decided: readonly EventToAppend[], folded: Folded, now: string): Promise<EventToAppend[]> {
+    const next = await continuation?.(decided as unknown as readonly Decided[], route.stream);
+    if (next === undefined || folded.commandIds.includes(next.context.commandId)) return [];
+    const { decider } = route.aggregate;
+    let { state } = folded;
+    const conversations = new Map(folded.conversations);
+    for (const event of decided) {
+      const domainEvent = event as unknown as DomainEvent;
+      state = decider.evolve(state, domainEvent as never, now);
+      if (domainEvent.type === 'UnlockRequested') conversations.set(domainEvent.data.unlockId, event.metadata.correlationId);
+    }
+    const { events } = decider.decide(state, next.command as never, now);
+    return events.length === 0 ? [] : toWire(route, events, { ...folded, state, conversations }, next.context, now);
   }
 
   /** What was appended is appended: a listener that fails must not make its command fail. */
@@ -320,6 +352,10 @@ export function createCommandBus(deps: CommandBusDeps): Aggregates {
     peek: <State>(aggregate: Aggregate<State>, id: string) => cache.peek(aggregate.streamOf(id))?.state as State | undefined,
 
     recall,
+
+    continueWith(next) {
+      continuation = next;
+    },
 
     onAppended(listener) {
       listeners.add(listener);

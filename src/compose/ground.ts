@@ -1,6 +1,7 @@
 import { migrations } from '../../migrations/index.ts';
 import type { HealthPart, PartHealth } from '../api/ports.ts';
 import { checkLogIdentity, ensureLogIdentity } from '../projections/log-identity.ts';
+import { fullJitter, pause } from '../platform/backoff.ts';
 import { instant, systemClock, type Clock } from '../platform/clock.ts';
 import type { Config } from '../platform/config.ts';
 import type { EventStore } from '../platform/event-store/port.ts';
@@ -9,7 +10,7 @@ import type { Component, Stack } from '../platform/lifecycle.ts';
 import type { Logger } from '../platform/logger.ts';
 import { Metrics } from '../platform/metrics.ts';
 import type { EmbeddedBrokerLimits } from '../platform/mqtt/embedded-broker.ts';
-import { createDatabase, type Database } from '../platform/postgres/db.ts';
+import { createDatabase, isTransient, type Database } from '../platform/postgres/db.ts';
 import { createEmbeddedPostgres } from '../platform/postgres/embedded.ts';
 import { migrate } from '../platform/postgres/migrate.ts';
 import { createInProcessRelay } from '../platform/relay/in-process.ts';
@@ -35,12 +36,17 @@ export interface ComposeOptions {
   readonly mending?: boolean;
   /** What came up, for a person who waits. */
   readonly onStep?: (step: StartStep) => void;
+  /** What does not answer yet, and why; told once. */
+  readonly onWait?: (engine: string, reason: string) => void;
 }
 
 export interface StartStep {
   readonly name: 'event store' | 'read models' | 'relay' | 'device broker';
   readonly detail: string;
 }
+
+/** An engine may come up after this process, as after a power cut: it is waited for. */
+const ENGINE_WAIT_MS = 30_000;
 
 /** What every role of a process stands on. */
 export interface Ground {
@@ -75,7 +81,7 @@ export async function openGround(options: ComposeOptions, parts: Stack): Promise
   };
 
   const url = await openPostgres();
-  const { applied, total } = await migrate({ url, migrations, programVersion: version, logger });
+  const { applied, total } = await waitedFor('PostgreSQL', isTransient, () => migrate({ url, migrations, programVersion: version, logger }));
   const database = (name: string, max: number) =>
     parts.add(name, createDatabase({ url, max, applicationName: name, logger, metrics }));
 
@@ -99,6 +105,20 @@ export async function openGround(options: ComposeOptions, parts: Stack): Promise
 
   return { options, config, clock, logger, metrics, url, store, logId, relay, database, start, keep: (name, part) => parts.add(name, part), health };
 
+  async function waitedFor<T>(engine: string, isWorthWaiting: (error: unknown) => boolean, work: () => Promise<T>): Promise<T> {
+    const deadline = performance.now() + ENGINE_WAIT_MS;
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await work();
+      } catch (error) {
+        if (!isWorthWaiting(error) || performance.now() > deadline) throw error;
+        logger.warn({ engine, err: error }, 'An engine does not answer yet; waiting for it');
+        if (attempt === 0) options.onWait?.(engine, (error as Error).message);
+        await pause(fullJitter(attempt, { baseMs: 200, capMs: 1_000 }));
+      }
+    }
+  }
+
   async function openPostgres(): Promise<string> {
     if (config.databaseUrl !== undefined) return config.databaseUrl;
     const server = createEmbeddedPostgres({ dataDir: config.dataDir, logger });
@@ -119,7 +139,8 @@ export async function openGround(options: ComposeOptions, parts: Stack): Promise
     const { kafkaBrokers: brokers, kafkaClientId: clientId, kafkaTls: tls, kafkaUsername: username, kafkaPassword: password = '' } = config;
     const sasl = username === undefined ? {} : { sasl: { mechanism: config.kafkaSaslMechanism, username, password } };
     const relayOptions = { brokers, clientId, tls, ...sasl, fetchWaitMs: config.kafkaFetchWaitMs, sessionTimeoutMs: config.kafkaSessionSeconds * 1_000, logger, metrics };
-    await ensureKafkaTopics(relayOptions, { partitions: config.kafkaPartitions, replicationFactor: config.kafkaReplication });
+    const topics = { partitions: config.kafkaPartitions, replicationFactor: config.kafkaReplication };
+    await waitedFor('Kafka', (error) => (error as Error).name !== 'KafkaJSSASLAuthenticationError', () => ensureKafkaTopics(relayOptions, topics));
     return createKafkaRelay(relayOptions);
   }
 }

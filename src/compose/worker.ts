@@ -41,6 +41,7 @@ export async function startWorker(ground: Ground, parts: WorkerParts): Promise<v
   const dispatcher = createDispatcher({ bus, live, keyring, relay, allowLevel0: config.allowLevel0Devices, clock, logger, metrics });
   ground.keep('dispatcher', { stop: () => dispatcher.drained() });
   bus.onAppended((events) => dispatcher.hint(events));
+  bus.continueWith(dispatcher.continuation);
 
   const reactors: readonly Reactor[] = [dispatcher.reactor, suspensionReactor(bus, boxes), provisioningReactor(provisioner), integrationReactor(relay)];
   const running = reactors.map((reactor) => runReactor(reactor, { store, pool, logId, clock, logger, metrics }));

@@ -68,7 +68,11 @@ async function tryToStart({ environ, version, verbose, terminal }: StartOptions)
     const secrets = await loadSecrets({ dataDir: config.dataDir, given: { secretKey, dataKeyMaster, auditSigningKey }, mayMake: config.environment !== 'production' });
     log = await openLog(config, verbose);
     for (const { env, reason } of config.ignored) log.logger.warn({ env }, `${env} is set and changes nothing: ${reason}`);
-    app = await compose({ config, secrets, version, logger: log.logger, onStep: ({ name, detail }) => steps(name, detail) });
+    const onWait = (engine: string, reason: string) => {
+      terminal.event('waiting', { engine, reason });
+      terminal.say(`  … waiting for ${engine}: ${reason}`);
+    };
+    app = await compose({ config, secrets, version, logger: log.logger, onStep: ({ name, detail }) => steps(name, detail), onWait });
     await dataDir.recordVersion();
     await dataDir.announce(app.addresses.http);
     ready(terminal, app, config, secrets, performance.now() - began);

@@ -58,6 +58,9 @@ const MAX_WINDOW = 60 * SECOND;
 const MAX_AHEAD = 5 * SECOND;
 const CHALLENGE_LIFE = 5 * SECOND;
 const RESYNC_AFTER = 4 * HOUR;
+/** Of the box's oscillator between two answers. */
+const DRIFT_ALLOWED = 5 * SECOND;
+const BACK_BELIEVED_AFTER = 15 * 60 * SECOND;
 const TRUST_LIFE = 8 * HOUR;
 const ACCEPTED_AFTER = 300;
 const MAX_ATTEMPTS = 2;
@@ -99,6 +102,8 @@ export class DeviceCore implements BoxCore {
   #online = false;
   #tryOldKey = false;
   #trust: { readonly base: number; readonly askedAt: number; readonly syncedAt: number } | undefined;
+  /** Monotonic: since when the server says an earlier time than it did. */
+  #backSince: number | undefined;
   #challenge: { readonly nonce: string; readonly askedAt: number } | undefined;
   #unheardHellos = 0;
   #batterySaid: number | undefined;
@@ -350,6 +355,22 @@ export class DeviceCore implements BoxCore {
     return base + (monotonic - askedAt);
   }
 
+  /**
+   * The server's time, unless it went back: then the box's own clock goes on, so that a command that was too late stays
+   * so. A server that says the same for a quarter of an hour has been set right, and nothing of before is on its way.
+   */
+  #believed(issuedAt: number, askedAt: number, monotonic: number): number {
+    if (this.#trust === undefined) return issuedAt;
+    const own = this.#trust.base + (askedAt - this.#trust.askedAt);
+    // Ahead of the server by the way of an answer and by its own drift is what an honest box is.
+    if (issuedAt >= own - CHALLENGE_LIFE - DRIFT_ALLOWED) {
+      this.#backSince = undefined;
+      return issuedAt;
+    }
+    this.#backSince ??= monotonic;
+    return monotonic - this.#backSince >= BACK_BELIEVED_AFTER ? issuedAt : own;
+  }
+
   #setTime(command: Received): void {
     const challenge = this.#challenge;
     const monotonic = this.#o.time.monotonic();
@@ -357,7 +378,7 @@ export class DeviceCore implements BoxCore {
     this.#challenge = undefined; // one challenge, one answer
     this.#clear('challenge');
     this.#unheardHellos = 0;
-    this.#trust = { base: command.issuedAt, askedAt: challenge.askedAt, syncedAt: monotonic };
+    this.#trust = { base: this.#believed(command.issuedAt, challenge.askedAt, monotonic), askedAt: challenge.askedAt, syncedAt: monotonic };
     const { journal } = this.#image;
     // The moment of the answer, not the later "now": whatever the server issues from here on belongs to this journal.
     if (journal.createdAt === undefined) this.#commit({ journal: { ...journal, createdAt: command.issuedAt } });

@@ -71,12 +71,15 @@ const hops: Readonly<Record<string, string>> = {
 };
 
 function hopView(api: Api, row: AuditRow, startedAt: string) {
+  // The broker's answer may be told together with the box's: then it says itself when it came.
+  const { publishedAt } = row.data;
+  const at = typeof publishedAt === 'string' ? publishedAt : row.occurredAt;
   return {
     hop: hops[row.type] ?? row.action,
     type: row.type,
-    at: row.occurredAt,
+    at,
     recorded_at: row.recordedAt,
-    offset_ms: millisecondsBetween(startedAt, row.occurredAt),
+    offset_ms: millisecondsBetween(startedAt, at),
     actor: { kind: row.actorKind, id: row.actorId },
     source: row.source,
     event_id: row.eventId,

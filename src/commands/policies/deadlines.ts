@@ -17,8 +17,8 @@ export interface DeadlineQueue {
   due(now: string, limit: number): Promise<readonly Deadline[]>;
   /** When the next one is due after `now`; undefined when there is none. */
   nextAfter(now: string): Promise<string | undefined>;
-  /** Calls back when a deadline was added; a hint, the sleep is bounded anyway. */
-  onAdded(listener: () => void): () => void;
+  /** Calls back when a deadline was added, with its instant; a hint, the sleep is bounded anyway. */
+  onAdded(listener: (dueAt: string) => void): () => void;
 }
 
 const LONGEST_SLEEP_MS = 5_000;
@@ -46,7 +46,11 @@ export function deadlineKeeper(deps: {
     const attempted = new Map<string, number>();
     while (!signal.aborted) {
       const wakeUp = new AbortController();
-      const stop = queue.onAdded(() => wakeUp.abort());
+      // While it is not known when to wake, every new deadline counts; then only an earlier one.
+      let wakeAt = Number.POSITIVE_INFINITY;
+      const stop = queue.onAdded((dueAt) => {
+        if (Date.parse(dueAt) < wakeAt) wakeUp.abort();
+      });
       try {
         const now = clock.now();
         const iso = new Date(now).toISOString();
@@ -64,9 +68,9 @@ export function deadlineKeeper(deps: {
         if (worked && due.length === PAGE) continue;
         const next = await queue.nextAfter(iso);
         const untilNext = next === undefined ? LONGEST_SLEEP_MS : Math.max(1, Date.parse(next) - clock.now());
-        if (!wakeUp.signal.aborted) {
-          await pause(Math.min(untilNext, due.length > 0 ? RETRY_AFTER_MS : LONGEST_SLEEP_MS), AbortSignal.any([signal, wakeUp.signal]));
-        }
+        const sleep = Math.min(untilNext, due.length > 0 ? RETRY_AFTER_MS : LONGEST_SLEEP_MS);
+        wakeAt = clock.now() + sleep;
+        if (!wakeUp.signal.aborted) await pause(sleep, AbortSignal.any([signal, wakeUp.signal]));
       } catch (error) {
         logger.warn({ err: error }, 'Deadlines could not be read; trying again');
         await pause(RETRY_AFTER_MS, signal);

@@ -96,7 +96,7 @@ export type DeviceCommand =
       reportedSeq?: number;
     }>
   | C<'CancelUnlock', { unlockId: Uuid; reason: 'device_unreachable' | 'undeliverable' }>
-  | C<'RecordUnlockPublished', { unlockId: Uuid }>
+  | C<'RecordUnlockPublished', { unlockId: Uuid; publishedAt?: Instant }>
   | C<'RecordUnlockAnswer', UnlockAnswer>
   /** No answer until its deadline: ends REQUESTED as expired, DISPATCHED as unknown. */
   | C<'ExpireUnlock', { unlockId: Uuid }>
@@ -129,6 +129,8 @@ export interface UnlockAnswer {
   readonly seq?: number;
   readonly durationMs?: number;
   readonly signed: boolean;
+  /** When the broker had the command, where that is not recorded yet: one append then tells both. */
+  readonly publishedAt?: Instant;
 }
 
 /** What a signed status says of the box's journal (device protocol, section 8). */

@@ -88,8 +88,8 @@ export type DeviceEvent =
       journalId?: string;
       reportSeq?: number;
     }>
-  /** The broker has it. */
-  | E<'UnlockPublished', { unlockId: Uuid }>
+  /** The broker has it, since `publishedAt`; absent in what is recorded the moment it happened. */
+  | E<'UnlockPublished', { unlockId: Uuid; publishedAt?: Instant }>
   /** The box has it. */
   | E<'UnlockAcknowledged', { unlockId: Uuid }>
   /** The bolt moved, as the box says. */

@@ -198,14 +198,22 @@ export function recordPublished(device: RegisteredDevice, { data }: DeviceComman
   const found = findUnlock(device, data.unlockId);
   if (found === undefined) return refuse('unlock_not_found');
   if (found.in !== 'current' || found.unlock.phase !== 'dispatched') return quiet;
-  return accept({ type: 'UnlockPublished', data: { unlockId: data.unlockId } });
+  const { unlockId, publishedAt } = data;
+  return accept({ type: 'UnlockPublished', data: present({ unlockId, publishedAt }) });
 }
 
 export function recordAnswer(device: RegisteredDevice, { data }: DeviceCommandOf<'RecordUnlockAnswer'>, now: Instant): DeviceDecision {
   if (!data.signed && device.protocol.level === 1) return quiet;
   const pins: readonly DeviceEvent[] =
     data.signed && device.protocol.level === 0 ? [{ type: 'DeviceProtocolPinned', data: { level: 1 } }] : [];
-  return accept(...pins, ...answerEvents(device, data, now));
+  return accept(...pins, ...publication(device, data), ...answerEvents(device, data, now));
+}
+
+/** The box was faster than the record of the broker's own answer. */
+function publication(device: RegisteredDevice, { unlockId, publishedAt }: UnlockAnswer): readonly DeviceEvent[] {
+  const found = publishedAt === undefined ? undefined : findUnlock(device, unlockId);
+  if (publishedAt === undefined || found?.in !== 'current' || found.unlock.phase !== 'dispatched') return [];
+  return [{ type: 'UnlockPublished', data: { unlockId, publishedAt } }];
 }
 
 function answerEvents(device: RegisteredDevice, answer: UnlockAnswer, now: Instant): readonly DeviceEvent[] {

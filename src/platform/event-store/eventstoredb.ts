@@ -61,7 +61,7 @@ const READ_TIMEOUT_MS = 10_000;
 const WATCHDOG_MS = 5_000;
 /** How long a silence, while catching up, before the end of the log is asked for. */
 const SETTLE_MS = 20;
-const START_TIMEOUT_MS = 10_000;
+const START_TIMEOUT_MS = 30_000;
 const CLOSE_TIMEOUT_MS = 1_000;
 const DISPOSE_TIMEOUT_MS = 200;
 /** Events buffered between the connection and the consumer of a read or a subscription, twice. */

@@ -48,6 +48,8 @@ export interface Lane {
   start(): Promise<void>;
   /** Refuses new appends, waits up to `drainMs` for those under way, then gives up on them. */
   stop(drainMs: number): Promise<void>;
+  /** The server process of its connection, as notifications name it. */
+  backend(): number | undefined;
 }
 
 interface Waiting extends Append {
@@ -275,6 +277,9 @@ export function createLane({ name, client: config, maxWaiting, onAppended, logge
         pumping = true;
       });
     },
+
+    // pg knows it since the connection was made; its types do not say so.
+    backend: () => (client as (pg.Client & { readonly processID?: number }) | undefined)?.processID,
 
     async start() {
       await connected();

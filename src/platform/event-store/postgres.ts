@@ -101,6 +101,9 @@ export function createPostgresEventStore(options: PostgresEventStoreOptions): Ev
     });
   const lanes = { urgent: lane('urgent'), normal: lane('normal') };
 
+  /** The highest position that this process appended and its subscriptions are about to be told. */
+  let announcing: bigint | undefined;
+
   function onAppended(append: Append, last: AppendResult, recordedAt: string): void {
     const { stream, events } = append;
     const offset = BigInt(events.length - 1);
@@ -121,7 +124,15 @@ export function createPostgresEventStore(options: PostgresEventStoreOptions): Ev
         500 + event.data.length + event.metadata.length,
       );
     });
-    tail.advance(last.position);
+    if (announcing === undefined) {
+      // A turn later: whoever waits for the append goes first, an unlock's bytes before any read model.
+      setImmediate(() => {
+        const seen = announcing ?? 0n;
+        announcing = undefined;
+        tail.advance(seen);
+      });
+    }
+    if (announcing === undefined || last.position > announcing) announcing = last.position;
   }
 
   /** @throws EventStoreUnavailable for whatever may pass, once it was tried on a fresh connection too */
@@ -297,7 +308,9 @@ export function createPostgresEventStore(options: PostgresEventStoreOptions): Ev
         client.on('end', resolve);
         client.on('error', () => resolve());
       });
-      client.on('notification', ({ payload }) => {
+      client.on('notification', ({ payload, processId }) => {
+        // Our own appends announce themselves, with their events: the notification alone would send every reader to the tables.
+        if (processId === lanes.urgent.backend() || processId === lanes.normal.backend()) return;
         if (payload !== undefined && /^\d+$/.test(payload)) tail.advance(BigInt(payload));
       });
       try {

@@ -14,8 +14,8 @@ export interface DeadlineQueue {
   /** Oldest first. */
   due(now: Instant, limit: number): Promise<readonly DeadlineRow[]>;
   nextAfter(now: Instant): Promise<Instant | undefined>;
-  /** Calls back when a deadline was set, until the returned function is called. */
-  onAdded(listener: () => void): () => void;
+  /** Calls back when a deadline was set, with its instant, until the returned function is called. */
+  onAdded(listener: (dueAt: Instant) => void): () => void;
 }
 
 const due = {
@@ -34,6 +34,6 @@ export function createDeadlineQueue(reader: Reader, feed: LiveFeed): DeadlineQue
     async nextAfter(now) {
       return (await reader.first<{ dueAt: Instant | null }>(next, [now]))?.dueAt ?? undefined;
     },
-    onAdded: (listener) => feed.on('deadlines', listener),
+    onAdded: (listener) => feed.on('deadlines', ({ payload }) => listener(payload['due_at'] as Instant)),
   };
 }

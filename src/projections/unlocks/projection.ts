@@ -121,7 +121,7 @@ export const unlocksProjection = defineProjection({
       advance(rows.unlocks, emit, data.unlockId, at, { state: 'dispatched', dispatched_at: at });
     },
     UnlockPublished({ data, metadata: { occurredAt: at } }, rows, emit) {
-      advance(rows.unlocks, emit, data.unlockId, at, { state: 'published', published_at: at });
+      advance(rows.unlocks, emit, data.unlockId, at, { state: 'published', published_at: data.publishedAt ?? at });
     },
     UnlockAcknowledged({ data, metadata: { occurredAt: at } }, rows, emit) {
       advance(rows.unlocks, emit, data.unlockId, at, { state: 'acknowledged', acknowledged_at: at });
