@@ -1,12 +1,12 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { randomInt } from 'node:crypto';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { allProcesses, commandLine, workingDirectory } from '../../src/platform/data-dir/processes.ts';
 import { copyTemplate } from './servers.ts';
 import { until } from './until.ts';
+
+export { freePort } from './free-port.ts';
 
 /** One run of the program as a person or a supervisor starts it. */
 export interface Program {
@@ -127,18 +127,6 @@ export function postgresPid(folder: string): number | undefined {
 /** Whatever still runs on a data folder. */
 export function processesOf(folder: string): number[] {
   return allProcesses().filter((pid) => workingDirectory(pid) === join(folder, 'postgres') || commandLine(pid)?.some((part) => part.startsWith(join(folder, 'postgres'))) === true);
-}
-
-/** A port that nobody has now, below those that outgoing connections take. */
-export async function freePort(): Promise<number> {
-  for (;;) {
-    const port = randomInt(12_000, 20_000);
-    const free = await new Promise<boolean>((settle) => {
-      const probe = createServer().once('error', () => settle(false));
-      probe.listen({ port, host: '127.0.0.1', exclusive: true }, () => probe.close(() => settle(true)));
-    });
-    if (free) return port;
-  }
 }
 
 /** Ends what a failed test left running, and removes the folders (with TEST_KEEP set it names them instead). */

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
 import { delimiter, join } from 'node:path';
+import { freePort } from './free-port.ts';
 
 export interface EventStoreDbServer {
   readonly host: string;
@@ -29,7 +29,7 @@ export async function startEventStoreDb(): Promise<EventStoreDbServer> {
   }
   const executable = binary();
   if (executable === undefined) throw new Error(`EventStoreDB cannot be started here: ${eventStoreDbMissing()}`);
-  const [port, replicationPort] = await freePorts();
+  const [port, replicationPort] = [await freePort(), await freePort()];
   const child = spawn(
     executable,
     [
@@ -73,13 +73,4 @@ async function isReady(port: number): Promise<boolean> {
   } catch {
     return false;
   }
-}
-
-/** Two at once: one after another the system may give the same. */
-async function freePorts(): Promise<[number, number]> {
-  const servers = [createServer(), createServer()];
-  await Promise.all(servers.map((server) => new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))));
-  const [first, second] = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return [first ?? 0, second ?? 0];
 }

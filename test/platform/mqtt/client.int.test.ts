@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { createClientBroker } from '../../../src/platform/mqtt/client.ts';
 import { BrokerUnavailable, type UplinkMessage } from '../../../src/platform/mqtt/port.ts';
 import { connectDevice, testDevice } from '../../support/mqtt-device.ts';
-import { freePort } from '../../support/servers-mosquitto.ts';
+import { freePort } from '../../support/free-port.ts';
 import { until } from '../../support/until.ts';
 
 const login = (clientId: string) => ({ clientId, username: 'any', password: 'any' });

@@ -10,7 +10,7 @@ import { createEmbeddedBroker, type EmbeddedBroker, type EmbeddedBrokerOptions }
 import { PublishTimedOut, type DeviceCredential, type UplinkMessage } from '../../../src/platform/mqtt/port.ts';
 import { mqttContract } from '../../contract/mqtt.ts';
 import { connectDevice, credentialOf, Refused, testDevice, type ConnectedDevice, type TestDevice } from '../../support/mqtt-device.ts';
-import { freePort } from '../../support/servers-mosquitto.ts';
+import { freePort } from '../../support/free-port.ts';
 import { until } from '../../support/until.ts';
 
 mqttContract('embedded broker', async (handler) => {
