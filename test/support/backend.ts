@@ -40,17 +40,22 @@ import { SimulatedBox } from './simulated-box.ts';
 /** A clock that a test moves; it stands still otherwise. */
 export class TestClock implements Clock {
   #ms: number;
+  /** What an operator did to the wall clock; time itself went on. */
+  #stepped = 0;
   constructor(ms = Date.parse('2026-11-21T10:00:00.000Z')) {
     this.#ms = ms;
   }
   now(): number {
-    return this.#ms;
+    return this.#ms + this.#stepped;
   }
   monotonic(): number {
     return this.#ms;
   }
   advance(ms: number): void {
     this.#ms += ms;
+  }
+  step(ms: number): void {
+    this.#stepped += ms;
   }
 }
 
