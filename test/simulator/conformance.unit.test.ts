@@ -267,6 +267,27 @@ describe('conformance of the simulated lockbox', () => {
     expect(rig.box.state!.now! - rig.time.now()).toBeLessThanOrEqual(5 * SECOND);
   });
 
+  it('11: a time that goes back is not believed for a quarter of an hour; an honest error is', () => {
+    const rig = new Rig({ timeAnswer: false }).online();
+    const answered = (offsetMs: number): number => {
+      rig.time.advance(90 * SECOND);
+      const hellos = rig.statuses('hello').length;
+      rig.broker.break();
+      while (rig.statuses('hello').length === hellos) rig.time.advance(SECOND / 2);
+      const challenge = rig.statuses('hello').at(-1)!.timeChallenge!;
+      rig.send(rig.timeFor(challenge, { issuedAt: new Date(rig.time.now() + offsetMs).toISOString() }));
+      return rig.box.state!.now! - rig.time.now();
+    };
+    rig.send(rig.timeFor(rig.statuses('hello')[0]!.timeChallenge!));
+    const ahead = answered(4 * SECOND);
+    expect(Math.abs(answered(0) - (ahead - 4 * SECOND))).toBeLessThan(SECOND);
+
+    for (let told = 0; told < 9; told++) expect(answered(-HOUR)).toBeGreaterThan(-SECOND);
+    let offset = 0;
+    for (let told = 0; told < 3; told++) offset = answered(-HOUR);
+    expect(offset).toBeLessThan(-HOUR + 10 * SECOND);
+  });
+
   it('12: a clock one day behind or ahead before the answer: no late movement', () => {
     for (const skew of [-DAY, DAY]) {
       const rig = new Rig({ rtcSkewMs: skew }).online();
