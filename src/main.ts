@@ -1,6 +1,10 @@
 #!/usr/bin/env node
 import { existsSync, readFileSync } from 'node:fs';
-import { createCli } from './cli.ts';
+import { enableCompileCache } from 'node:module';
+
+// What was compiled once is kept in the system's temporary folder: the next start is faster, and weighs less without the
+// compiler. So the program itself is imported below, after this.
+enableCompileCache();
 
 // The entry: the one place that reads the environment and the arguments.
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
@@ -14,6 +18,7 @@ process.on('unhandledRejection', (reason) => {
 // Settings may stand in a file `.env` of the working folder; what the environment says goes before it.
 if (existsSync('.env')) process.loadEnvFile('.env');
 
+const { createCli } = await import('./cli.ts');
 process.exitCode = await createCli({ environ: process.env, version }).run(process.argv.slice(2));
 // Nothing may keep a finished command alive: what it had open was closed in order, or it failed.
 process.exit();
