@@ -47,9 +47,12 @@ export async function startEventStoreDb(): Promise<EventStoreDbServer> {
   const onExit = () => child.kill('SIGKILL');
   process.once('exit', onExit);
 
-  const deadline = Date.now() + 60_000;
+  const deadline = Date.now() + 120_000;
   while (!(await isReady(port))) {
-    if (child.exitCode !== null || Date.now() > deadline) throw new Error(`EventStoreDB did not start:\n${output}`);
+    if (child.exitCode !== null || Date.now() > deadline) {
+      onExit();
+      throw new Error(`EventStoreDB did not start:\n${output}`);
+    }
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   return {

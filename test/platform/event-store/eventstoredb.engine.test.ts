@@ -1,5 +1,5 @@
 import { EventStoreDBClient, binaryEvent, jsonEvent } from '@eventstore/db-client';
-import { expect, it } from 'vitest';
+import { expect, it, onTestFinished } from 'vitest';
 import { createEventStoreDb } from '../../../src/platform/event-store/eventstoredb.ts';
 import { silentLogger } from '../../../src/platform/logger.ts';
 import { Metrics } from '../../../src/platform/metrics.ts';
@@ -29,6 +29,7 @@ describeWithServer('eventstoredb', eventStoreDbMissing(), 'EventStoreDB', () => 
 
   it('hands out what is not one of our events so that no codec takes it for one', async () => {
     const server = await startEventStoreDb();
+    onTestFinished(() => server.stop());
     const stranger = EventStoreDBClient.connectionString(server.url);
     const stream = newStream();
     await stranger.appendToStream(stream, [
@@ -46,6 +47,5 @@ describeWithServer('eventstoredb', eventStoreDbMissing(), 'EventStoreDB', () => 
     await store.stop();
     expect(await all(second.readStream(stream))).toHaveLength(2); // one client, which lives as long as a store uses it
     await second.stop();
-    await server.stop();
   });
 });
