@@ -8,6 +8,7 @@ import { connectUplink } from './bridge/uplink.ts';
 import { createAdmin, type FirstAdmin } from './commands/first-admin.ts';
 import { createCommandBus } from './commands/handle.ts';
 import { createIdempotency } from './commands/idempotency.ts';
+import { createSuspension } from './commands/policies/suspension.ts';
 import { createRefusalLog } from './commands/refusals.ts';
 import { createRegistration } from './commands/registration.ts';
 import { createSnapshots } from './commands/snapshots.ts';
@@ -143,15 +144,15 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
   if (has('bridge') && broker.device !== undefined) {
     await start('downlink', createDownlink({ relay, downlink: broker.device.downlink, clock, logger, metrics }));
   }
+  const boxes = {
+    async deviceIdsOf(userId: string) {
+      const head = await store.head();
+      // Better to fail and be repeated than to miss a box that was claimed a moment ago.
+      if (head !== undefined && !(await feed.reached(head, BOXES_KNOWN_MS))) throw new ReadModelUnavailable('devices');
+      return (await reads.devices.ofOwner(userId)).map(({ deviceId }) => deviceId);
+    },
+  };
   if (has('worker')) {
-    const boxes = {
-      async deviceIdsOf(userId: string) {
-        const head = await store.head();
-        // Better to fail and be repeated than to miss a box that was claimed a moment ago.
-        if (head !== undefined && !(await feed.reached(head, BOXES_KNOWN_MS))) throw new ReadModelUnavailable('devices');
-        return (await reads.devices.ofOwner(userId)).map(({ deviceId }) => deviceId);
-      },
-    };
     await startWorker(ground, { bus, live, keyring, provisioner, boxes, deadlines: createDeadlineQueue(reader, feed), retention: retention() });
   }
 
@@ -226,6 +227,7 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
       bus,
       unlocks,
       registration,
+      suspension: createSuspension(bus, boxes),
       idempotency,
       refusals,
       reads,

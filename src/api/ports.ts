@@ -1,4 +1,5 @@
 import type { CommandBus, CommandContext, DeviceRegistration, Idempotency, UnlockService } from '../commands/port.ts';
+import type { Suspension } from '../commands/policies/suspension.ts';
 import type { Refusal, Sealed, Uuid } from '../domain/kernel.ts';
 import type { RefusalTarget } from '../domain/system/events.ts';
 import type { SessionScope } from '../domain/user/events.ts';
@@ -16,6 +17,7 @@ export interface ApiDeps {
   readonly bus: CommandBus;
   readonly unlocks: UnlockService;
   readonly registration: DeviceRegistration;
+  readonly suspension: Suspension;
   readonly idempotency: Idempotency;
   readonly refusals: RefusalRecorder;
   readonly reads: ReadModels;

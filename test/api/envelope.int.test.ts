@@ -113,7 +113,6 @@ describe('refusals', () => {
       {
         "conflict": "conflict: The device is being changed by others. Try again",
         "credentials_invalid": "unauthorized: Invalid email or password",
-        "device_already_yours": "conflict: Device already assigned to you",
         "device_assigned": "conflict: Device already assigned to another user",
         "device_busy": "conflict: The box is busy",
         "device_decommissioned": "unprocessable: This device is out of service for good",
@@ -121,7 +120,6 @@ describe('refusals', () => {
         "device_in_maintenance": "unprocessable: The device is in maintenance",
         "device_not_assigned": "unprocessable: The device is not assigned to a user",
         "device_not_found": "not_found: Device not found",
-        "device_not_in_maintenance": "unprocessable: The device is not in maintenance",
         "device_offline": "conflict: Device is offline",
         "identity_required": "validation_error: Name and company are required",
         "key_rotation_not_running": "conflict: No key rotation is running",
@@ -145,7 +143,6 @@ describe('refusals', () => {
         "pin_invalid": "forbidden: Invalid PIN",
         "pin_locked": "rate_limited: Too many wrong PINs. Try again later",
         "pin_void": "unprocessable: This PIN is no longer valid. Ask support for a new one",
-        "request_expired": "unprocessable: The request came too late",
         "role_missing": "forbidden: Insufficient permissions",
         "session_not_found": "unauthorized: Invalid or expired token",
         "settings_invalid": "validation_error: Invalid settings",
@@ -154,7 +151,6 @@ describe('refusals', () => {
         "user_erased": "not_found: User not found",
         "user_exists": "conflict: This email address is already registered",
         "user_not_found": "not_found: User not found",
-        "user_not_suspended": "conflict: User account is not suspended",
         "user_suspended": "forbidden: User account is suspended",
       }
     `);

@@ -1,3 +1,4 @@
+import { createSuspension } from '../../src/commands/policies/suspension.ts';
 import type { ApiDeps, HealthReport, Session } from '../../src/api/ports.ts';
 import { defaultRateLimits, type ApiSettings } from '../../src/api/settings.ts';
 import type { AnyCommand, CommandContext, CommandOutcome, UnlockAsk, UnlockProgress, UnlockReply } from '../../src/commands/port.ts';
@@ -261,6 +262,10 @@ export class World {
         regeneratePin: async () => ({ kind: 'regenerated', pin: '654321', position: ++this.position }),
         pinTag: (deviceId, pin) => `tag:${deviceId}:${pin}`,
       } as ApiDeps['registration'],
+      suspension: createSuspension(
+        { execute: (command, context) => this.execute(command, context) },
+        { deviceIdsOf: async (userId) => (await this.reads.devices.ofOwner(userId)).map(({ deviceId }) => deviceId) },
+      ),
       idempotency: {
         begin: async (principal, route, key, hash) => {
           const name = `${principal}|${route}|${key}`;

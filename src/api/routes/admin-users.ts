@@ -1,10 +1,10 @@
 import { Type } from 'typebox';
-import type { DeviceCommand } from '../../domain/device/commands.ts';
+import type { CommandOutcome } from '../../commands/port.ts';
 import type { Uuid } from '../../domain/kernel.ts';
 import type { UserRow } from '../../projections/read-models.ts';
 import type { Api } from '../api.ts';
 import type { Call } from '../call.ts';
-import { notFound } from '../errors.ts';
+import { notFound, refused } from '../errors.ts';
 import { listReply, pagingOf } from '../paging.ts';
 import { admin, route, type Route } from '../route.ts';
 import { AdminReason, AdminUser, AdminUserRow } from '../schemas/admin.ts';
@@ -79,11 +79,10 @@ export const adminUserRoutes: readonly Route[] = [
   })(async (call, api) => {
     const { user_id: userId } = call.params;
     await anyUser(api, userId);
-    await api.execute(call, { type: 'SuspendUser', data: { userId, ...call.body } });
+    // Answered after the last box knows: a policy repeats this after a crash.
+    await carried(api, call, await api.deps.suspension.suspend(userId, call.body?.reason, call.context()));
     await api.deps.credentials.sessions.endAll(userId);
     api.gate.forget(userId);
-    // Answered after the last box knows: a policy repeats this after a crash.
-    await toEachBox(api, call, userId, (deviceId) => ({ type: 'SuspendOwner', data: { deviceId, userId } }));
     return { status: 200, body: { message: 'User account suspended' } };
   }),
 
@@ -102,9 +101,8 @@ export const adminUserRoutes: readonly Route[] = [
   })(async (call, api) => {
     const { user_id: userId } = call.params;
     await anyUser(api, userId);
-    await api.execute(call, { type: 'ActivateUser', data: { userId } });
+    await carried(api, call, await api.deps.suspension.activate(userId, call.context()));
     api.gate.forget(userId);
-    await toEachBox(api, call, userId, (deviceId) => ({ type: 'ActivateOwner', data: { deviceId, userId } }));
     return { status: 200, body: { message: 'User account activated' } };
   }),
 ];
@@ -115,6 +113,7 @@ async function anyUser(api: Api, userId: Uuid): Promise<UserRow> {
   return row;
 }
 
-async function toEachBox(api: Api, call: Call, userId: Uuid, command: (deviceId: Uuid) => DeviceCommand): Promise<void> {
-  for (const { deviceId } of await api.deps.reads.devices.ofOwner(userId)) await api.execute(call, command(deviceId), deviceId);
+async function carried(api: Api, call: Call, outcome: CommandOutcome): Promise<void> {
+  await api.settle(call, outcome.position);
+  if (outcome.kind === 'refused') throw refused(outcome.refusal);
 }

@@ -2,7 +2,7 @@ import { userAggregate } from '../../domain/registry.ts';
 import type { UserState } from '../../domain/user/state.ts';
 import { derivedCommandId } from '../../platform/ids.ts';
 import type { Aggregates } from '../handle.ts';
-import type { CommandContext, CommandOutcome } from '../port.ts';
+import type { CommandBus, CommandContext, CommandOutcome } from '../port.ts';
 import type { Reactor } from './reactor.ts';
 
 export interface BoxesOfOwner {
@@ -22,7 +22,7 @@ export interface Suspension {
   activate(userId: string, context: CommandContext): Promise<CommandOutcome>;
 }
 
-export function createSuspension(bus: Aggregates, boxes: BoxesOfOwner): Suspension {
+export function createSuspension(bus: CommandBus, boxes: BoxesOfOwner): Suspension {
   async function carry(type: 'SuspendOwner' | 'ActivateOwner', userId: string, context: CommandContext): Promise<void> {
     for (const deviceId of await boxes.deviceIdsOf(userId)) {
       await bus.execute({ type, data: { deviceId, userId } }, onBox(type, deviceId, context));
