@@ -2,6 +2,7 @@ import { randomBytes, randomInt, randomUUID } from 'node:crypto';
 import { unlockCommand } from '../bridge/protocol/commands.ts';
 import { deriveKeys } from '../bridge/protocol/keys.ts';
 import { signCommand } from '../bridge/protocol/signature.ts';
+import { pause } from '../platform/backoff.ts';
 import { createLockbox, type Lockbox, type Provisioning } from '../simulator/lockbox.ts';
 import { tryToCommand } from './intruder.ts';
 import type { ApiClient } from './client.ts';
@@ -108,7 +109,11 @@ export async function runScenario({ api, admin, narrator, onBox }: ScenarioOptio
   });
 
   await step('The owner sees the delivery', async () => {
-    const [delivery] = await ownerApi.get<{ id: string; unlocked_at: string | null; delivery_person_name?: string }[]>('/deliveries/my-deliveries');
+    // Another's opening is in the owner's list a moment later: read models follow the log.
+    const [delivery] = await soon(
+      () => ownerApi.get<{ id: string; unlocked_at: string | null }[]>('/deliveries/my-deliveries'),
+      ([first]) => first?.id === unlockId && first.unlocked_at !== null,
+    );
     expect(delivery?.id === unlockId && delivery.unlocked_at !== null, 'the delivery with its time');
     return { value: undefined, detail: `delivered at ${delivery.unlocked_at}` };
   });
@@ -144,12 +149,27 @@ export async function runScenario({ api, admin, narrator, onBox }: ScenarioOptio
   });
 
   await step('The administrator reads what happened, hop by hop', async () => {
-    const trace = await adminApi.get<Trace>(`/admin/unlocks/${unlockId}/trace`);
+    const trace = await soon(
+      () => adminApi.get<Trace>(`/admin/unlocks/${unlockId}/trace`),
+      ({ hops }) => hops.some(({ type }) => type === 'UnlockConfirmed'),
+    );
     const types = trace.hops.map(({ type }) => type);
     for (const type of ['UnlockRequested', 'UnlockDispatched', 'UnlockConfirmed']) expect(types.includes(type), `${type} in the chain`);
     const lines = trace.hops.map(({ hop, type, offset_ms: offset }) => `${`+${offset} ms`.padStart(9)}  ${hop.padEnd(11)} ${type}`);
     return { value: undefined, detail: `outcome: ${trace.status}, ${trace.duration_ms} ms in all\n${lines.join('\n')}` };
   });
+}
+
+const SOON_MS = 5_000;
+
+/** Asks until the answer is as wanted; after five seconds the last one. */
+async function soon<T>(ask: () => Promise<T>, isThere: (answer: T) => boolean): Promise<T> {
+  const deadline = performance.now() + SOON_MS;
+  for (;;) {
+    const answer = await ask();
+    if (isThere(answer) || performance.now() > deadline) return answer;
+    await pause(50);
+  }
 }
 
 /** What the server would have sent, had it been asked at `issuedAt`: signed with the box's own key. */
