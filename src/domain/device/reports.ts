@@ -18,12 +18,7 @@ export function recordReport(device: RegisteredDevice, { data }: DeviceCommandOf
   const events: DeviceEvent[] = [];
   if (signed && device.protocol.level === 0) events.push({ type: 'DeviceProtocolPinned', data: { level: 1 } });
   if (data.past === true) return accept(...events, ...unexplained(device, data, false));
-  if (data.past === true) {
-    events.push(...unexplained(device, data, false));
-  } else {
-    events.push(...presence(device, data, now), ...lock(device, data), ...firmware(device, data), ...sensors(device, data));
-  }
-  return accept(...events);
+  return accept(...events, ...presence(device, data, now), ...lock(device, data), ...firmware(device, data), ...sensors(device, data));
 }
 
 /** Any report is a sign of life. A box's own "offline" is believed only of old firmware: the others are judged by silence. */
