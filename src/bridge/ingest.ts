@@ -56,6 +56,8 @@ interface Box {
   readonly reports: Addressed[];
   /** Of what must arrive: acknowledged once it is durable. */
   readonly acked: number[];
+  /** The newest question for the time: answered once the hello that it belongs to is durable. */
+  challenge: string | undefined;
   returning: boolean;
 }
 
@@ -137,7 +139,7 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
         continue;
       }
       let box = boxes.get(each.deviceId);
-      if (box === undefined) boxes.set(each.deviceId, (box = { device, keys: keys.get(each.deviceId), reports: [], acked: [], returning: false }));
+      if (box === undefined) boxes.set(each.deviceId, (box = { device, keys: keys.get(each.deviceId), reports: [], acked: [], challenge: undefined, returning: false }));
       box.reports.push(each);
     }
     const harvest: Harvest = { telemetry: [], rejected: [] };
@@ -149,7 +151,9 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
     await live.save(changed.map(({ device }) => device), harvest.telemetry, harvest.rejected);
     const now = clock.now();
     for (const { kind, message } of addressed) latency.labels(kind).observe(Math.max(0, now - message.receivedAt) / 1_000);
-    for (const { device, acked, returning } of changed) {
+    for (const { device, acked, challenge, returning } of changed) {
+      // To a box its time is the sign that its hello was heard: it stops saying hello (docs/decisions/0094).
+      if (challenge !== undefined) background(() => dispatcher.sendTime(device, challenge), 'The time could not be sent');
       if (returning) await sayBack(device);
       if (acked.length > 0) background(() => acknowledge(device, acked), 'An acknowledgement could not be sent');
     }
@@ -221,10 +225,7 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
     box.device = effects.device;
     box.returning ||= effects.returning;
     if (effects.ack !== undefined) box.acked.push(effects.ack);
-    if (effects.timeChallenge !== undefined) {
-      const challenge = effects.timeChallenge;
-      background(() => dispatcher.sendTime(effects.device, challenge), 'The time could not be sent');
-    }
+    box.challenge = effects.timeChallenge ?? box.challenge;
     harvest.telemetry.push(telemetryOf(report, effects.device, kind, message, receivedAt));
     accepted.inc({ kind, evidence: report.level === 1 ? 'signed' : 'unsigned' });
   }

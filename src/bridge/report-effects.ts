@@ -8,6 +8,7 @@ export interface ReportEffects {
   readonly commands: readonly DeviceCommand[];
   /** The report is kept and repeated by the box until its number is acknowledged. */
   readonly ack: number | undefined;
+  /** It asks for the time, on a connection that said hello: no other one is sent anything. */
   readonly timeChallenge: string | undefined;
   /** What the box says of its journal: settles unlocks whose outcome is unknown. */
   readonly journal: JournalStatus | undefined;
@@ -66,7 +67,7 @@ function ofSigned(device: LiveDevice, before: LiveDevice, report: SignedReport, 
       if (order !== 'newer') return { ...nothing, device };
       const facts = changedFacts(device, { online: report.online, battery: report.battery });
       const commands = recordReport(device, facts, { evidence: 'signed', reportSeq: report.reportSeq });
-      return { ...nothing, device, commands, timeChallenge: report.timeChallenge, configVersion: report.configVersion };
+      return { ...nothing, device, commands, timeChallenge: challengeOf(device, report), configVersion: report.configVersion };
     }
     case 'battery': {
       const facts = order === 'newer' ? changedFacts(device, { battery: report.battery }) : undefined;
@@ -105,6 +106,11 @@ export function unsignedEffects(before: LiveDevice, report: UnsignedReport, rece
     return { ...nothing, device, commands, returning, unsignedAnswer: { ...answer, result: 'opened' } };
   }
   return { ...nothing, device, commands, returning };
+}
+
+/** Answered without its hello, a box would stop saying hello and stay unreachable until its next connection. */
+function challengeOf({ connectId }: LiveDevice, report: Pick<StatusReport, 'connectId' | 'timeChallenge'>): string | undefined {
+  return report.connectId === connectId ? report.timeChallenge : undefined;
 }
 
 function isReturning({ lastHeardAt }: LiveDevice, receivedAt: string): boolean {
@@ -197,7 +203,7 @@ function statusEffects(device: LiveDevice, before: LiveDevice, report: StatusRep
       ...(report.commandId === undefined ? {} : { commandId: report.commandId }),
     }),
     ack,
-    timeChallenge: report.timeChallenge,
+    timeChallenge: challengeOf(device, report),
     journal,
     routine: report.reason === 'periodic',
     configVersion: report.configVersion,

@@ -374,6 +374,50 @@ describe('time', () => {
   });
 });
 
+describe('the answer to a hello', () => {
+  const challenge = 'f0e1d2c3b4a5968778695a4b3c2d1e0f';
+
+  it('is sent when the hello is durable: a box that has its time can be opened', async () => {
+    const backend = await start({ soleWriter: false });
+    const box = await backend.box();
+    let reachable: boolean | undefined;
+    backend.downlink.answer = async (_, payload) => {
+      if ((JSON.parse(payload.toString()) as { action: string }).action === 'time') reachable = isReachable(await rowOf(backend, box), Date.now());
+      return { delivered: true };
+    };
+    await box.hello({ time_challenge: challenge });
+    await until('answered', () => reachable !== undefined);
+    expect(reachable).toBe(true);
+  });
+
+  it('does not come where the hello could not be kept, so that the box says it again', async () => {
+    const backend = await start();
+    const box = await backend.box();
+    const save = backend.live.save.bind(backend.live);
+    backend.live.save = () => Promise.reject(new Error('the database is away'));
+    await expect(box.hello({ time_challenge: challenge })).rejects.toThrow();
+    expect(backend.downlink.commands('time')).toEqual([]);
+    backend.live.save = save;
+    await box.hello({ time_challenge: challenge });
+    await until('answered', () => backend.downlink.commands('time').length === 1);
+  });
+
+  it('is not had by asking in another report on a connection that never said hello', async () => {
+    const backend = await start();
+    const box = await backend.box();
+    await box.heartbeat({ time_challenge: '11111111111111111111111111111111' });
+    await box.tell('periodic', { time_challenge: '22222222222222222222222222222222' });
+    await box.hello({ time_challenge: challenge });
+    const onTheFirst = box.connectId;
+    box.connectId = 'ffffffffffffffff';
+    await box.heartbeat({ time_challenge: '33333333333333333333333333333333' });
+    box.connectId = onTheFirst;
+    await box.heartbeat({ time_challenge: '44444444444444444444444444444444' });
+    await until('answered', () => backend.downlink.commands('time').length === 2);
+    expect(backend.downlink.commands('time').map(({ nonce }) => nonce)).toEqual([challenge, '44444444444444444444444444444444']);
+  });
+});
+
 describe('settings', () => {
   const change = (backend: Backend, box: SimulatedBox, seconds: number) =>
     backend.execute({ type: 'ChangeSettings', data: { deviceId: box.deviceId, userId: ada, changes: { autoLockDelay: seconds } } });
