@@ -184,8 +184,8 @@ export function createApp(api: Api): Express {
           pattern = found.endpoint.pattern;
           const reply = await run(call, found.endpoint, found.values, res);
           for (const [name, value] of Object.entries(reply.headers ?? {})) call.headers.push(name, value);
-          const { contentType } = found.endpoint.route;
-          send(call, res, reply.status, contentType === undefined ? JSON.stringify(reply.body) : String(reply.body), contentType ?? json);
+          const contentType = reply.contentType ?? found.endpoint.route.contentTypes?.[0];
+          send(call, res, reply.status, contentType === undefined ? JSON.stringify(reply.body) : (reply.body as string | Buffer), contentType ?? json);
           return log(call, pattern, reply.status);
         }
         case 'wrong_method':

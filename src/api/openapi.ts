@@ -130,10 +130,13 @@ export function errorStatuses(route: Route): readonly number[] {
 }
 
 function responsesOf(route: Route, schemas: Record<string, unknown>): Json {
-  const contentType = route.contentType?.split(';')[0] ?? 'application/json';
+  const contentTypes = route.contentTypes?.map((type) => type.split(';', 1)[0] ?? type) ?? ['application/json'];
   const good = Object.entries(route.replies).map(([status, schema]) => [
     status,
-    { description: (schema as { description?: string }).description ?? route.summary, content: { [contentType]: { schema: plain(schema, schemas) } } },
+    {
+      description: (schema as { description?: string }).description ?? route.summary,
+      content: Object.fromEntries(contentTypes.map((type) => [type, { schema: plain(schema, schemas) }])),
+    },
   ]);
   const bad = errorStatuses(route).map((status) => [`${status}`, { $ref: `#/components/responses/Error${status}` }]);
   return Object.fromEntries([...good, ...bad]) as Json;

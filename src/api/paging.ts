@@ -1,28 +1,80 @@
-import type { Page } from '../projections/read-models.ts';
+import type { Static, TObject, TProperties, TSchema } from 'typebox';
+import type { Page, Paged } from '../projections/read-models.ts';
+import type { Api } from './api.ts';
 import type { Call } from './call.ts';
+import { invalid } from './errors.ts';
+import { route, type Access, type Path, type PrincipalOf, type Route, type Tag } from './route.ts';
+import { Closed, ListOf, paging, type PagingMembers } from './schemas/common.ts';
 
-export interface PagingQuery {
-  readonly limit?: number;
-  readonly offset?: number;
-  readonly page?: number;
-  readonly page_size?: number;
+interface ListSpec<A extends Access, Row extends TSchema, P extends TObject, F extends TProperties> {
+  readonly id: string;
+  readonly tag: Tag;
+  readonly summary: string;
+  readonly path: string;
+  readonly aliases?: readonly Path[];
+  readonly access: A;
+  readonly params?: P;
+  /** Query members besides those that say which part of the list is asked for. */
+  readonly filters?: F;
+  readonly row: Row;
+  /** Rows of one answer when nothing is said, and at most (default 100). */
+  readonly size: number;
+  readonly most?: number;
+  readonly errors?: readonly number[];
 }
 
-export interface Paging extends Page {
+type ListHandler<A extends Access, Row extends TSchema, P extends TObject, F extends TProperties> = (
+  call: Call<Static<P>, Static<TObject<F>>, unknown, PrincipalOf<A>>,
+  api: Api,
+  page: Page,
+) => Promise<Paged<Static<Row>>>;
+
+/**
+ * A route that answers a list: by `limit` and `offset` (or `cursor`) a bare array with its counts in headers, by `page` and
+ * `page_size` the envelope. The handler gives the rows of one part and the number of all.
+ */
+export function listRoute<const A extends Access, Row extends TSchema, P extends TObject = TObject<Record<never, never>>, F extends TProperties = Record<never, never>>(
+  spec: ListSpec<A, Row, P, F>,
+): (handler: ListHandler<A, Row, P, F>) => Route {
+  const { row, filters, size, most, ...rest } = spec;
+  const members: TProperties = { ...filters, ...paging(size, most) };
+  const list: ListSchema = ListOf(row);
+  return (handler) =>
+    route({ ...rest, method: 'GET', query: Closed(members), replies: { 200: list } })(async (call, api) => {
+      const paged = placeOf(call.query as PagingQuery, size);
+      // The query that arrives was validated against these filters, and the parameters against `params`.
+      const { rows, total } = await handler(call as unknown as Parameters<typeof handler>[0], api, paged);
+      return listReply(call as Call<unknown, object>, paged, rows, total);
+    });
+}
+
+type ListSchema = ReturnType<typeof ListOf<TSchema>>;
+
+type PagingQuery = Static<TObject<PagingMembers>>;
+
+interface Place extends Page {
   /** True where the caller asked by page and gets the envelope. */
   readonly byPage: boolean;
 }
 
-export function pagingOf(query: PagingQuery, defaultLimit: number): Paging {
-  if (query.page === undefined && query.page_size === undefined) {
-    return { limit: query.limit ?? defaultLimit, offset: query.offset ?? 0, byPage: false };
+/** Rows of a page for which no size is said. */
+const PAGE_SIZE = 20;
+
+/** @throws ApiError 400 for two ways of saying where to begin */
+function placeOf({ limit, offset, cursor, page, page_size: pageSize }: PagingQuery, size: number): Place {
+  const byPage = page !== undefined || pageSize !== undefined;
+  if (cursor !== undefined && offset !== undefined) throw invalid('cursor', 'stands instead of offset');
+  if (byPage) {
+    for (const [name, value] of Object.entries({ limit, offset, cursor })) {
+      if (value !== undefined) throw invalid(name, 'cannot be combined with page and page_size');
+    }
+    const rows = pageSize ?? PAGE_SIZE;
+    return { limit: rows, offset: ((page ?? 1) - 1) * rows, byPage };
   }
-  const limit = query.page_size ?? 20;
-  return { limit, offset: ((query.page ?? 1) - 1) * limit, byPage: true };
+  return { limit: limit ?? size, offset: offset ?? (cursor === undefined ? 0 : Number(cursor)), byPage };
 }
 
-/** The answer of every list: bare array with headers, or the envelope. */
-export function listReply<Row>(call: Call<unknown, object>, { limit, offset, byPage }: Paging, rows: readonly Row[], total: number) {
+function listReply(call: Call<unknown, object>, { limit, offset, byPage }: Place, rows: readonly unknown[], total: number) {
   const next = offset + rows.length < total ? offset + limit : undefined;
   const previous = offset > 0 ? Math.max(0, offset - limit) : undefined;
   const links = [
@@ -50,10 +102,12 @@ export function listReply<Row>(call: Call<unknown, object>, { limit, offset, byP
   };
 }
 
+const noPlace = { limit: undefined, offset: undefined, cursor: undefined, page: undefined, page_size: undefined };
+
 /** This list's own address with another place in it; filters stay. */
 function urlOf(call: Call<unknown, object>, place: Readonly<Record<string, number>>): string {
   const query = new URLSearchParams();
-  for (const [name, value] of Object.entries({ ...call.query, limit: undefined, offset: undefined, page: undefined, page_size: undefined, ...place })) {
+  for (const [name, value] of Object.entries({ ...call.query, ...noPlace, ...place })) {
     if (value !== undefined) query.set(name, String(value));
   }
   return `${call.req.url.split('?', 1)[0]}?${query.toString()}`;

@@ -31,13 +31,16 @@ export type Tag = 'authentication' | 'devices' | 'access-links' | 'deliveries' |
 type Replies = Readonly<Record<number, TSchema>>;
 
 export type ReplyOf<R extends Replies> = {
-  [S in keyof R & number]: { readonly status: S; readonly body: Static<R[S]>; readonly headers?: Readonly<Record<string, string>> };
+  [S in keyof R & number]: Omit<Reply, 'status' | 'body'> & { readonly status: S; readonly body: Static<R[S]> };
 }[keyof R & number];
 
 export interface Reply {
   readonly status: number;
+  /** Of another type than JSON: text or bytes, sent as they are. */
   readonly body: unknown;
   readonly headers?: Readonly<Record<string, string>>;
+  /** Default: the first that the route declares. */
+  readonly contentType?: string;
 }
 
 export interface Path {
@@ -69,15 +72,15 @@ interface Declared {
   readonly limit?: 'login' | 'pin' | 'none';
   /** False where an Idempotency-Key means nothing: reads, and all under auth/. */
   readonly idempotent: boolean;
-  /** Not JSON. */
-  readonly contentType?: string;
+  /** Not JSON. Where there are several, the reply says which one it is. */
+  readonly contentTypes?: readonly string[];
 }
 
 export interface Route extends Declared {
   readonly handle: (call: Call, api: Api) => Promise<Reply>;
 }
 
-const nothing = Type.Object({});
+const nothing = Type.Object({}, { additionalProperties: false });
 
 type Spec<A extends Access, P extends TObject, Q extends TObject, B extends TSchema, R extends Replies> = Omit<
   Declared,

@@ -42,8 +42,8 @@ export class Router {
     for (const route of table) {
       const checks = {
         checkParams: Object.keys(route.params.properties).length === 0 ? undefined : textCheck(route.params),
-        // A name that a query does not know is let pass: addresses pick up markers on their way.
-        checkQuery: textCheck({ ...route.query, additionalProperties: true }),
+        // An address that a courier was sent picks up markers on its way through chats; elsewhere a name that is not known is a mistake.
+        checkQuery: textCheck({ ...route.query, additionalProperties: route.access.kind === 'link' || route.root !== undefined }),
         checkBody: route.body === undefined ? undefined : bodyCheck(route.body),
       };
       for (const { method, path } of pathsOf(route)) this.add(method, path, route, checks);

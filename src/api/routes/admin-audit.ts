@@ -1,26 +1,26 @@
 import type { AuditFilter, AuditRow } from '../../projections/read-models.ts';
 import type { Api } from '../api.ts';
 import { invalid, notFound } from '../errors.ts';
-import { listReply, pagingOf } from '../paging.ts';
+import { listRoute } from '../paging.ts';
 import { admin, route, type Route } from '../route.ts';
 import { AuditEntry, AuditQuery, Trace } from '../schemas/admin.ts';
-import { Closed, Id, ListOf, paging } from '../schemas/common.ts';
+import { Closed, Id } from '../schemas/common.ts';
 import { auditView, millisecondsBetween } from '../views.ts';
 
 export const adminAuditRoutes: readonly Route[] = [
-  route({
+  listRoute({
     id: 'auditLog',
     tag: 'admin',
     summary: 'Who did what, on what, when, and because of what',
-    method: 'GET',
     path: '/admin/logs/audit',
     access: admin('audit:read'),
-    query: Closed({ ...AuditQuery, ...paging(100, 1_000) }),
-    replies: { 200: ListOf(AuditEntry) },
-  })(async (call, api) => {
-    const page = pagingOf(call.query, 100);
+    filters: AuditQuery,
+    row: AuditEntry,
+    size: 100,
+    most: 1_000,
+  })(async (call, api, page) => {
     const { rows, total } = await api.deps.reads.audit.list(filterOf(api, call.query), page);
-    return listReply(call, page, rows.map((row) => auditView(row, api.positions.encode(row.position))), total);
+    return { rows: rows.map((row) => auditView(row, api.positions.encode(row.position))), total };
   }),
 
   route({

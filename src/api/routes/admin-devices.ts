@@ -3,7 +3,7 @@ import { normaliseSerial } from '../../platform/ids.ts';
 import type { DeviceRow } from '../../projections/read-models.ts';
 import type { Api } from '../api.ts';
 import { invalid, notFound, refused } from '../errors.ts';
-import { listReply, pagingOf } from '../paging.ts';
+import { listRoute } from '../paging.ts';
 import { admin, route, type Route } from '../route.ts';
 import {
   AdminDevice,
@@ -16,7 +16,7 @@ import {
   NewPin,
   Registered,
 } from '../schemas/admin.ts';
-import { Closed, DeviceId, ListOf, paging } from '../schemas/common.ts';
+import { Closed, DeviceId } from '../schemas/common.ts';
 import { Ended } from '../schemas/devices.ts';
 import { deviceView } from '../views.ts';
 
@@ -24,22 +24,20 @@ const UUID = /^[0-9A-F]{8}-(?:[0-9A-F]{4}-){3}[0-9A-F]{12}$/;
 const MASKED = '******';
 
 export const adminDeviceRoutes: readonly Route[] = [
-  route({
+  listRoute({
     id: 'adminDevices',
     tag: 'admin',
     summary: 'Every box and whose it is',
-    method: 'GET',
     path: '/admin/devices',
     access: admin('devices:read'),
-    query: Closed({ ...AdminDevicesQuery, ...paging(50) }),
-    replies: { 200: ListOf(AdminDeviceRow) },
-  })(async (call, { deps }) => {
-    const { status = 'all', assigned } = call.query;
+    filters: AdminDevicesQuery,
+    row: AdminDeviceRow,
+    size: 50,
+  })(async ({ query: { status = 'all', assigned } }, { deps }, page) => {
     const filter = { ...(status === 'all' ? {} : { lifecycle: status }), ...(assigned === undefined ? {} : { assigned }) };
-    const page = pagingOf(call.query, 50);
     const { rows, total } = await deps.reads.devices.list(filter, page);
     const now = deps.clock.now();
-    return listReply(call, page, rows.map((row) => rowView(row, row.ownerEmail, now)), total);
+    return { rows: rows.map((row) => rowView(row, row.ownerEmail, now)), total };
   }),
 
   route({

@@ -5,31 +5,29 @@ import type { UserRow } from '../../projections/read-models.ts';
 import type { Api } from '../api.ts';
 import type { Call } from '../call.ts';
 import { notFound, refused } from '../errors.ts';
-import { listReply, pagingOf } from '../paging.ts';
+import { listRoute } from '../paging.ts';
 import { admin, route, type Route } from '../route.ts';
 import { AdminReason, AdminUser, AdminUserRow } from '../schemas/admin.ts';
-import { Closed, ListOf, Message, paging, Text, UserId } from '../schemas/common.ts';
+import { Closed, Message, Text, UserId } from '../schemas/common.ts';
 import { deliveryView, deviceView, linkView, userView } from '../views.ts';
 
 /** Rows of each kind on a user's page. */
 const SHOWN = 100;
 
 export const adminUserRoutes: readonly Route[] = [
-  route({
+  listRoute({
     id: 'adminUsers',
     tag: 'admin',
     summary: 'Every account',
-    method: 'GET',
     path: '/admin/users',
     access: admin('users:read'),
-    query: Closed({ active: Type.Optional(Type.Boolean()), search: Type.Optional(Text(100)), ...paging(50) }),
-    replies: { 200: ListOf(AdminUserRow) },
-  })(async (call, { deps }) => {
-    const { active, search } = call.query;
-    const page = pagingOf(call.query, 50);
+    filters: { active: Type.Optional(Type.Boolean()), search: Type.Optional(Text(100)) },
+    row: AdminUserRow,
+    size: 50,
+  })(async ({ query: { active, search } }, { deps }, page) => {
     const filter = { ...(active === undefined ? {} : { active }), ...(search === undefined ? {} : { search }) };
     const { rows, total } = await deps.reads.users.list(filter, page);
-    return listReply(call, page, rows.map((row) => ({ ...userView(row), device_count: row.deviceCount })), total);
+    return { rows: rows.map((row) => ({ ...userView(row), device_count: row.deviceCount })), total };
   }),
 
   route({

@@ -1,28 +1,26 @@
 import { Type } from 'typebox';
 import { notFound } from '../errors.ts';
-import { listReply, pagingOf } from '../paging.ts';
+import { listRoute } from '../paging.ts';
 import { account, route, type Route } from '../route.ts';
-import { Closed, Id, ListOf, paging } from '../schemas/common.ts';
+import { Closed, Id } from '../schemas/common.ts';
 import { Delivery } from '../schemas/links.ts';
 import { deliveryView } from '../views.ts';
 
 export const deliveryRoutes: readonly Route[] = [
-  route({
+  listRoute({
     id: 'myDeliveries',
     tag: 'deliveries',
     summary: 'Openings by access links of the signed-in owner',
-    method: 'GET',
     path: '/deliveries/my-deliveries',
     aliases: [{ method: 'GET', path: '/deliveries' }],
     access: account,
-    query: Closed({ ...paging(20), device_id: Type.Optional(Id), completed: Type.Optional(Type.Boolean()) }),
-    replies: { 200: ListOf(Delivery) },
-  })(async (call, { deps }) => {
-    const { device_id: deviceId, completed } = call.query;
+    filters: { device_id: Type.Optional(Id), completed: Type.Optional(Type.Boolean()) },
+    row: Delivery,
+    size: 20,
+  })(async ({ query: { device_id: deviceId, completed }, who }, { deps }, page) => {
     const filter = { ...(deviceId === undefined ? {} : { deviceId: deviceId.toLowerCase() }), ...(completed === undefined ? {} : { completed }) };
-    const page = pagingOf(call.query, 20);
-    const { rows, total } = await deps.reads.deliveries.ofOwner(call.who.userId, filter, page);
-    return listReply(call, page, rows.map(deliveryView), total);
+    const { rows, total } = await deps.reads.deliveries.ofOwner(who.userId, filter, page);
+    return { rows: rows.map(deliveryView), total };
   }),
 
   route({

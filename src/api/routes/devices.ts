@@ -5,30 +5,27 @@ import { deviceIdOfSerial, newId, normaliseSerial } from '../../platform/ids.ts'
 import type { DeviceRow } from '../../projections/read-models.ts';
 import type { Api } from '../api.ts';
 import { notFound, refused } from '../errors.ts';
-import { listReply, pagingOf } from '../paging.ts';
+import { listRoute } from '../paging.ts';
 import { account, route, type Route } from '../route.ts';
-import { Closed, DeviceId, ListOf, Message, paging, Time } from '../schemas/common.ts';
+import { Closed, DeviceId, Message, Time } from '../schemas/common.ts';
 import { ActivityEntry, Claim, Device, DeviceChange, DeviceReply, DeviceStatus, Ended, Reason, UnlockSent } from '../schemas/devices.ts';
 import { instantFrom } from '../time.ts';
 import { deviceStatusView, deviceView } from '../views.ts';
 
 export const deviceRoutes: readonly Route[] = [
-  route({
+  listRoute({
     id: 'myDevices',
     tag: 'devices',
     summary: 'The boxes of the signed-in owner',
-    method: 'GET',
     path: '/devices/my-devices',
     aliases: [{ method: 'GET', path: '/devices' }],
     access: account,
-    query: Closed(paging(100)),
-    replies: { 200: ListOf(Device) },
-  })(async (call, { deps }) => {
-    const rows = await deps.reads.devices.ofOwner(call.who.userId);
-    const page = pagingOf(call.query, 100);
+    row: Device,
+    size: 100,
+  })(async ({ who }, { deps }, { limit, offset }) => {
     const now = deps.clock.now();
-    const shown = rows.slice(page.offset, page.offset + page.limit).map((row) => deviceView(row, now));
-    return listReply(call, page, shown, rows.length);
+    const boxes = (await deps.reads.devices.ofOwner(who.userId)).map((row) => deviceView(row, now));
+    return { rows: boxes.slice(offset, offset + limit), total: boxes.length };
   }),
 
   route({
@@ -161,21 +158,20 @@ export const deviceRoutes: readonly Route[] = [
     return { status: 200, body: deviceStatusView(row, api.deps.clock.now()) };
   }),
 
-  route({
+  listRoute({
     id: 'deviceActivity',
     tag: 'devices',
     summary: 'What happened with a box',
-    method: 'GET',
     path: '/devices/{device_id}/activity',
     aliases: [{ method: 'GET', path: '/devices/{device_id}/logs' }],
     access: account,
     params: DeviceId,
-    query: Closed({ ...paging(50), since: Type.Optional(Time) }),
-    replies: { 200: ListOf(ActivityEntry) },
+    filters: { since: Type.Optional(Time) },
+    row: ActivityEntry,
+    size: 50,
     errors: [404],
-  })(async (call, api) => {
+  })(async (call, api, page) => {
     const row = await ownDevice(api, call.who.userId, call.params.device_id);
-    const page = pagingOf(call.query, 50);
     // What came before the present assignment is its earlier owner's.
     const asked = call.query.since === undefined ? undefined : instantFrom(call.query.since);
     const since = asked !== undefined && (row.assignedAt === null || asked > row.assignedAt) ? asked : (row.assignedAt ?? undefined);
@@ -190,7 +186,7 @@ export const deviceRoutes: readonly Route[] = [
       user_id: entry.userId,
       timestamp: entry.occurredAt,
     }));
-    return listReply(call, page, shown, total);
+    return { rows: shown, total };
   }),
 
   route({

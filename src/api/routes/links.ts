@@ -1,6 +1,6 @@
 import { Type } from 'typebox';
 import { isTimeZone } from '../../commands/local-time.ts';
-import { isSealed } from '../../domain/kernel.ts';
+import { isSealed, type Uuid } from '../../domain/kernel.ts';
 import type { DeviceEventOf } from '../../domain/device/events.ts';
 import { instant } from '../../platform/clock.ts';
 import { derivedCommandId } from '../../platform/ids.ts';
@@ -8,9 +8,10 @@ import type { Accepted, Api } from '../api.ts';
 import { ApiError, invalid } from '../errors.ts';
 import { linkTokenHash, newLinkToken } from '../link-token.ts';
 import { accessUrl, openToken, ownLink, shownUrl } from '../links.ts';
-import { listReply, pagingOf } from '../paging.ts';
+import type { Page, Paged } from '../../projections/read-models.ts';
+import { listRoute } from '../paging.ts';
 import { account, route, type Route } from '../route.ts';
-import { Closed, DeviceId, Id, LinkId, ListOf, paging } from '../schemas/common.ts';
+import { Closed, DeviceId, Id, LinkId } from '../schemas/common.ts';
 import { Link, LinkChange, LinkCreated, LinkEnded, LinkReply, NewLink } from '../schemas/links.ts';
 import { instantFrom } from '../time.ts';
 import { linkView } from '../views.ts';
@@ -18,32 +19,30 @@ import { linkView } from '../views.ts';
 const HOUR = 3_600_000;
 
 export const linkRoutes: readonly Route[] = [
-  route({
+  listRoute({
     id: 'myLinks',
     tag: 'access-links',
     summary: 'The access links of the signed-in owner',
-    method: 'GET',
     path: '/access/my-links',
     access: account,
-    query: Closed({ ...paging(100), device_id: Type.Optional(Id), active: Type.Optional(Type.Boolean()) }),
-    replies: { 200: ListOf(Link) },
-  })((call, api) => {
-    const { device_id: deviceId, active } = call.query;
-    return links(api, call, { ...(deviceId === undefined ? {} : { deviceId }), ...(active === undefined ? {} : { active }) });
+    filters: { device_id: Type.Optional(Id), active: Type.Optional(Type.Boolean()) },
+    row: Link,
+    size: 100,
+  })(({ query: { device_id: deviceId, active }, who }, api, page) => {
+    return links(api, who.userId, { ...(deviceId === undefined ? {} : { deviceId }), ...(active === undefined ? {} : { active }) }, page);
   }),
 
-  route({
+  listRoute({
     id: 'linksOfDevice',
     tag: 'access-links',
     summary: 'The access links of one box',
-    method: 'GET',
     path: '/links/device/{device_id}',
     aliases: [{ method: 'GET', path: '/access/links/device/{device_id}' }],
     access: account,
     params: DeviceId,
-    query: Closed(paging(100)),
-    replies: { 200: ListOf(Link) },
-  })((call, api) => links(api, call, { deviceId: call.params.device_id })),
+    row: Link,
+    size: 100,
+  })(({ params, who }, api, page) => links(api, who.userId, { deviceId: params.device_id }, page)),
 
   route({
     id: 'createLink',
@@ -191,13 +190,9 @@ export const linkRoutes: readonly Route[] = [
   }),
 ];
 
-type ListCall = Parameters<typeof listReply>[0] & { readonly who: { readonly userId: string } };
-
-async function links(api: Api, call: ListCall, filter: { deviceId?: string; active?: boolean }) {
-  const page = pagingOf(call.query, 100);
-  const { rows, total } = await api.deps.reads.links.ofOwner(call.who.userId, filter, page);
-  const shown = await Promise.all(rows.map(async (row) => linkView(row, await shownUrl(api, row))));
-  return listReply(call, page, shown, total);
+async function links(api: Api, userId: Uuid, filter: { deviceId?: string; active?: boolean }, page: Page): Promise<Paged<Link>> {
+  const { rows, total } = await api.deps.reads.links.ofOwner(userId, filter, page);
+  return { rows: await Promise.all(rows.map(async (row) => linkView(row, await shownUrl(api, row)))), total };
 }
 
 type LinkCreatedData = DeviceEventOf<'LinkCreated'>['data'];

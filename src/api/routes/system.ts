@@ -77,7 +77,7 @@ export const systemRoutes: readonly Route[] = [
     root: 'only',
     access: anyone,
     limit: 'none',
-    contentType: 'text/plain; version=0.0.4; charset=utf-8',
+    contentTypes: ['text/plain; version=0.0.4; charset=utf-8'],
     replies: { 200: Type.String() },
   })(async (_call, { deps }) => {
     return { status: 200, body: await deps.metrics.registry.metrics() };

@@ -61,9 +61,13 @@ export const ErrorBody = Type.Object(
 export const paging = (defaultLimit: number, maxLimit = 100) => ({
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: maxLimit, description: `Default ${defaultLimit}.` })),
   offset: Type.Optional(Type.Integer({ minimum: 0, maximum: 1_000_000_000 })),
-  page: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000_000 })),
-  page_size: Type.Optional(Type.Integer({ minimum: 1, maximum: maxLimit })),
+  cursor: Type.Optional(
+    Type.String({ pattern: '^[0-9]{1,9}$', maxLength: 64, description: 'Where to go on: `X-Next-Cursor` of the answer before.', ...words('must be an X-Next-Cursor of this list') }),
+  ),
+  page: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000_000, description: 'From 1. The answer is then an envelope with counts.' })),
+  page_size: Type.Optional(Type.Integer({ minimum: 1, maximum: maxLimit, description: 'Default 20.' })),
 });
+export type PagingMembers = ReturnType<typeof paging>;
 
 export const ListOf = <S extends TSchema>(row: S) =>
   Type.Union([
