@@ -36,7 +36,7 @@ import { createTags } from './platform/vault/tags.ts';
 import { decode } from './projections/decode.ts';
 import { createDeadlineQueue } from './projections/deadlines/queries.ts';
 import { createLiveFeed } from './projections/live-feed.ts';
-import { forgetCouriers } from './projections/people/retention.ts';
+import { forgetCouriers, forgetRefused } from './projections/people/retention.ts';
 import { createReadModels } from './projections/queries.ts';
 import { projections } from './projections/registry.ts';
 import { createProjectionRunner } from './projections/runner.ts';
@@ -185,7 +185,13 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
       { name: 'idempotency keys', run: () => idempotency.prune() },
       { name: 'telemetry', run: () => live.prune(daysAgo(TELEMETRY_DAYS)) },
       { name: 'sessions', run: () => sessions.sweep() },
-      { name: 'refusals without an account', run: () => sealer.destroyOlderThan('refusals', daysAgo(REFUSAL_DAYS)) },
+      {
+        name: 'refusals without an account',
+        async run() {
+          await sealer.destroyOlderThan('refusals', daysAgo(REFUSAL_DAYS));
+          await forgetRefused(reader, daysAgo(REFUSAL_DAYS));
+        },
+      },
       {
         name: 'couriers',
         async run() {

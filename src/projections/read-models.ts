@@ -60,13 +60,30 @@ export interface DeviceRow {
   readonly settings: DeviceSettings;
   readonly configVersion: number;
   readonly appliedConfigVersion: number | null;
+  /** The owner asked support to take the box off the account. */
+  readonly unlinkRequestedAt: Instant | null;
+  readonly unlinkReason: string | null;
+}
+
+export interface DeviceFilter {
+  readonly lifecycle?: DeviceLifecycle;
+  readonly assigned?: boolean;
+  /** `true`: online and heard of since. */
+  readonly online?: { readonly is: boolean; readonly heardSince: Instant };
+  /** Below so many percent; boxes that have said nothing of their battery are left out. */
+  readonly batteryBelow?: number;
+  readonly model?: string;
+  readonly firmware?: string;
+  readonly unlinkRequested?: boolean;
+  /** Part of serial number, id, name, or of the owner's e-mail address or name. */
+  readonly search?: string;
 }
 
 export interface DeviceQueries {
   byId(deviceId: Uuid): Promise<DeviceRow | undefined>;
   bySerial(serialNumber: string): Promise<DeviceRow | undefined>;
   ofOwner(userId: Uuid): Promise<readonly DeviceRow[]>;
-  list(filter: { lifecycle?: DeviceLifecycle; assigned?: boolean }, page: Page): Promise<Paged<DeviceRow & { readonly ownerEmail: string | null }>>;
+  list(filter: DeviceFilter, page: Page): Promise<Paged<DeviceRow & { readonly ownerEmail: string | null }>>;
   counts(): Promise<{ readonly total: number; readonly active: number }>;
 }
 
@@ -151,6 +168,22 @@ export interface DeliveryQueries {
   ofOwner(userId: Uuid, filter: { deviceId?: Uuid; completed?: boolean }, page: Page): Promise<Paged<DeliveryRow>>;
   /** Completed ones since that instant. */
   countSince(since: Instant): Promise<number>;
+  /** Days are those of the time zone, both ends included, `YYYY-MM-DD`. */
+  statistics(from: string, to: string, timeZone: string): Promise<DeliveryStatistics>;
+}
+
+export interface DeliveryCount {
+  /** Asked for by couriers, whatever came of it. */
+  readonly attempted: number;
+  /** The bolt moved. */
+  readonly completed: number;
+}
+
+/** Days and hours without any are left out; in order. */
+export interface DeliveryStatistics {
+  readonly days: readonly (DeliveryCount & { readonly date: string })[];
+  /** 0–23 by the clocks of the time zone. */
+  readonly hours: readonly (DeliveryCount & { readonly hour: number })[];
 }
 
 export interface UserRow {
@@ -171,7 +204,7 @@ export interface UserRow {
 export interface UserQueries {
   byId(userId: Uuid): Promise<UserRow | undefined>;
   /** `search`: part of the e-mail address or name. */
-  list(filter: { active?: boolean; search?: string }, page: Page): Promise<Paged<UserRow & { readonly deviceCount: number }>>;
+  list(filter: { active?: boolean; search?: string; admins?: boolean }, page: Page): Promise<Paged<UserRow & { readonly deviceCount: number }>>;
   count(): Promise<number>;
   /** Whether anyone has an admin role: until then the first start makes one. */
   hasAdmin(): Promise<boolean>;
@@ -188,8 +221,14 @@ export interface AuditRow {
   readonly outcome: 'accepted' | 'refused' | 'failed';
   readonly actorKind: string;
   readonly actorId: string;
+  /** Of a person with an account; null once erased. */
+  readonly actorEmail: string | null;
+  /** From where a person acted; null for boxes and the system, and once forgotten. */
+  readonly ip: string | null;
+  readonly userAgent: string | null;
   readonly source: string;
   readonly deviceId: Uuid | null;
+  readonly serialNumber: string | null;
   readonly linkId: Uuid | null;
   readonly userId: Uuid | null;
   readonly unlockId: Uuid | null;
@@ -207,6 +246,10 @@ export interface AuditRow {
 export interface AuditFilter {
   readonly action?: string;
   readonly types?: readonly string[];
+  readonly actorId?: string;
+  readonly actorKind?: string;
+  readonly source?: string;
+  readonly ip?: string;
   readonly deviceId?: Uuid;
   readonly userId?: Uuid;
   readonly linkId?: Uuid;

@@ -2,7 +2,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { DeviceEvent } from '../../src/domain/device/events.ts';
 import { newId } from '../../src/platform/ids.ts';
 import { createDeadlineQueue } from '../../src/projections/deadlines/queries.ts';
-import { forgetCouriers } from '../../src/projections/people/retention.ts';
+import { forgetCouriers, forgetRefused } from '../../src/projections/people/retention.ts';
+import type { DeviceFilter } from '../../src/projections/read-models.ts';
 import { personal, startReadSide, type ReadSide } from '../support/read-side.ts';
 import { startPostgres, type TestPostgres } from '../support/servers.ts';
 
@@ -397,6 +398,143 @@ describe('audit', () => {
     expect(await list({ from: '2030-01-01T00:00:00.000Z' })).toEqual([]);
     expect((await list({ to: '2030-01-01T00:00:00.000Z' })).length).toBe(3);
     expect((await side.reads.audit.list({ userId: box.userId }, page)).total).toBe(3);
+  });
+});
+
+describe('from where somebody acted', () => {
+  const from = (subject: string, type: string, ip: string) => ({ origin: side.vault.seal(subject, type, 'metadata.origin', { ip, userAgent: 'curl/8' }) as never });
+  const serialOf = async (deviceId: string) => (await side.reads.devices.byId(deviceId))?.serialNumber;
+
+  it('is shown and found by address, with who it was', async () => {
+    const box = await anOwnedBox();
+    const user = `user:${box.userId}`;
+    const actor = { kind: 'user', id: box.userId } as const;
+    await side.happened(box.stream, [{ type: 'DeviceUnlinkRequested', data: { assignmentId: box.assignmentId, userId: box.userId } }], { actor, ...from(user, 'DeviceUnlinkRequested', '203.0.113.7') });
+    await side.happened(`user-${box.userId}`, [{ type: 'EmailVerified', data: {} }], { actor, ...from(user, 'EmailVerified', '2001:db8::1') });
+    const { rows, total } = await side.reads.audit.list({ ip: '203.0.113.7' }, page);
+    expect(total).toBe(1);
+    expect(rows).toMatchObject([{ type: 'DeviceUnlinkRequested', ip: '203.0.113.7', userAgent: 'curl/8', actorEmail: `${box.userId}@example.com`, serialNumber: await serialOf(box.deviceId) }]);
+    expect((await side.reads.audit.list({ actorId: box.userId, actorKind: 'user' }, page)).rows.map(({ ip }) => ip)).toEqual(['2001:db8::1', '203.0.113.7']);
+    expect((await side.reads.audit.list({ source: 'mqtt_device', deviceId: box.deviceId }, page)).rows).toEqual([]);
+  });
+
+  it('is forgotten with the person, with the courier, and with the refusals of a day', async () => {
+    const box = await anOwnedBox();
+    const [unlockId, linkId] = [newId(), newId()];
+    await side.happened(box.stream, [{ type: 'DeviceRenamed', data: { assignmentId: box.assignmentId, name: personal(`user:${box.userId}`, 'Door') } }], from(`user:${box.userId}`, 'DeviceRenamed', '192.0.2.1'));
+    await side.happened(box.stream, [linkCreated(box, { linkId }).event]);
+    await side.happened(box.stream, [requested(box, linkId, unlockId)], from(`delivery:${unlockId}`, 'UnlockRequested', '192.0.2.2'));
+    await side.happened(`refusal-20261121-1`, [{ type: 'CommandRefused', data: { command: 'RequestUnlock', target: { kind: 'link', id: linkId }, reason: 'link_used' } }], from('refusals:20261121', 'CommandRefused', '192.0.2.3'));
+    expect((await side.reads.audit.list({ ip: '192.0.2.3' }, page)).rows).toMatchObject([{ outcome: 'refused', linkId }]);
+    expect(await forgetRefused(side.reader, '2026-11-21T23:00:00.000Z')).toBe(1);
+    expect((await side.reads.audit.list({ ip: '192.0.2.3' }, page)).rows).toEqual([]);
+    expect((await side.reads.audit.list({ ip: '192.0.2.2' }, page)).total).toBe(1);
+    await forgetCouriers(side.reader, '2026-11-21T23:00:00.000Z');
+    expect((await side.reads.audit.list({ ip: '192.0.2.2' }, page)).total).toBe(0);
+    side.vault.erase(`user:${box.userId}`);
+    await side.happened(`user-${box.userId}`, [{ type: 'SubjectErased', data: { requestedBy: 'owner', at: TOMORROW } }]);
+    expect((await side.reads.audit.list({ ip: '192.0.2.1' }, page)).rows).toEqual([]);
+    expect((await side.reads.audit.list({ deviceId: box.deviceId }, page)).rows.map(({ ip }) => ip)).toContain(null);
+  });
+
+  it('an actor of another program may be called anything', async () => {
+    const box = await anOwnedBox();
+    await side.happened(box.stream, [{ type: 'DevicePinViewed', data: {} }], { actor: { kind: 'user', id: 'not a uuid' } });
+    expect((await side.reads.audit.list({ deviceId: box.deviceId }, page)).rows[0]).toMatchObject({ actorId: 'not a uuid', actorEmail: null });
+  });
+});
+
+describe('the fleet', () => {
+  it('is found by state, battery, model, firmware, owner and name', async () => {
+    const heardSince = '2026-11-21T09:55:00.000Z';
+    const quiet = await anOwnedBox();
+    const weak = await anOwnedBox(
+      { type: 'DeviceWentOnline', data: { evidence: 'signed' } },
+      { type: 'BatteryLevelChanged', data: { level: 11, evidence: 'signed' } },
+      { type: 'FirmwareReported', data: { version: '9.9.9', evidence: 'signed' } },
+    );
+    const find = async (filter: DeviceFilter) => (await side.reads.devices.list(filter, { limit: 100, offset: 0 })).rows.map(({ deviceId }) => deviceId);
+    expect(await find({ firmware: '9.9.9' })).toEqual([weak.deviceId]);
+    expect(await find({ batteryBelow: 20 })).toEqual([weak.deviceId]);
+    expect(await find({ batteryBelow: 11 })).toEqual([]);
+    expect(await find({ model: 'loqeybox-v1', firmware: '9.9.9' })).toEqual([weak.deviceId]);
+    expect(await find({ model: 'another' })).toEqual([]);
+    expect(await find({ online: { is: true, heardSince } })).toContain(weak.deviceId);
+    expect(await find({ online: { is: false, heardSince } })).toContain(quiet.deviceId);
+    expect(await find({ online: { is: false, heardSince } })).not.toContain(weak.deviceId);
+    await side.db.pool.query('INSERT INTO work.device_live (device_id, profile, topic_key, last_heard_at) VALUES ($1::uuid, $2, $1::uuid::text, $3)', [weak.deviceId, 'loqey', '2026-11-21T09:00:00Z']);
+    expect(await find({ online: { is: false, heardSince } })).toContain(weak.deviceId);
+    expect(await find({ search: `${weak.userId.slice(0, 13).toUpperCase()}` })).toEqual([weak.deviceId]);
+    expect(await find({ search: 'FRONT door', firmware: '9.9.9' })).toEqual([weak.deviceId]);
+    expect(await find({ search: '%' })).toEqual([]);
+    const { rows, total } = await side.reads.devices.list({ search: weak.deviceId, assigned: true }, page);
+    expect([total, rows[0]?.ownerEmail]).toEqual([1, `${weak.userId}@example.com`]);
+  });
+
+  it('shows who asked support to take a box off the account, until it is done', async () => {
+    const box = await anOwnedBox();
+    const reason = personal(`user:${box.userId}`, 'moved away');
+    const asking = async () => (await side.reads.devices.list({ unlinkRequested: true, search: box.deviceId }, page)).rows;
+    expect(await asking()).toEqual([]);
+    await side.happened(box.stream, [{ type: 'DeviceUnlinkRequested', data: { assignmentId: box.assignmentId, userId: box.userId, reason } }]);
+    expect(await asking()).toMatchObject([{ unlinkReason: 'moved away', unlinkRequestedAt: expect.any(String) as string }]);
+    await side.happened(box.stream, [{ type: 'DeviceUnlinked', data: { assignmentId: box.assignmentId, userId: box.userId, by: 'admin' } }]);
+    expect(await asking()).toEqual([]);
+  });
+});
+
+describe('deliveries by day and hour', () => {
+  const deliver = async (box: Owned, linkId: string, at: string, opened = true) => {
+    const unlockId = newId();
+    await side.happened(box.stream, [requested(box, linkId, unlockId)], { occurredAt: at });
+    if (opened) await side.happened(box.stream, [{ type: 'UnlockConfirmed', data: { unlockId, evidence: 'sensor' } }], { occurredAt: at });
+  };
+
+  it('are those of the zone, also where its clocks are put forward and back', async () => {
+    const box = await anOwnedBox();
+    const { linkId, event } = linkCreated(box, { maxUses: 100 });
+    await side.happened(box.stream, [event]);
+    // Berlin: 29 March 2026 begins at 23:00 UTC and has 23 hours; 25 October 2026 begins at 22:00 UTC and has 25.
+    await deliver(box, linkId, '2026-03-28T22:59:59.999Z');
+    await deliver(box, linkId, '2026-03-28T23:00:00.000Z');
+    await deliver(box, linkId, '2026-03-29T01:00:00.000Z'); // 03:00, the hour after 01:59
+    await deliver(box, linkId, '2026-03-29T21:59:59.999Z');
+    await deliver(box, linkId, '2026-03-29T22:00:00.000Z');
+    await deliver(box, linkId, '2026-10-25T00:30:00.000Z'); // 02:30, the first time
+    await deliver(box, linkId, '2026-10-25T01:30:00.000Z'); // 02:30, the second time
+    await deliver(box, linkId, '2026-10-25T22:59:59.999Z', false);
+    const spring = await side.reads.deliveries.statistics('2026-03-28', '2026-03-30', 'Europe/Berlin');
+    expect(spring.days).toEqual([
+      { date: '2026-03-28', attempted: 1, completed: 1 },
+      { date: '2026-03-29', attempted: 3, completed: 3 },
+      { date: '2026-03-30', attempted: 1, completed: 1 },
+    ]);
+    expect(spring.hours).toEqual([
+      { hour: 0, attempted: 2, completed: 2 },
+      { hour: 3, attempted: 1, completed: 1 },
+      { hour: 23, attempted: 2, completed: 2 },
+    ]);
+    expect((await side.reads.deliveries.statistics('2026-03-29', '2026-03-29', 'Europe/Berlin')).days).toEqual([{ date: '2026-03-29', attempted: 3, completed: 3 }]);
+    const autumn = await side.reads.deliveries.statistics('2026-10-25', '2026-10-25', 'Europe/Berlin');
+    expect(autumn).toEqual({
+      days: [{ date: '2026-10-25', attempted: 3, completed: 2 }],
+      hours: [{ hour: 2, attempted: 2, completed: 2 }, { hour: 23, attempted: 1, completed: 0 }],
+    });
+    expect((await side.reads.deliveries.statistics('2026-03-29', '2026-03-29', 'Asia/Kathmandu')).hours.map(({ hour }) => hour)).toEqual([4, 6]);
+  });
+
+  it('count couriers alone, and what was settled later as opened', async () => {
+    const box = await anOwnedBox();
+    const { linkId, event } = linkCreated(box, { maxUses: 9 });
+    const [late, owners] = [newId(), newId()];
+    const at = { occurredAt: '2025-05-05T12:00:00.000Z' };
+    await side.happened(box.stream, [event]);
+    await side.happened(box.stream, [requested(box, linkId, late), { type: 'UnlockDispatched', data: { unlockId: late, level: 1 } }, { type: 'UnlockOutcomeUnknown', data: { unlockId: late, reason: 'no_answer' } }], at);
+    await side.happened(box.stream, [{ type: 'UnlockRequested', data: { unlockId: owners, cause: { kind: 'owner', id: box.userId }, assignmentId: box.assignmentId, issuedAt: TOMORROW, expiresAt: TOMORROW } }, { type: 'UnlockConfirmed', data: { unlockId: owners, evidence: 'sensor' } }], at);
+    const ofDay = async () => (await side.reads.deliveries.statistics('2025-05-05', '2025-05-05', 'UTC')).days;
+    expect(await ofDay()).toEqual([{ date: '2025-05-05', attempted: 1, completed: 0 }]);
+    await side.happened(box.stream, [{ type: 'UnlockSettled', data: { unlockId: late, outcome: 'opened', by: 'device', useReturned: false } }], { occurredAt: '2025-05-05T12:20:00.000Z' });
+    expect(await ofDay()).toEqual([{ date: '2025-05-05', attempted: 1, completed: 1 }]);
   });
 });
 

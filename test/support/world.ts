@@ -15,6 +15,7 @@ import type {
   AuditFilter,
   AuditRow,
   DeliveryRow,
+  DeliveryStatistics,
   DeviceRow,
   LinkRow,
   LiveChange,
@@ -55,6 +56,8 @@ export class World {
   readonly users = new Map<string, UserRow>();
   readonly audit: AuditRow[] = [];
   readonly activity: ActivityRow[] = [];
+  statistics: DeliveryStatistics = { days: [], hours: [] };
+  readonly statisticsAsked: [from: string, to: string, timeZone: string][] = [];
   readonly commands: { readonly command: AnyCommand; readonly context: CommandContext }[] = [];
   readonly asked: { readonly ask: UnlockAsk; readonly context: CommandContext; readonly until: string }[] = [];
   readonly refusals: { readonly command: string; readonly target: RefusalTarget; readonly refusal: Refusal }[] = [];
@@ -156,6 +159,10 @@ export class World {
           page,
         ),
       countSince: async () => this.deliveries.size,
+      statistics: async (...asked) => {
+        this.statisticsAsked.push(asked);
+        return this.statistics;
+      },
     } as ReadModels['deliveries'],
     unlocks: {
       byId: async (id) => this.unlocks.get(id),
@@ -386,6 +393,8 @@ export function deviceRow(over: Partial<DeviceRow> = {}): DeviceRow {
     settings: { autoLockEnabled: true, autoLockDelay: 30, silentMode: false, ledEnabled: true, heartbeatSeconds: 60 },
     configVersion: 0,
     appliedConfigVersion: null,
+    unlinkRequestedAt: null,
+    unlinkReason: null,
     ...over,
   } as DeviceRow;
 }

@@ -19,11 +19,16 @@ interface DeviceTableRow {
   readonly decommissioned: boolean;
   /** True once the box was heard of. */
   readonly seen: boolean;
+  readonly online: boolean;
+  readonly battery_level: number | null;
+  readonly model: string;
+  readonly firmware_version: string | null;
+  readonly unlink_requested: boolean;
   readonly view: DeviceView;
 }
 
 /** A box without what is joined to it. Every member is there from the registration on, so that their order never changes. */
-export type DeviceView = Omit<DeviceRow, 'name' | 'address' | 'latitude' | 'longitude' | 'lastHeardAt'>;
+export type DeviceView = Omit<DeviceRow, 'name' | 'address' | 'latitude' | 'longitude' | 'unlinkReason' | 'lastHeardAt'>;
 
 const devices = defineTable<DeviceTableRow>({
   name: 'devices',
@@ -39,16 +44,27 @@ const devices = defineTable<DeviceTableRow>({
     maintenance: 'boolean NOT NULL',
     decommissioned: 'boolean NOT NULL',
     seen: 'boolean NOT NULL',
+    online: 'boolean NOT NULL',
+    battery_level: 'smallint',
+    model: 'text NOT NULL',
+    firmware_version: 'text',
+    unlink_requested: 'boolean NOT NULL',
     view: 'json NOT NULL',
   },
-  indexes: ['UNIQUE (serial_number)', '(owner_id) WHERE owner_id IS NOT NULL', '(registered_at DESC, device_id)'],
+  indexes: [
+    'UNIQUE (serial_number)',
+    '(owner_id) WHERE owner_id IS NOT NULL',
+    '(registered_at DESC, device_id)',
+    '(lifecycle)',
+    '(registered_at DESC) WHERE unlink_requested',
+  ],
 });
 
 type DeviceRows = Rows<DeviceTableRow>;
 
 export const devicesProjection = defineProjection({
   name: 'devices',
-  version: 1,
+  version: 2,
   categories: ['device'],
   tables: { devices },
   load(event, want) {
@@ -80,6 +96,7 @@ export const devicesProjection = defineProjection({
         settings: defaultSettings,
         configVersion: 0,
         appliedConfigVersion: null,
+        unlinkRequestedAt: null,
       });
     },
     DevicePinRegenerated: ({ stream, data }, rows) => void change(rows.devices, stream, pinOf(data)),
@@ -92,8 +109,9 @@ export const devicesProjection = defineProjection({
       const owner = { ownerId: data.userId, ownerSuspended: false, assignmentId: data.assignmentId, assignedAt: metadata.occurredAt };
       change(rows.devices, stream, owner);
     },
+    DeviceUnlinkRequested: ({ stream, metadata }, rows) => void change(rows.devices, stream, { unlinkRequestedAt: metadata.occurredAt }),
     DeviceUnlinked({ stream }, rows) {
-      change(rows.devices, stream, { ownerId: null, ownerSuspended: false, assignmentId: null, assignedAt: null, ...noPin });
+      change(rows.devices, stream, { ownerId: null, ownerSuspended: false, assignmentId: null, assignedAt: null, unlinkRequestedAt: null, ...noPin });
     },
     OwnerSuspended: ({ stream }, rows) => void change(rows.devices, stream, { ownerSuspended: true }),
     OwnerActivated: ({ stream }, rows) => void change(rows.devices, stream, { ownerSuspended: false }),
@@ -160,6 +178,11 @@ function put(rows: DeviceRows, flags: Flags, view: DeviceView): void {
     assigned_at: view.assignedAt,
     registered_at: view.registeredAt,
     ...flags,
+    online: view.online,
+    battery_level: view.batteryLevel,
+    model: view.model,
+    firmware_version: view.firmwareVersion,
+    unlink_requested: view.unlinkRequestedAt !== null,
     view,
   });
 }

@@ -1,12 +1,13 @@
 import type { Instant } from '../../domain/kernel.ts';
-import type { DeviceQueries, DeviceRow } from '../read-models.ts';
+import type { DeviceFilter, DeviceQueries, DeviceRow } from '../read-models.ts';
 import type { Query, Reader, Schemas } from '../schemas.ts';
+import { whereOf, type Conditions } from '../where.ts';
 import type { DeviceView } from './projection.ts';
 
 /** What is joined to a view: the assignment's name and place, and when the box was last heard. */
 interface Joined {
   readonly view: DeviceView;
-  readonly place: Partial<Record<'name' | 'address', string | null> & Record<'latitude' | 'longitude', number | null>> | null;
+  readonly place: Partial<Record<'name' | 'address' | 'unlinkReason', string | null> & Record<'latitude' | 'longitude', number | null>> | null;
   readonly lastHeardAt: Instant | null;
 }
 
@@ -17,6 +18,7 @@ function deviceOf({ view, place, lastHeardAt }: Joined): DeviceRow {
     address: place?.address ?? null,
     latitude: place?.latitude ?? null,
     longitude: place?.longitude ?? null,
+    unlinkReason: place?.unlinkReason ?? null,
     lastHeardAt,
   };
 }
@@ -34,20 +36,26 @@ const ofOwner = {
   name: 'devices.of_owner',
   text: (s: Schemas) => `SELECT ${columns} FROM ${from(s)} WHERE d.owner_id = $1 ORDER BY d.assigned_at, d.device_id`,
 };
-const list = {
-  name: 'devices.list',
-  text: (s: Schemas) => `
-    SELECT ${columns}, owner.fields->>'email' AS "ownerEmail"
-      FROM ${from(s)} LEFT JOIN ${s['people']}.people owner ON owner.ref = d.owner_id
-     WHERE ($1::text IS NULL OR d.lifecycle = $1) AND ($2::boolean IS NULL OR (d.owner_id IS NOT NULL) = $2)
-     ORDER BY d.registered_at DESC, d.device_id LIMIT $3 OFFSET $4`,
+const ownedFrom = (s: Schemas) => `${from(s)} LEFT JOIN ${s['people']}.people owner ON owner.ref = d.owner_id`;
+
+/** `online` is two values: whether, and since when a box must have been heard of. */
+type StoredFilter = Omit<DeviceFilter, 'online'> & { readonly onlineSince?: Instant; readonly offlineSince?: Instant };
+
+const isOnline = (since: string) => `(d.online AND coalesce(live.last_heard_at >= ${since}::timestamptz, true))`;
+const searched = `lower(concat_ws(' ', d.serial_number, d.device_id::text, p.fields->>'name', owner.fields->>'email', owner.fields->>'firstName', owner.fields->>'lastName'))`;
+
+const conditions: Conditions<StoredFilter> = {
+  lifecycle: (p) => `d.lifecycle = ${p}`,
+  assigned: (p) => `(d.owner_id IS NOT NULL) = ${p}::boolean`,
+  onlineSince: isOnline,
+  offlineSince: (p) => `NOT ${isOnline(p)}`,
+  batteryBelow: (p) => `d.battery_level < ${p}::integer`,
+  model: (p) => `lower(d.model) = lower(${p})`,
+  firmware: (p) => `d.firmware_version = ${p}`,
+  unlinkRequested: (p) => `d.unlink_requested = ${p}::boolean`,
+  search: (p) => `strpos(${searched}, lower(${p})) > 0`,
 };
-const listTotal = {
-  name: 'devices.list_total',
-  text: (s: Schemas) => `
-    SELECT count(*)::integer AS total FROM ${s['devices']}.devices d
-     WHERE ($1::text IS NULL OR d.lifecycle = $1) AND ($2::boolean IS NULL OR (d.owner_id IS NOT NULL) = $2)`,
-};
+
 const counts = {
   name: 'devices.counts',
   text: (s: Schemas) => `
@@ -69,11 +77,23 @@ export function createDeviceQueries(reader: Reader): DeviceQueries {
     async ofOwner(userId) {
       return (await reader.all<Joined>(ofOwner, [userId])).map(deviceOf);
     },
-    async list({ lifecycle, assigned }, { limit, offset }) {
-      const filter = [lifecycle ?? null, assigned ?? null];
+    async list({ online, ...rest }, { limit, offset }) {
+      const since = online === undefined ? {} : online.is ? { onlineSince: online.heardSince } : { offlineSince: online.heardSince };
+      const { text: where, values, shape } = whereOf<StoredFilter>(conditions, { ...rest, ...since });
       const [rows, totals] = await Promise.all([
-        reader.all<Joined & { readonly ownerEmail: string | null }>(list, [...filter, limit, offset]),
-        reader.first<{ total: number }>(listTotal, filter),
+        reader.all<Joined & { readonly ownerEmail: string | null }>(
+          {
+            name: `devices.list.${shape}`,
+            text: (s) => `
+              SELECT ${columns}, owner.fields->>'email' AS "ownerEmail" FROM ${ownedFrom(s)} ${where}
+               ORDER BY d.registered_at DESC, d.device_id LIMIT $${values.length + 1} OFFSET $${values.length + 2}`,
+          },
+          [...values, limit, offset],
+        ),
+        reader.first<{ total: number }>(
+          { name: `devices.list_total.${shape}`, text: (s) => `SELECT count(*)::integer AS total FROM ${ownedFrom(s)} ${where}` },
+          values,
+        ),
       ]);
       return { rows: rows.map((row): OwnedDeviceRow => ({ ...deviceOf(row), ownerEmail: row.ownerEmail })), total: totals?.total ?? 0 };
     },

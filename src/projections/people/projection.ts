@@ -1,10 +1,11 @@
 import { userSubject } from '../../domain/codec.ts';
 import type { CourierDetails, DeviceLocation } from '../../domain/device/events.ts';
 import type { Recorded } from '../../domain/events.ts';
-import { isSealed, type Instant, type Sealed, type Uuid } from '../../domain/kernel.ts';
+import { isSealed, type Instant, type Origin, type Sealed, type Uuid } from '../../domain/kernel.ts';
+import { eventTypes } from '../../domain/registry.ts';
 import type { UserProfile } from '../../domain/user/events.ts';
 import type { Json } from '../../platform/event-store/port.ts';
-import { defineProjection, defineTable, idOfStream, type AnyProjection, type Rows } from '../projection.ts';
+import { defineProjection, defineTable, idOfStream, type AnyProjection, type Emit, type Handlers, type Rows, type RowsOf } from '../projection.ts';
 
 /** What opens seals, as the vault does. */
 export interface SealOpener {
@@ -19,14 +20,17 @@ export interface SealOpener {
  * One row per thing that somebody's words describe; all rows of a person go with its data key.
  */
 interface PeopleRow {
-  /** User, assignment, link or unlock id. */
+  /** User, assignment, link, unlock or event id. */
   readonly ref: Uuid;
-  readonly kind: 'user' | 'box' | 'link' | 'courier';
-  /** Whose key sealed it: `user:<id>`, `delivery:<id>`. */
+  readonly kind: 'user' | 'box' | 'link' | 'courier' | OriginKind;
+  /** Whose key sealed it: `user:<id>`, `delivery:<id>`, `refusals:<day>`. */
   readonly subject_id: string;
   readonly fields: Readonly<Record<string, unknown>>;
   readonly since: Instant;
 }
+
+/** From where somebody acted: kept as long as an account, as a courier's details, or as refusals of strangers. */
+type OriginKind = 'origin' | 'courier_origin' | 'refusal_origin';
 
 const people = defineTable<PeopleRow>({
   name: 'people',
@@ -40,8 +44,10 @@ const people = defineTable<PeopleRow>({
     fields: 'jsonb NOT NULL',
     since: 'timestamptz NOT NULL',
   },
-  indexes: ['(subject_id)', '(kind, since)'],
+  indexes: ['(subject_id)', '(kind, since)', `((fields->>'ip')) WHERE fields->>'ip' IS NOT NULL`],
 });
+
+type PeopleTables = { readonly people: typeof people };
 
 /** The sealed member of an event that this read model shows. */
 function sealedOf(event: Recorded): { readonly path: string; readonly value: unknown } | undefined {
@@ -65,24 +71,36 @@ function sealedOf(event: Recorded): { readonly path: string; readonly value: unk
   }
 }
 
+function sealedIn(event: Recorded): readonly { readonly path: string; readonly sealed: Sealed }[] {
+  const member = sealedOf(event);
+  const { origin } = event.metadata;
+  return [
+    ...(member !== undefined && isSealed(member.value) ? [{ path: member.path, sealed: member.value }] : []),
+    ...(isSealed(origin) ? [{ path: ORIGIN, sealed: origin }] : []),
+  ];
+}
+
+const ORIGIN = 'metadata.origin';
+
+function originKind(subject: string): OriginKind {
+  if (subject.startsWith('delivery:')) return 'courier_origin';
+  return subject.startsWith('refusals:') ? 'refusal_origin' : 'origin';
+}
+
 type Opened = { readonly value: unknown } | { readonly error: Error };
 
 export function peopleProjection(opener: SealOpener): AnyProjection {
-  const opened = new WeakMap<Recorded, Opened>();
+  const opened = new WeakMap<Sealed, Opened>();
 
   async function prepare(events: readonly Recorded[]): Promise<void> {
-    const sealed = events.flatMap((event) => {
-      const member = sealedOf(event);
-      if (member === undefined || !isSealed(member.value)) return [];
-      return [{ event, item: { sealed: member.value, eventType: event.type, path: member.path } }];
-    });
-    if (sealed.length === 0) return;
+    const items = events.flatMap((event) => sealedIn(event).map(({ path, sealed }) => ({ sealed, eventType: event.type, path })));
+    if (items.length === 0) return;
     try {
-      const values = await opener.openMany(sealed.map(({ item }) => item));
-      sealed.forEach(({ event }, i) => opened.set(event, { value: values[i] }));
+      const values = await opener.openMany(items);
+      items.forEach(({ sealed }, i) => opened.set(sealed, { value: values[i] }));
     } catch (error) {
       if (!isBroken(error)) throw error; // the vault is away: the whole batch is tried again
-      for (const { event, item } of sealed) opened.set(event, await openOne(item));
+      for (const item of items) opened.set(item.sealed, await openOne(item));
     }
   }
 
@@ -98,12 +116,15 @@ export function peopleProjection(opener: SealOpener): AnyProjection {
 
   /** undefined: not given, or erased. */
   function plain<T>(event: Recorded): { readonly subject: string; readonly value: T } | undefined {
-    const member = sealedOf(event);
-    if (member === undefined || !isSealed(member.value)) return undefined; // an unsealed one is nobody's: it is not shown
-    const found = opened.get(event);
+    const value = sealedOf(event)?.value;
+    return isSealed(value) ? open(event, value) : undefined; // an unsealed one is nobody's: it is not shown
+  }
+
+  function open<T>(event: Recorded, sealed: Sealed): { readonly subject: string; readonly value: T } | undefined {
+    const found = opened.get(sealed);
     if (found === undefined) throw new Error(`${event.type} was not opened before it was handled`);
     if ('error' in found) throw found.error;
-    return found.value === undefined ? undefined : { subject: member.value.sub, value: found.value as T };
+    return found.value === undefined ? undefined : { subject: sealed.sub, value: found.value as T };
   }
 
   function put(rows: Rows<PeopleRow>, event: Recorded, ref: Uuid, kind: PeopleRow['kind'], subject: string, fields: PeopleRow['fields']): void {
@@ -114,10 +135,32 @@ export function peopleProjection(opener: SealOpener): AnyProjection {
     put(rows, event, ref, kind, subject, { ...rows.get(ref)?.fields, ...fields });
   }
 
+  function putOrigin(event: Recorded, rows: Rows<PeopleRow>): void {
+    const sealed = event.metadata.origin;
+    const origin = isSealed(sealed) ? open<Origin>(event, sealed) : undefined;
+    if (origin === undefined) return;
+    put(rows, event, event.eventId, originKind(origin.subject), origin.subject, { ...origin.value, position: String(event.position) });
+  }
+
+  /** Any event may say from where somebody acted. */
+  function withOrigins(handlers: Handlers<PeopleTables>): Handlers<PeopleTables> {
+    type AnyHandler = (event: Recorded, rows: RowsOf<PeopleTables>, emit: Emit) => void;
+    const own = handlers as Readonly<Record<string, AnyHandler | undefined>>;
+    return Object.fromEntries(
+      eventTypes.map((type): [string, AnyHandler] => [
+        type,
+        (event, rows, emit) => {
+          putOrigin(event, rows.people);
+          own[type]?.(event, rows, emit);
+        },
+      ]),
+    );
+  }
+
   return defineProjection({
     name: 'people',
-    version: 1,
-    categories: ['device', 'user'],
+    version: 2,
+    categories: ['device', 'user', 'refusal'],
     tables: { people },
     prepare,
     load(event, want) {
@@ -132,7 +175,7 @@ export function peopleProjection(opener: SealOpener): AnyProjection {
           return undefined;
       }
     },
-    on: {
+    on: withOrigins({
       UserRegistered(event, rows) {
         const profile = plain<UserProfile>(event);
         if (profile !== undefined) put(rows.people, event, event.data.userId, 'user', profile.subject, { ...profile.value });
@@ -175,7 +218,7 @@ export function peopleProjection(opener: SealOpener): AnyProjection {
       SubjectErased(event, rows) {
         rows.people.deleteGroup(userSubject(idOfStream(event.stream)));
       },
-    },
+    }),
   });
 }
 

@@ -1,15 +1,17 @@
 import type { Instant } from '../../domain/kernel.ts';
-import type { Reader, Schemas } from '../schemas.ts';
+import type { Query, Reader, Schemas } from '../schemas.ts';
 
-const forget = {
-  name: 'people.forget_couriers',
+const forget = (name: string, kinds: string): Query => ({
+  name: `people.forget_${name}`,
   text: (s: Schemas) => `
     WITH gone AS (
       DELETE FROM ${s['people']}.people WHERE ref IN (
-        SELECT ref FROM ${s['people']}.people WHERE kind = 'courier' AND since < $1::timestamptz LIMIT 5000
+        SELECT ref FROM ${s['people']}.people WHERE kind IN (${kinds}) AND since < $1::timestamptz LIMIT 5000
       ) RETURNING 1
     ) SELECT count(*)::integer AS gone FROM gone`,
-};
+});
+const couriers = forget('couriers', `'courier', 'courier_origin'`);
+const refused = forget('refused', `'refusal_origin'`);
 
 /**
  * Forgets the couriers of deliveries before an instant. After their data keys were destroyed: then a rebuild, which can open
@@ -17,9 +19,18 @@ const forget = {
  *
  * @returns how many
  */
-export async function forgetCouriers(reader: Reader, before: Instant): Promise<number> {
+export function forgetCouriers(reader: Reader, before: Instant): Promise<number> {
+  return inPieces(reader, couriers, before);
+}
+
+/** Forgets from where people without an account were refused. After the keys of those days were destroyed. */
+export function forgetRefused(reader: Reader, before: Instant): Promise<number> {
+  return inPieces(reader, refused, before);
+}
+
+async function inPieces(reader: Reader, query: Query, before: Instant): Promise<number> {
   for (let total = 0; ; ) {
-    const gone = (await reader.first<{ gone: number }>(forget, [before]))?.gone ?? 0;
+    const gone = (await reader.first<{ gone: number }>(query, [before]))?.gone ?? 0;
     total += gone;
     if (gone < 5_000) return total;
   }

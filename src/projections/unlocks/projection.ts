@@ -1,6 +1,6 @@
 import type { UnlockCause } from '../../domain/device/events.ts';
 import type { Instant, Uuid } from '../../domain/kernel.ts';
-import { defineProjection, defineTable, idOfStream, type Emit, type Rows } from '../projection.ts';
+import { defineProjection, defineTable, idOfStream, type Emit, type RowsOf } from '../projection.ts';
 import type { UnlockState } from '../read-models.ts';
 
 /** Every request to open, from tap to bolt; those of couriers are the deliveries. Who the courier was is in `people`. */
@@ -21,6 +21,13 @@ interface UnlockTableRow {
   readonly opened_at: Instant | null;
   readonly ended_at: Instant | null;
   readonly correlation_id: Uuid;
+}
+
+/** Deliveries of a quarter of an hour: every time zone's days and hours begin with one. */
+interface SlotRow {
+  readonly slot: Instant;
+  readonly attempted: number;
+  readonly completed: number;
 }
 
 /** Whose box it was under which assignment. */
@@ -63,27 +70,36 @@ const tables = {
     columns: { assignment_id: 'uuid NOT NULL', owner_id: 'uuid NOT NULL' },
     indexes: [],
   }),
+  slots: defineTable<SlotRow>({
+    name: 'slots',
+    key: 'slot',
+    columns: { slot: 'timestamptz NOT NULL', attempted: 'integer NOT NULL', completed: 'integer NOT NULL' },
+    indexes: [],
+  }),
 };
 
-type UnlockRows = Rows<UnlockTableRow>;
+type UnlockRows = RowsOf<typeof tables>;
 
 export const unlocksProjection = defineProjection({
   name: 'unlocks',
-  version: 1,
+  version: 2,
   categories: ['device'],
   tables,
 
   load(event, want) {
     switch (event.type) {
       case 'UnlockRequested':
-        return event.data.assignmentId === undefined ? undefined : want.assignments(event.data.assignmentId);
+        if (event.data.assignmentId !== undefined) want.assignments(event.data.assignmentId);
+        return event.data.cause.kind === 'link' ? want.slots(slotOf(event.metadata.occurredAt)) : undefined;
+      case 'UnlockConfirmed':
+      case 'UnlockSettled':
+        want.slots(slotOf(event.metadata.occurredAt));
+        return want.unlocks(event.data.unlockId);
       case 'UnlockDispatched':
       case 'UnlockPublished':
       case 'UnlockAcknowledged':
-      case 'UnlockConfirmed':
       case 'UnlockFailed':
       case 'UnlockOutcomeUnknown':
-      case 'UnlockSettled':
       case 'UnlockCancelled':
       case 'UnlockExpired':
         return want.unlocks(event.data.unlockId);
@@ -115,30 +131,31 @@ export const unlocksProjection = defineProjection({
         correlation_id: metadata.correlationId,
       };
       rows.unlocks.put(row);
+      if (row.cause_kind === 'link') count(rows, metadata.occurredAt, 'attempted');
       tell(emit, row, metadata.occurredAt);
     },
     UnlockDispatched({ data, metadata: { occurredAt: at } }, rows, emit) {
-      advance(rows.unlocks, emit, data.unlockId, at, { state: 'dispatched', dispatched_at: at });
+      advance(rows, emit, data.unlockId, at, { state: 'dispatched', dispatched_at: at });
     },
     UnlockPublished({ data, metadata: { occurredAt: at } }, rows, emit) {
-      advance(rows.unlocks, emit, data.unlockId, at, { state: 'published', published_at: data.publishedAt ?? at });
+      advance(rows, emit, data.unlockId, at, { state: 'published', published_at: data.publishedAt ?? at });
     },
     UnlockAcknowledged({ data, metadata: { occurredAt: at } }, rows, emit) {
-      advance(rows.unlocks, emit, data.unlockId, at, { state: 'acknowledged', acknowledged_at: at });
+      advance(rows, emit, data.unlockId, at, { state: 'acknowledged', acknowledged_at: at });
     },
     UnlockConfirmed({ data, metadata: { occurredAt: at } }, rows, emit) {
-      advance(rows.unlocks, emit, data.unlockId, at, { state: 'opened', opened_at: at, ended_at: at });
+      advance(rows, emit, data.unlockId, at, { state: 'opened', opened_at: at, ended_at: at });
     },
     UnlockFailed({ data, metadata: { occurredAt: at } }, rows, emit) {
-      advance(rows.unlocks, emit, data.unlockId, at, { state: 'failed', reason: data.reason, use_returned: data.useReturned, ended_at: at });
+      advance(rows, emit, data.unlockId, at, { state: 'failed', reason: data.reason, use_returned: data.useReturned, ended_at: at });
     },
     /** Not an end: the use counts, and a later report may settle it. */
     UnlockOutcomeUnknown({ data, metadata: { occurredAt: at } }, rows, emit) {
-      advance(rows.unlocks, emit, data.unlockId, at, { state: 'unknown', reason: data.reason });
+      advance(rows, emit, data.unlockId, at, { state: 'unknown', reason: data.reason });
     },
     UnlockSettled({ data, metadata: { occurredAt: at } }, rows, emit) {
       const opened = data.outcome === 'opened';
-      advance(rows.unlocks, emit, data.unlockId, at, {
+      advance(rows, emit, data.unlockId, at, {
         state: opened ? 'opened' : 'failed',
         reason: data.reason ?? (opened ? null : 'not_opened'),
         use_returned: data.useReturned,
@@ -147,16 +164,30 @@ export const unlocksProjection = defineProjection({
       });
     },
     UnlockCancelled({ data, metadata: { occurredAt: at } }, rows, emit) {
-      advance(rows.unlocks, emit, data.unlockId, at, { state: 'cancelled', reason: data.reason, use_returned: true, ended_at: at });
+      advance(rows, emit, data.unlockId, at, { state: 'cancelled', reason: data.reason, use_returned: true, ended_at: at });
     },
     UnlockExpired({ data, metadata: { occurredAt: at } }, rows, emit) {
-      advance(rows.unlocks, emit, data.unlockId, at, { state: 'expired', use_returned: true, ended_at: at });
+      advance(rows, emit, data.unlockId, at, { state: 'expired', use_returned: true, ended_at: at });
     },
   },
 });
 
 function advance(rows: UnlockRows, emit: Emit, unlockId: Uuid, at: Instant, change: Partial<UnlockTableRow>): void {
-  tell(emit, rows.update(unlockId, change), at);
+  const row = rows.unlocks.update(unlockId, change);
+  if (row.cause_kind === 'link' && row.opened_at === at) count(rows, at, 'completed');
+  tell(emit, row, at);
+}
+
+function count(rows: UnlockRows, at: Instant, what: 'attempted' | 'completed'): void {
+  const slot = slotOf(at);
+  const { attempted, completed } = rows.slots.get(slot) ?? { attempted: 0, completed: 0 };
+  rows.slots.put({ slot, attempted, completed, ...(what === 'attempted' ? { attempted: attempted + 1 } : { completed: completed + 1 }) });
+}
+
+/** The quarter of an hour that an instant is in. */
+function slotOf(at: Instant): Instant {
+  const quarter = Math.floor(Number(at.slice(14, 16)) / 15) * 15;
+  return `${at.slice(0, 14)}${String(quarter).padStart(2, '0')}:00.000Z`;
 }
 
 function tell(emit: Emit, row: UnlockTableRow, at: Instant): void {

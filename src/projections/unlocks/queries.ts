@@ -1,5 +1,5 @@
 import type { CourierDetails, UnlockCause } from '../../domain/device/events.ts';
-import type { DeliveryQueries, DeliveryRow, UnlockQueries, UnlockRow } from '../read-models.ts';
+import type { DeliveryCount, DeliveryQueries, DeliveryRow, UnlockQueries, UnlockRow } from '../read-models.ts';
 import type { Reader, Schemas } from '../schemas.ts';
 
 const columns = `
@@ -60,6 +60,18 @@ const countSince = {
     SELECT count(*)::integer AS total FROM ${s['unlocks']}.unlocks u WHERE u.cause_kind = 'link' AND u.opened_at >= $1::timestamptz`,
 };
 
+/** A day's bounds are what the zone's clocks say, also where they are put forward or back. */
+const statistics = {
+  name: 'deliveries.statistics',
+  text: (s: Schemas) => `
+    SELECT to_char(local, 'YYYY-MM-DD') AS date, extract(hour FROM local)::integer AS hour,
+           sum(attempted)::integer AS attempted, sum(completed)::integer AS completed
+      FROM (SELECT slot AT TIME ZONE $3 AS local, attempted, completed FROM ${s['unlocks']}.slots
+             WHERE slot >= ($1::date)::timestamp AT TIME ZONE $3 AND slot < ($2::date + 1)::timestamp AT TIME ZONE $3) slots
+     GROUP BY GROUPING SETS ((to_char(local, 'YYYY-MM-DD')), (extract(hour FROM local)::integer))
+     ORDER BY 1, 2`,
+};
+
 type FlatDelivery = Flat<DeliveryRow>;
 
 function deliveryOf(row: FlatDelivery): DeliveryRow {
@@ -83,6 +95,14 @@ export function createDeliveryQueries(reader: Reader): DeliveryQueries {
     },
     async countSince(since) {
       return (await reader.first<{ total: number }>(countSince, [since]))?.total ?? 0;
+    },
+    async statistics(from, to, timeZone) {
+      type Row = DeliveryCount & { readonly date: string | null; readonly hour: number | null };
+      const rows = await reader.all<Row>(statistics, [from, to, timeZone]);
+      return {
+        days: rows.flatMap(({ date, attempted, completed }) => (date === null ? [] : [{ date, attempted, completed }])),
+        hours: rows.flatMap(({ hour, attempted, completed }) => (hour === null ? [] : [{ hour, attempted, completed }])),
+      };
     },
   };
 }
