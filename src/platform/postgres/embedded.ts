@@ -1,4 +1,4 @@
-import { execFile, spawn } from 'node:child_process';
+import { execFile, spawn, spawnSync } from 'node:child_process';
 import { randomBytes, randomInt } from 'node:crypto';
 import { closeSync, existsSync, openSync, readFileSync, realpathSync, renameSync, statSync } from 'node:fs';
 import { chown, mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
@@ -83,6 +83,7 @@ export function createEmbeddedPostgres(options: EmbeddedPostgresOptions): Embedd
   const lifecycle = component(
     async () => {
       stopping = new AbortController();
+      process.on('exit', endWithProcess);
       binaries = await embeddedBinaries();
       await mkdir(join(options.dataDir, 'logs'), { recursive: true });
       paths = pathsIn(realpathSync(options.dataDir)); // as the system names it, to recognise a process by its folder
@@ -103,8 +104,20 @@ export function createEmbeddedPostgres(options: EmbeddedPostgresOptions): Embedd
       stopping.abort();
       await watching;
       await shutDown();
+      process.off('exit', endWithProcess);
     },
   );
+
+  /**
+   * For an exit that could not wait (a second Ctrl+C, an error that nothing was prepared for): the server is told to shut
+   * down and finishes on its own. Only a kill -9 leaves it running.
+   */
+  function endWithProcess(): void {
+    const running = pid ?? readPidFile(paths.cluster)?.pid;
+    if (running === undefined || !isOurs(running)) return;
+    if (process.platform === 'win32') spawnSync(binaries.pg_ctl, ['kill', 'INT', `${running}`], { timeout: 5_000 });
+    else kill(running, 'SIGINT');
+  }
 
   /** A cluster appears under its name only when it is complete: a kill in the middle leaves nothing half made. */
   async function initialise(): Promise<void> {
