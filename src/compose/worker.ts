@@ -47,14 +47,15 @@ export async function startWorker(ground: Ground, parts: WorkerParts): Promise<v
   const running = reactors.map((reactor) => runReactor(reactor, { store, pool, logId, clock, logger, metrics }));
   await ground.start('ingest', createIngest({ bus, live, keyring, relay, dispatcher, clock, logger, metrics }));
   for (const [index, reactor] of running.entries()) await ground.start(reactors[index]!.name, reactor);
+  const keeper = deadlineKeeper({ queue: deadlines, bus, clock, logger, metrics });
   ground.health.set('worker', () => {
-    const stuck = running.map((reactor) => reactor.health()).filter(({ healthy }) => !healthy);
+    const stuck = [...running.map((reactor) => reactor.health()), { name: 'deadlines', ...keeper.health() }].filter(({ healthy }) => !healthy);
     return stuck.length === 0
       ? { state: 'healthy', detail: `${running.length} reactors running` }
       : { state: 'degraded', detail: stuck.map(({ name, detail }) => `${name}: ${detail}`).join('; ') };
   });
 
-  await ground.start('deadlines', whileLeader('deadlines', url, logger, deadlineKeeper({ queue: deadlines, bus, clock, logger, metrics })));
+  await ground.start('deadlines', whileLeader('deadlines', url, logger, keeper.run));
   await ground.start('offline watch', whileLeader('offline', url, logger, offlineWatch({ bus, live, clock, logger })));
   await ground.start('retention', whileLeader('retention', url, logger, retentionKeeper(parts.retention, logger)));
 }

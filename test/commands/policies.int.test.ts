@@ -221,7 +221,11 @@ function queueOf(backend: Backend, streams: readonly string[]): DeadlineQueue & 
     return [...open.values()].sort((a, b) => (a.dueAt < b.dueAt ? -1 : 1));
   };
   return {
-    due: async (now, limit) => (await all()).filter(({ dueAt }) => dueAt <= now).slice(0, limit),
+    async due(now, limit, after) {
+      const due = (await all()).filter(({ dueAt }) => dueAt <= now);
+      const behind = after === undefined ? -1 : due.findIndex(({ key }) => key === after.key);
+      return due.slice(behind + 1, behind + 1 + limit);
+    },
     nextAfter: async (now) => (await all()).find(({ dueAt }) => dueAt > now)?.dueAt,
     onAdded(listener: (dueAt: string) => void) {
       listeners.add(listener);
@@ -236,11 +240,13 @@ function queueOf(backend: Backend, streams: readonly string[]): DeadlineQueue & 
 describe('deadlines', () => {
   const keep = (backend: Backend, queue: DeadlineQueue, clock: { now(): number; monotonic(): number }) => {
     const abort = new AbortController();
-    const running = deadlineKeeper({ queue, bus: backend.bus, clock, logger: silentLogger, metrics: backend.metrics })(abort.signal);
+    const keeper = deadlineKeeper({ queue, bus: backend.bus, clock, logger: silentLogger, metrics: backend.metrics });
+    const running = keeper.run(abort.signal);
     stops.push(async () => {
       abort.abort();
       await running;
     });
+    return keeper;
   };
   const requestUnlock = (backend: Backend, box: SimulatedBox, ttlMs: number) =>
     backend.execute({ type: 'RequestUnlock', data: { deviceId: box.deviceId, unlockId: newId(), cause: { kind: 'admin', id: ada }, ttlMs, level0Deliveries: true } });
@@ -303,15 +309,74 @@ describe('deadlines', () => {
     await until('unknown', async () => (await backend.types(box.stream)).includes('UnlockOutcomeUnknown'));
   });
 
-  it('that fail are tried again, and do not hold up the others', async () => {
+  /** Of boxes that do not exist: each is refused for ever. */
+  const hopeless = (count: number, dueAt: number): Deadline[] =>
+    Array.from({ length: count }, (_, n) => ({
+      key: `hopeless:${String(n).padStart(5, '0')}`,
+      dueAt: new Date(dueAt).toISOString(),
+      command: { type: 'ExpireLink', data: { deviceId: newId(), linkId: newId() } },
+    }));
+  const listed = (of: () => readonly Deadline[] | Promise<readonly Deadline[]>): DeadlineQueue['due'] => async (now, limit, after) => {
+    const due = [...(await of())].filter(({ dueAt }) => dueAt <= now).sort((a, b) => (`${a.dueAt}${a.key}` < `${b.dueAt}${b.key}` ? -1 : 1));
+    const behind = after === undefined ? -1 : due.findIndex(({ key }) => key === after.key);
+    return due.slice(behind + 1, behind + 1 + limit);
+  };
+
+  it('that fail for ever, more than a page of them, hold up none that is younger', async () => {
     const backend = await start();
     const box = await backend.box();
-    const now = new Date().toISOString();
-    const unknownBox: Deadline = { key: 'a', dueAt: now, command: { type: 'ExpireLink', data: { deviceId: newId(), linkId: newId() } } };
+    const old = hopeless(1_100, Date.now() - 3_600_000);
     const inner = queueOf(backend, [box.stream]);
-    await backend.execute(link(box, Date.now() + 200));
-    keep(backend, { ...inner, due: async (at, limit) => [unknownBox, ...(await inner.due(at, limit))] }, { now: Date.now, monotonic: () => performance.now() });
-    await until('the other', async () => (await backend.types(box.stream)).includes('LinkExpired'));
+    const due = listed(async () => [...old, ...(await inner.due(new Date().toISOString(), 100))]);
+    const keeper = keep(backend, { ...inner, due }, { now: Date.now, monotonic: () => performance.now() });
+    await until('the old ones were tried', async () => (await backend.metric('loqey_deadlines_total')) >= old.length);
+    await backend.execute(link(box, Date.now() + 50));
+    inner.added();
+    await until('the younger one', async () => (await backend.types(box.stream)).includes('LinkExpired'));
+    expect(keeper.health().healthy).toBe(true); // too early to say so
+  });
+
+  it('that fail are tried less and less often, are told, and are forgotten when they are gone', async () => {
+    const backend = await start();
+    const clock = new TestClock();
+    const tried: number[] = [];
+    let there = hopeless(1, clock.now() - 1);
+    let look = (): void => undefined;
+    const keeper = deadlineKeeper({
+      queue: {
+        due: listed(() => there),
+        nextAfter: async () => undefined,
+        onAdded(listener) {
+          look = () => listener('0');
+          return () => undefined;
+        },
+      },
+      bus: { execute: async () => { tried.push(clock.now()); throw new Error('no'); } },
+      clock,
+      logger: silentLogger,
+      metrics: backend.metrics,
+    });
+    const abort = new AbortController();
+    const running = keeper.run(abort.signal);
+    stops.push(async () => {
+      abort.abort();
+      await running;
+    });
+    const began = clock.now();
+    for (let n = 1; n <= 5; n++) {
+      await until(`try ${n}`, () => {
+        look();
+        return tried.length === n;
+      });
+      clock.advance(1_000 * 2 ** (n - 1));
+    }
+    expect(tried.map((at) => at - began)).toEqual([0, 1_000, 3_000, 7_000, 15_000]);
+    expect(keeper.health()).toMatchObject({ healthy: false, detail: '1 cannot be kept, as ExpireLink: no' });
+    there = [];
+    await until('forgotten', () => {
+      look();
+      return keeper.health().healthy;
+    });
   });
 });
 

@@ -11,8 +11,8 @@ export interface DeadlineRow {
 
 /** For the keeper of deadlines: what is due, and when to look again. */
 export interface DeadlineQueue {
-  /** Oldest first. */
-  due(now: Instant, limit: number): Promise<readonly DeadlineRow[]>;
+  /** Oldest first; with `after` those that come behind it in this order. */
+  due(now: Instant, limit: number, after?: Pick<DeadlineRow, 'dueAt' | 'key'>): Promise<readonly DeadlineRow[]>;
   nextAfter(now: Instant): Promise<Instant | undefined>;
   /** Calls back when a deadline was set, with its instant, until the returned function is called. */
   onAdded(listener: (dueAt: Instant) => void): () => void;
@@ -21,7 +21,8 @@ export interface DeadlineQueue {
 const due = {
   name: 'deadlines.due',
   text: (s: Schemas) => `
-    SELECT key, due_at AS "dueAt", command FROM ${s['deadlines']}.deadlines WHERE due_at <= $1::timestamptz ORDER BY due_at, key LIMIT $2`,
+    SELECT key, due_at AS "dueAt", command FROM ${s['deadlines']}.deadlines
+     WHERE due_at <= $1::timestamptz AND ($3::timestamptz IS NULL OR (due_at, key) > ($3::timestamptz, $4::text)) ORDER BY due_at, key LIMIT $2`,
 };
 const next = {
   name: 'deadlines.next',
@@ -30,7 +31,7 @@ const next = {
 
 export function createDeadlineQueue(reader: Reader, feed: LiveFeed): DeadlineQueue {
   return {
-    due: (now, limit) => reader.all<DeadlineRow>(due, [now, limit]),
+    due: (now, limit, after) => reader.all<DeadlineRow>(due, [now, limit, after?.dueAt ?? null, after?.key ?? null]),
     async nextAfter(now) {
       return (await reader.first<{ dueAt: Instant | null }>(next, [now]))?.dueAt ?? undefined;
     },
