@@ -8,6 +8,7 @@ export function ownerMessage({ type, payload }: LiveChange): Message | undefined
   switch (type) {
     case 'status_update':
     case 'link_update':
+    case 'alert':
       return { ...payload, type };
     case 'unlock_progress':
       return { ...payload, type, command_id: payload['unlock_id'] };

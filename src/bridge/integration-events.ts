@@ -21,6 +21,7 @@ const translate: Translate = {
   LinkRevoked: ({ data }) => ({ type: 'link.revoked.v1', data: { link_id: data.linkId } }),
   LinkExpired: ({ data }) => ({ type: 'link.expired.v1', data: { link_id: data.linkId } }),
   UnlockRequested: ({ data }) => ({ type: 'unlock.requested.v1', data: { unlock_id: data.unlockId, cause: data.cause.kind, expires_at: data.expiresAt } }),
+  EmergencyUnlockUnexplained: ({ data }) => ({ type: 'unlock.emergency_unexplained.v1', data: { unlock_id: data.unlockId, admin_id: data.adminId } }),
   UnlockConfirmed: ({ data }) => ({ type: 'unlock.opened.v1', data: { unlock_id: data.unlockId, evidence: data.evidence } }),
   UnlockFailed: ({ data }) => ({ type: 'unlock.failed.v1', data: { unlock_id: data.unlockId, reason: data.reason } }),
   UnlockOutcomeUnknown: ({ data }) => ({ type: 'unlock.unknown.v1', data: { unlock_id: data.unlockId, reason: data.reason } }),

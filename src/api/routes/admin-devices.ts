@@ -163,7 +163,7 @@ export const adminDeviceRoutes: readonly Route[] = [
     const ask = {
       deviceId,
       cause: { kind: 'admin', id: call.who.userId } as const,
-      reason: reason === undefined || reason === '' ? 'no reason given' : reason,
+      ...(reason === undefined || reason === '' ? {} : { reason }),
     };
     const reply = await deps.unlocks.request(ask, { ...call.context(), lane: 'urgent' }, 'accepted');
     if (reply.kind === 'refused') throw refused(reply.refusal);

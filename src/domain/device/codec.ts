@@ -45,6 +45,7 @@ export const deviceCodec = createCodec<DeviceState, DeviceEvent>({
   LinkDeleted: v1,
   LinkExpired: v1,
   UnlockRequested: { version: 1, sealed: { courier: (_, { data }) => deliverySubject(data.unlockId) } },
+  EmergencyUnlockUnexplained: v1,
   UnlockDispatched: v1,
   UnlockPublished: v1,
   UnlockAcknowledged: v1,

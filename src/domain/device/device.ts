@@ -225,6 +225,8 @@ function evolve(state: DeviceState, event: DeviceEvent, at: Instant): DeviceStat
       const requested = { ...state, unlocks: { ...state.unlocks, current } };
       return cause.kind === 'link' ? withLink(requested, cause.id, (link) => ({ ...link, uses: link.uses + 1, usedAt: at })) : requested;
     }
+    case 'EmergencyUnlockUnexplained':
+      return state;
     case 'UnlockDispatched': {
       const { level, seq, keyVersion, journalId, reportSeq } = event.data;
       const dispatch = { at, level, seq: seq ?? null, keyVersion: keyVersion ?? null, journalId: journalId ?? null, reportSeq: reportSeq ?? null };

@@ -74,9 +74,11 @@ export type DeviceEvent =
       issuedAt: Instant;
       expiresAt: Instant;
       courier?: Sensitive<CourierDetails>;
-      /** Why an admin opened it. */
+      /** Why an admin opened it; `no reason given` where none was. */
       reason?: string;
     }>
+  /** An administrator opened the box and did not say why: the owner and every super_admin are to hear of it. */
+  | E<'EmergencyUnlockUnexplained', { unlockId: Uuid; adminId: Uuid; userId?: Uuid }>
   /** The claim: durable before the first byte leaves. From here on the box may open. */
   | E<'UnlockDispatched', {
       unlockId: Uuid;

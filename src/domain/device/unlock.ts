@@ -20,6 +20,9 @@ export const ANSWER_GRACE_MS = 10_000;
 /** Old firmware names no command in its answers: they count for the one in flight, this long after its dispatch. */
 const UNSIGNED_ANSWER_MS = 40_000;
 
+/** What an emergency unlock is recorded with when no reason came with it (requirements, section 10). */
+export const NO_REASON = 'no reason given';
+
 /** Refusals with which the box took the command's number first: proof that it never will execute it. */
 const FINAL_REFUSALS: ReadonlySet<string> = new Set([
   'expired',
@@ -87,19 +90,24 @@ export function requestUnlock(device: RegisteredDevice, { data }: DeviceCommandO
     return joins ? quiet : refuse('device_busy', { unlock_id: current.unlockId });
   }
 
-  const { unlockId, cause, courier, reason } = data;
-  return accept({
-    type: 'UnlockRequested',
-    data: present({
-      unlockId,
-      cause,
-      assignmentId: device.assignment?.assignmentId,
-      issuedAt: now,
-      expiresAt: addMs(now, Math.min(data.ttlMs, UNLOCK_TTL_MAX_MS)),
-      courier,
-      reason,
-    }),
-  });
+  const { unlockId, cause, courier } = data;
+  const unexplained = cause.kind === 'admin' && data.reason === undefined;
+  return accept(
+    {
+      type: 'UnlockRequested',
+      data: present({
+        unlockId,
+        cause,
+        assignmentId: device.assignment?.assignmentId,
+        issuedAt: now,
+        expiresAt: addMs(now, Math.min(data.ttlMs, UNLOCK_TTL_MAX_MS)),
+        courier,
+        reason: unexplained ? NO_REASON : data.reason,
+      }),
+    },
+    // With the request or not at all: whoever opens a box without a word is never unheard of.
+    ...(unexplained ? [{ type: 'EmergencyUnlockUnexplained' as const, data: present({ unlockId, adminId: cause.id, userId: device.assignment?.userId }) }] : []),
+  );
 }
 
 function requestRefusal(

@@ -63,7 +63,7 @@ interface Entry {
 
 export const activityProjection = defineProjection({
   name: 'activity',
-  version: 1,
+  version: 2,
   categories: ['device'],
   tables,
 
@@ -112,6 +112,16 @@ export const activityProjection = defineProjection({
       rows.unlocks.put({ unlock_id: unlockId, cause_kind: cause.kind, user_id: userId });
       const action = cause.kind === 'admin' ? 'emergency_unlock' : cause.kind === 'link' ? 'link_used' : 'unlock';
       add(rows, emit, event, { type: 'device_control', action, description: `${asked(cause.kind)} asked to open the box`, userId });
+    },
+    EmergencyUnlockUnexplained(event, rows, emit) {
+      const { unlockId, adminId, userId } = event.data;
+      add(rows, emit, event, { type: 'system_event', action: 'alert_raised', description: 'Support asked to open the box and gave no reason', success: false, userId: adminId });
+      emit(['admin', userId === undefined ? undefined : `user:${userId}`], 'alert', {
+        alert: 'emergency_unlock_unexplained',
+        device_id: idOfStream(event.stream),
+        command_id: unlockId,
+        timestamp: event.metadata.occurredAt,
+      });
     },
     UnlockConfirmed: (event, rows, emit) => outcome(rows, emit, event, event.data.unlockId, 'unlocked', 'opened the box', true),
     UnlockFailed: (event, rows, emit) => outcome(rows, emit, event, event.data.unlockId, 'unlock_failed', 'could not open the box', false),

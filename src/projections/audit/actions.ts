@@ -9,6 +9,7 @@ const named: { readonly [T in DomainEventType]?: string } = {
   DevicePinRegenerated: 'pin_regenerated',
   BatteryLevelChanged: 'battery_update',
   FirmwareReported: 'firmware_update',
+  EmergencyUnlockUnexplained: 'alert_raised',
   CommandRefused: 'command_refused',
 };
 

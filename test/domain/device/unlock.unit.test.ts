@@ -50,6 +50,14 @@ describe('RequestUnlock', () => {
   });
   it('is the owner’s, the link’s or an admin’s', () => {
     given(...owned).when(requestUnlock({ cause: byOwner })).happens(requested({ cause: byOwner }));
+    given(registered)
+      .when(requestUnlock({ cause: byAdmin }))
+      .happens(
+        event('UnlockRequested', { unlockId, cause: byAdmin, issuedAt: now, expiresAt: later(30), reason: 'no reason given' }),
+        event('EmergencyUnlockUnexplained', { unlockId, adminId: byAdmin.id }),
+      )
+      .again()
+      .quiet();
     given(registered).when(requestUnlock({ cause: byAdmin, reason: 'fire' })).happens(event('UnlockRequested', { unlockId, cause: byAdmin, issuedAt: now, expiresAt: later(30), reason: 'fire' }));
     given(...owned).when(requestUnlock({ cause: { kind: 'owner', id: bob } })).refused('not_the_owner');
     given(registered).when(requestUnlock({ cause: byOwner })).refused('not_the_owner');
@@ -62,8 +70,8 @@ describe('RequestUnlock', () => {
   it('in maintenance is an admin’s alone; out of use nobody’s', () => {
     given(...shared, maintained).when(requestUnlock()).refused('device_in_maintenance');
     given(...shared, maintained).when(requestUnlock({ cause: byOwner })).refused('device_in_maintenance');
-    given(...shared, maintained).when(requestUnlock({ cause: byAdmin })).happensAs('UnlockRequested');
-    given(...shared, unlinked, decommissioned).when(requestUnlock({ cause: byAdmin })).refused('device_decommissioned');
+    given(...shared, maintained).when(requestUnlock({ cause: byAdmin, reason: 'fire' })).happensAs('UnlockRequested');
+    given(...shared, unlinked, decommissioned).when(requestUnlock({ cause: byAdmin, reason: 'fire' })).refused('device_decommissioned');
   });
   it('waits while another is under way, one at a time', () => {
     given(...shared, linkCreated({ linkId: 'other' }), requested())
