@@ -4,6 +4,7 @@ import { bridge } from './20261121T0920_bridge.ts';
 import { commands } from './20261121T0930_commands.ts';
 import { snapshots } from './20261121T0935_snapshots.ts';
 import { projections } from './20261121T0940_projections.ts';
+import { deviceWatch } from './20261122T0910_device_watch.ts';
 
 /**
  * Forward-only migrations of the schemas `log`, `work` and `vault`, in order. A landed one is never edited.
@@ -16,4 +17,4 @@ export interface Migration {
   readonly sql: string;
 }
 
-export const migrations: readonly Migration[] = [log, vault, bridge, commands, snapshots, projections];
+export const migrations: readonly Migration[] = [log, vault, bridge, commands, snapshots, projections, deviceWatch];

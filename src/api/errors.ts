@@ -105,8 +105,7 @@ export const refusalWords: Readonly<Record<RefusalCode, Words>> = {
   unlock_not_found: { code: 'not_found', message: 'Command not found' },
   unlock_not_open: { code: 'conflict', message: 'This command has already ended' },
   settings_invalid: { code: 'validation_error', message: 'Invalid settings' },
-  key_rotation_running: { code: 'conflict', message: 'A key rotation is already running' },
-  key_rotation_not_running: { code: 'conflict', message: 'No key rotation is running' },
+  key_rotation_unsupported: { code: 'unprocessable', message: 'The firmware of this device cannot take a new key' },
 
   user_not_found: { code: 'not_found', message: 'User not found' },
   user_exists: { code: 'conflict', message: 'This email address is already registered' },

@@ -29,7 +29,25 @@ export interface LiveDevice {
   uptime?: number;
   /** The newest time by its own trusted clock that it signed: it is never told an earlier one. */
   trustedTime?: string;
+  /** The new key that it was sent last. */
+  rotation?: SentRotation;
+  senders?: Senders;
   facts: Readonly<Record<string, unknown>>;
+}
+
+export interface SentRotation {
+  /** The key version. */
+  readonly to: number;
+  readonly sentAt: string;
+  readonly sends: number;
+}
+
+/** Who speaks as this box. */
+export interface Senders {
+  /** The connection that the last report came from. */
+  readonly last: string;
+  /** When another one than the newest was back. */
+  readonly turns: readonly string[];
 }
 
 export interface TelemetryRow {
@@ -223,6 +241,13 @@ const columnOf = <K extends keyof Live>(key: K, name: string, type: string): Col
   of: (device) => device[key] as Value,
 });
 
+const jsonColumn = <K extends 'rotation' | 'senders' | 'facts'>(key: K): Column<LiveDevice> & { readonly key: K } => ({
+  key,
+  name: key,
+  type: 'json',
+  of: (device) => (device[key] === undefined ? undefined : JSON.stringify(device[key])),
+});
+
 const columns = [
   columnOf('level', 'level', 'smallint'),
   columnOf('lastHeardAt', 'last_heard_at', 'timestamptz'),
@@ -240,7 +265,9 @@ const columns = [
   columnOf('battery', 'battery', 'smallint'),
   columnOf('signalStrength', 'signal_strength', 'smallint'),
   columnOf('uptime', 'uptime', 'bigint'),
-  { key: 'facts' as const, name: 'facts', type: 'json', of: ({ facts }: LiveDevice): Value => JSON.stringify(facts) },
+  jsonColumn('rotation'),
+  jsonColumn('senders'),
+  jsonColumn('facts'),
 ];
 const selected = ['device_id', 'profile', 'topic_key', 'downlink', ...columns.map(({ name }) => name)].join(', ');
 

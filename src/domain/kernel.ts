@@ -65,8 +65,7 @@ export type RefusalCode =
   | 'unlock_not_found'
   | 'unlock_not_open'
   | 'settings_invalid'
-  | 'key_rotation_running'
-  | 'key_rotation_not_running'
+  | 'key_rotation_unsupported'
   // users
   | 'user_not_found'
   | 'user_exists'

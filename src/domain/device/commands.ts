@@ -42,7 +42,8 @@ export type DeviceCommand =
   | C<'ChangeSettings', { userId: Uuid; changes: Partial<DeviceSettings> }>
   /** The box reported a higher version than we ever asked for (a restored server): ours jumps beyond it. */
   | C<'ReportSettingsVersion', { configVersion: number; rejected?: readonly string[] }>
-  | C<'StartKeyRotation', { keyVersion: number }>
+  /** `ifDue`: only where the box was claimed since the last one began. */
+  | C<'StartKeyRotation', { ifDue?: true }>
   | C<'CompleteKeyRotation', { keyVersion: number; by: 'device' | 'reprovisioning' }>
   | C<'PinProtocol', object>
   | C<'UnpinProtocol', { reason: string }>

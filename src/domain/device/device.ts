@@ -136,7 +136,7 @@ function decide(state: DeviceState, command: DeviceCommand, now: Instant): Devic
     case 'RecordOffline':
       return recordOffline(state, command);
     case 'RecordCloneSuspicion':
-      return recordCloneSuspicion(state, command);
+      return recordCloneSuspicion(state, command, now);
     default:
       return assertNever(command, 'command');
   }
@@ -168,7 +168,7 @@ function evolve(state: DeviceState, event: DeviceEvent, at: Instant): DeviceStat
 
     case 'DeviceAssigned': {
       const { assignmentId, userId } = event.data;
-      return { ...state, assignment: { assignmentId, userId, assignedAt: at, suspended: false, suspensions: 0, unlinkRequested: false } };
+      return { ...state, assignment: { assignmentId, userId, assignedAt: at, suspended: false, suspensions: 0, unlinkRequested: false }, keys: { ...state.keys, due: true } };
     }
     case 'DeviceRenamed':
     case 'DeviceLocationChanged':
@@ -191,9 +191,9 @@ function evolve(state: DeviceState, event: DeviceEvent, at: Instant): DeviceStat
     case 'DeviceSettingsApplied':
       return { ...state, settings: { ...state.settings, applied: event.data.configVersion } };
     case 'DeviceKeyRotationStarted':
-      return { ...state, keys: { ...state.keys, rotatingTo: event.data.keyVersion } };
+      return { ...state, keys: { ...state.keys, rotatingTo: event.data.keyVersion, due: false } };
     case 'DeviceKeysRotated':
-      return { ...state, keys: { version: event.data.keyVersion, rotatingTo: null } };
+      return rotated(state, event);
     case 'DeviceProtocolPinned':
       return { ...state, protocol: { level: 1, level0Deliveries: false } };
     case 'DeviceProtocolUnpinned':
@@ -291,7 +291,7 @@ function evolve(state: DeviceState, event: DeviceEvent, at: Instant): DeviceStat
     case 'DeviceTamperCleared':
       return reporting(state, { tampered: false });
     case 'DeviceCloneSuspected':
-      return { ...state, reported: { ...state.reported, cloneSuspicion: event.data.connectIds } };
+      return { ...state, reported: { ...state.reported, cloneSuspectedAt: at } };
     case 'ParcelDetected':
       return reporting(state, { parcelPresent: true });
     case 'ParcelRemoved':
@@ -319,8 +319,14 @@ function registered({ data }: DeviceEventOf<'DeviceRegistered'>): RegisteredDevi
     reported: nothingReported,
     settings: { desired: defaultSettings, version: 0, applied: null },
     protocol: { level: 0, level0Deliveries: false },
-    keys: { version: keyVersion, rotatingTo: null },
+    keys: { version: keyVersion, rotatingTo: null, due: false },
   };
+}
+
+/** The new key has one holder: who used the old one besides is out. A key from a flashing station is new to everyone. */
+function rotated(state: RegisteredDevice, { data }: DeviceEventOf<'DeviceKeysRotated'>): RegisteredDevice {
+  const due = state.keys.due && data.by === 'device';
+  return { ...state, keys: { version: data.keyVersion, rotatingTo: null, due }, reported: { ...state.reported, cloneSuspectedAt: null } };
 }
 
 function created({ assignment }: RegisteredDevice, { data }: DeviceEventOf<'LinkCreated'>): Link {

@@ -61,18 +61,19 @@ export function decommission(device: RegisteredDevice, { data }: DeviceCommandOf
 /** One rotation at a time: the server signs with the old key until the box has answered with the new one. */
 export function startKeyRotation(device: RegisteredDevice, { data }: DeviceCommandOf<'StartKeyRotation'>): DeviceDecision {
   if (device.decommissioned) return refuse('device_decommissioned');
-  const { version, rotatingTo } = device.keys;
-  if (rotatingTo === data.keyVersion) return quiet;
-  if (rotatingTo !== null || data.keyVersion !== version + 1) return refuse('key_rotation_running', { key_version: rotatingTo ?? version });
-  return accept({ type: 'DeviceKeyRotationStarted', data: { keyVersion: data.keyVersion } });
+  const { version, rotatingTo, due } = device.keys;
+  if (rotatingTo !== null || (data.ifDue === true && !due)) return quiet;
+  // Old firmware has no key to sign with: it could neither take a new one nor say that it did.
+  if (device.protocol.level === 0) return data.ifDue === true ? quiet : refuse('key_rotation_unsupported');
+  return accept({ type: 'DeviceKeyRotationStarted', data: { keyVersion: version + 1 } });
 }
 
-/** Re-provisioning by an admin ends the old key at once and any rotation with it. */
+/**
+ * The box signs with this key, or was flashed with it: that ends any rotation. Also one that a log restored from a backup
+ * does not know of.
+ */
 export function completeKeyRotation(device: RegisteredDevice, { data }: DeviceCommandOf<'CompleteKeyRotation'>): DeviceDecision {
-  const { version, rotatingTo } = device.keys;
-  if (version === data.keyVersion) return quiet;
-  const expected = data.by === 'device' ? data.keyVersion === rotatingTo : data.keyVersion > version;
-  if (!expected) return refuse('key_rotation_not_running', { key_version: version });
+  if (data.keyVersion <= device.keys.version) return quiet;
   return accept({ type: 'DeviceKeysRotated', data: { keyVersion: data.keyVersion, by: data.by } });
 }
 

@@ -1,4 +1,5 @@
 import { accept, present, quiet, type Instant } from '../kernel.ts';
+import { addMs } from '../time.ts';
 import type { DeviceCommandOf, DeviceReport } from './commands.ts';
 import type { DeviceEvent } from './events.ts';
 import type { DeviceDecision } from './rules.ts';
@@ -10,6 +11,7 @@ import { mayHaveOpened } from './unlock.ts';
 /** Battery: steps of so many points are news, and so is crossing the level of the alert. */
 export const BATTERY_STEP = 5;
 export const BATTERY_LOW = 20;
+const CLONE_AGAIN_MS = 24 * 3_600_000;
 
 export function recordReport(device: RegisteredDevice, { data }: DeviceCommandOf<'RecordReport'>, now: Instant): DeviceDecision {
   const signed = data.evidence === 'signed';
@@ -96,10 +98,11 @@ export function recordOffline({ reported }: RegisteredDevice, { data }: DeviceCo
   return reported.online ? accept({ type: 'DeviceWentOffline', data: { lastHeardAt: data.lastHeardAt } }) : quiet;
 }
 
-export function recordCloneSuspicion({ reported }: RegisteredDevice, { data }: DeviceCommandOf<'RecordCloneSuspicion'>): DeviceDecision {
-  return sameItems([...data.connectIds].sort(), [...reported.cloneSuspicion].sort())
-    ? quiet
-    : accept({ type: 'DeviceCloneSuspected', data: { connectIds: data.connectIds } });
+/** Two that take turns go on doing so: once a day is an alert, each time would be noise. */
+export function recordCloneSuspicion({ reported }: RegisteredDevice, { data }: DeviceCommandOf<'RecordCloneSuspicion'>, now: Instant): DeviceDecision {
+  const { cloneSuspectedAt } = reported;
+  if (cloneSuspectedAt !== null && now < addMs(cloneSuspectedAt, CLONE_AGAIN_MS)) return quiet;
+  return accept({ type: 'DeviceCloneSuspected', data: { connectIds: data.connectIds } });
 }
 
 function sameItems<T>(some: readonly T[], others: readonly T[]): boolean {

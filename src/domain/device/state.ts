@@ -6,7 +6,7 @@ import type { DeviceProfile, DeviceSettings, LockStatus, UnlockCause } from './e
  * What a box's stream folds to: what decisions need, and nothing personal. Plain JSON, bounded except for the links.
  * Raise `deviceStateVersion` when its shape or meaning changes: older snapshots are then not used.
  */
-export const deviceStateVersion = 1;
+export const deviceStateVersion = 2;
 
 export type DeviceState = UnregisteredDevice | RegisteredDevice;
 
@@ -111,8 +111,8 @@ export interface ReportedState {
   readonly protocols: readonly number[];
   /** Openings already reported as unexplained: command ids or report numbers, the last 16. */
   readonly unexplained: readonly string[];
-  /** The connections of the last suspicion of a clone. */
-  readonly cloneSuspicion: readonly string[];
+  /** The last suspicion of a clone under the present key. */
+  readonly cloneSuspectedAt: Instant | null;
 }
 
 export interface SettingsState {
@@ -131,6 +131,8 @@ export interface ProtocolState {
 export interface KeysState {
   readonly version: number;
   readonly rotatingTo: number | null;
+  /** The box was claimed after the last rotation began: whoever had it before may know the key, also one on its way. */
+  readonly due: boolean;
 }
 
 export const unregistered: DeviceState = { kind: 'unregistered' };
@@ -158,5 +160,5 @@ export const nothingReported: ReportedState = {
   capabilities: [],
   protocols: [],
   unexplained: [],
-  cloneSuspicion: [],
+  cloneSuspectedAt: null,
 };

@@ -25,6 +25,8 @@ export interface DeviceKeys {
   create(deviceId: string, keyVersion: number): Promise<DeviceKey>;
   keyring(deviceId: string): Promise<DeviceKeyring>;
   keyrings(deviceIds: readonly string[]): Promise<ReadonlyMap<string, DeviceKeyring>>;
+  /** Not from memory: what another process did a moment ago counts. */
+  stored(deviceId: string): Promise<DeviceKeyring>;
   current(deviceId: string): Promise<DeviceKey | undefined>;
   pending(deviceId: string): Promise<DeviceKey | undefined>;
   /** The pending key of this version becomes current and the old one is erased. False: there is no such key. Idempotent. */
@@ -105,6 +107,7 @@ export function createDeviceKeys(deps: { readonly db: Database; readonly notific
     },
     keyring,
     keyrings: (deviceIds) => cache.getMany(deviceIds),
+    stored: async (deviceId) => (await load([deviceId])).get(deviceId) ?? none,
     current: async (deviceId) => (await keyring(deviceId)).current,
     pending: async (deviceId) => (await keyring(deviceId)).pending,
     async promote(deviceId, keyVersion) {

@@ -119,10 +119,13 @@ describe('silence and doubt', () => {
     given(...box).when(off).happens(event('DeviceWentOffline', { lastHeardAt: later(-300) })).again().quiet();
     given(registered).when(off).quiet();
   });
-  it('RecordCloneSuspicion is recorded once per pair of connections', () => {
+  it('RecordCloneSuspicion is recorded once a day, and anew under a new key', () => {
     const suspect = command('RecordCloneSuspicion', { connectIds: ['a', 'b'] });
-    given(...box).when(suspect).happens(event('DeviceCloneSuspected', { connectIds: ['a', 'b'] })).again().quiet();
-    given(...box, event('DeviceCloneSuspected', { connectIds: ['b', 'a'] })).when(suspect).quiet();
+    const suspected = event('DeviceCloneSuspected', { connectIds: ['a', 'b'] });
+    given(...box).when(suspect).happens(suspected).again().quiet();
+    given(...box, suspected).when(command('RecordCloneSuspicion', { connectIds: ['c', 'd'] }), later(86_399)).quiet();
+    given(...box, suspected).when(suspect, later(86_400)).happens(suspected);
+    given(...box, suspected, event('DeviceKeysRotated', { keyVersion: 2, by: 'device' })).when(suspect).happens(suspected);
   });
 });
 
