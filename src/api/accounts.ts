@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { CommandContext } from '../commands/port.ts';
 import type { Uuid } from '../domain/kernel.ts';
 import type { SessionScope, UserProfile } from '../domain/user/events.ts';
 import { newId, timeOf } from '../platform/ids.ts';
@@ -37,7 +38,10 @@ export interface Accounts {
   register(call: Call, profile: UserProfile, password: string): Promise<SignedIn>;
   logIn(call: Call, email: string, password: string, scope: SessionScope): Promise<SignedIn>;
   refresh(call: Call, refreshToken: string): Promise<TokenPair>;
-  logOut(call: Call, session: Session): Promise<void>;
+  /** Ends every session of the account; the answer begins a new one for whoever changed it. */
+  changePassword(call: Call, session: Session, current: string, next: string): Promise<TokenPair>;
+  /** @param by the session that asks, of the same user */
+  endSession(call: Call, by: Session, sessionId: Uuid, reason: 'logout' | 'revoked'): Promise<void>;
 }
 
 export function createAccounts(deps: ApiDeps, tokens: AccessTokens, gate: AccessGate): Accounts {
@@ -56,9 +60,7 @@ export function createAccounts(deps: ApiDeps, tokens: AccessTokens, gate: Access
   /** A session starts as an event; what its holder proves it with comes after. */
   async function startSession(call: Call, userId: Uuid, scope: SessionScope, passwordMatched: boolean): Promise<Session> {
     const sessionId = newId();
-    const actor = { kind: scope === 'admin' ? 'admin' : 'user', id: userId } as const;
-    const source = scope === 'admin' ? 'web_dashboard' : 'mobile_app';
-    const context = call.contextAs(actor, source, 'login');
+    const context = contextOf(call, { userId, scope }, 'login');
     const outcome = await bus.execute({ type: 'LogIn', data: { userId, sessionId, scope, passwordMatched } }, context);
     if (outcome.kind === 'refused') {
       // An address whose registration never got as far as an account is as unknown as any other.
@@ -93,7 +95,28 @@ export function createAccounts(deps: ApiDeps, tokens: AccessTokens, gate: Access
     return (await bus.execute(command, context)).kind === 'accepted';
   }
 
-  async function grant(session: Session, refreshToken: string, row: UserRow | undefined): Promise<TokenPair> {
+  function contextOf(call: Call, { userId, scope }: Pick<Session, 'userId' | 'scope'>, step?: string): CommandContext {
+    return scope === 'admin'
+      ? call.contextAs({ kind: 'admin', id: userId }, 'web_dashboard', step)
+      : call.contextAs({ kind: 'user', id: userId }, 'mobile_app', step);
+  }
+
+  /** The first tokens of a session that has started. */
+  async function open(call: Call, session: Session): Promise<{ readonly row: UserRow | undefined; readonly tokens: TokenPair }> {
+    const { userAgent } = call.origin;
+    const refreshToken = await sessions.issue({ ...session, ...(userAgent === undefined ? {} : { userAgent }) });
+    const row = await reads.users.byId(session.userId);
+    return { row, tokens: grant(session, refreshToken, row) };
+  }
+
+  /** An account as it is where the read models do not know it yet. */
+  function accountOf(userId: Uuid, row: UserRow | undefined, profile: UserProfile | null): SignedIn['user'] {
+    if (row !== undefined) return row;
+    const registeredAt = new Date(clock.now()).toISOString();
+    return { userId, profile, registeredAt, emailVerified: false, suspended: false, adminRole: null, permissions: [] };
+  }
+
+  function grant(session: Session, refreshToken: string, row: UserRow | undefined): TokenPair {
     const access = tokens.sign(session, row?.accessVersion ?? 0);
     return {
       access_token: access,
@@ -106,7 +129,7 @@ export function createAccounts(deps: ApiDeps, tokens: AccessTokens, gate: Access
 
   return {
     async register(call, profile, password) {
-      if (Buffer.byteLength(password) > MAX_PASSWORD_BYTES) throw invalid('password', `must have at most ${MAX_PASSWORD_BYTES} bytes`);
+      checkLength('password', password);
       const hash = await passwords.hash(password);
       // A new id for each attempt: two registrations of one address never meet in one account.
       const userId = newId();
@@ -126,19 +149,8 @@ export function createAccounts(deps: ApiDeps, tokens: AccessTokens, gate: Access
       if (outcome.kind === 'refused') throw refused(outcome.refusal);
       await settled(outcome.position, call);
 
-      const session = await startSession(call, userId, 'user', true);
-      const refreshToken = await sessions.issue(session);
-      const row = await reads.users.byId(userId);
-      const user = row ?? {
-        userId,
-        profile,
-        registeredAt: new Date(clock.now()).toISOString(),
-        emailVerified: false,
-        suspended: false,
-        adminRole: null,
-        permissions: [],
-      };
-      return { tokens: await grant(session, refreshToken, row), user };
+      const opened = await open(call, await startSession(call, userId, 'user', true));
+      return { tokens: opened.tokens, user: accountOf(userId, opened.row, profile) };
     },
 
     async logIn(call, email, password, scope) {
@@ -157,18 +169,8 @@ export function createAccounts(deps: ApiDeps, tokens: AccessTokens, gate: Access
           .then((stronger) => passwords.store(userId, stronger))
           .catch((error: unknown) => logger.warn({ err: error }, 'A password keeps its old cost: it could not be hashed again'));
       }
-      const refreshToken = await sessions.issue(session);
-      const row = await reads.users.byId(userId);
-      const user = row ?? {
-        userId,
-        profile: null,
-        registeredAt: new Date(clock.now()).toISOString(),
-        emailVerified: false,
-        suspended: false,
-        adminRole: null,
-        permissions: [],
-      };
-      return { tokens: await grant(session, refreshToken, row), user };
+      const opened = await open(call, session);
+      return { tokens: opened.tokens, user: accountOf(userId, opened.row, null) };
     },
 
     async refresh(call, refreshToken) {
@@ -179,8 +181,7 @@ export function createAccounts(deps: ApiDeps, tokens: AccessTokens, gate: Access
         case 'reused': {
           const { userId, sessionId } = rotation.session;
           // Whoever has the stolen one, both have lost: the family is dead in the vault already.
-          const context = call.contextAs({ kind: 'user', id: userId }, 'mobile_app');
-          await bus.execute({ type: 'RecordRefreshTokenReuse', data: { userId, sessionId } }, context);
+          await bus.execute({ type: 'RecordRefreshTokenReuse', data: { userId, sessionId } }, contextOf(call, rotation.session));
           gate.forget(userId);
           throw unauthorized();
         }
@@ -193,13 +194,28 @@ export function createAccounts(deps: ApiDeps, tokens: AccessTokens, gate: Access
       }
     },
 
-    async logOut(call, { userId, sessionId, scope }) {
+    async changePassword(call, session, current, next) {
+      checkLength('new_password', next);
+      const { userId, scope } = session;
+      const { matched } = await passwords.verify(current, await passwords.hashOf(userId));
+      const hash = matched ? await passwords.hash(next) : undefined;
+      // Wrong ones count as failed logins do, so the limit is the same one and is decided where they are counted.
+      const outcome = await bus.execute({ type: 'ChangePassword', data: { userId, by: 'owner', passwordMatched: matched } }, contextOf(call, session));
+      if (outcome.kind === 'refused') throw outcome.refusal.code === 'credentials_invalid' ? wrongPassword() : refused(outcome.refusal);
+      if (hash === undefined) throw new Error('A password was changed by somebody who did not know it');
+      await passwords.store(userId, hash);
+      await sessions.endAll(userId);
+      gate.forget(userId);
+      await settled(outcome.position, call);
+      return (await open(call, await startSession(call, userId, scope, true))).tokens;
+    },
+
+    async endSession(call, by, sessionId, reason) {
+      const { userId } = by;
       // The vault first: whoever reads the session again because of the event finds it ended.
       await sessions.end(sessionId);
       gate.forget(userId);
-      const actor = { kind: scope === 'admin' ? 'admin' : 'user', id: userId } as const;
-      const context = call.contextAs(actor, scope === 'admin' ? 'web_dashboard' : 'mobile_app');
-      const outcome = await bus.execute({ type: 'EndSession', data: { userId, sessionId, reason: 'logout' } }, context);
+      const outcome = await bus.execute({ type: 'EndSession', data: { userId, sessionId, reason } }, contextOf(call, by));
       if (outcome.kind === 'refused' && outcome.refusal.code !== 'session_not_found') throw refused(outcome.refusal);
       await settled(outcome.position, call);
     },
@@ -208,6 +224,15 @@ export function createAccounts(deps: ApiDeps, tokens: AccessTokens, gate: Access
 
 function badCredentials(): ApiError {
   return refused({ code: 'credentials_invalid' });
+}
+
+/** Not 401: that would sign the app out. */
+function wrongPassword(): ApiError {
+  return new ApiError('forbidden', 'The current password is not right', { old_password: 'is not the current password', reason: 'credentials_invalid' });
+}
+
+function checkLength(field: string, password: string): void {
+  if (Buffer.byteLength(password) > MAX_PASSWORD_BYTES) throw invalid(field, `must have at most ${MAX_PASSWORD_BYTES} bytes`);
 }
 
 /** Failed logins with addresses that have no account, by hash, in memory. */

@@ -1,6 +1,6 @@
 import type { CommandBus, CommandContext, DeviceRegistration, Idempotency, UnlockService } from '../commands/port.ts';
 import type { Suspension } from '../commands/policies/suspension.ts';
-import type { Refusal, Sealed, Uuid } from '../domain/kernel.ts';
+import type { Instant, Refusal, Sealed, Uuid } from '../domain/kernel.ts';
 import type { RefusalTarget } from '../domain/system/events.ts';
 import type { SessionScope } from '../domain/user/events.ts';
 import type { Clock } from '../platform/clock.ts';
@@ -65,8 +65,10 @@ export interface Credentials {
     find(email: string): Promise<Uuid | undefined>;
   };
   readonly sessions: {
-    issue(session: Session): Promise<string>;
+    issue(session: Session & { readonly userAgent?: string }): Promise<string>;
     rotate(refreshToken: string): Promise<Rotation>;
+    /** Those of a user that have not ended, newest first. */
+    list(userId: Uuid): Promise<readonly LiveSession[]>;
     /** From memory, at most a second old. */
     isLive(sessionId: Uuid): Promise<boolean>;
     end(sessionId: Uuid): Promise<void>;
@@ -78,6 +80,13 @@ export interface Session {
   readonly sessionId: Uuid;
   readonly userId: Uuid;
   readonly scope: SessionScope;
+}
+
+export interface LiveSession extends Session {
+  readonly userAgent: string | undefined;
+  readonly createdAt: Instant;
+  /** When its tokens were last renewed. */
+  readonly lastSeenAt: Instant;
 }
 
 export type Rotation =

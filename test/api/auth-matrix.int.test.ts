@@ -8,11 +8,14 @@ import { newId } from '../../src/platform/ids.ts';
 import { deviceRow, linkRow, startApi, unlockRow, type TestApi } from '../support/api.ts';
 
 const TOKEN = 'A'.repeat(32);
+const NOBODYS = '00000000-0000-4000-8000-000000000002';
 
 /** Bodies that are good enough to get past validation: the matrix is about who, not what. */
 const bodies: Readonly<Record<string, object>> = {
   assignDevice: { serial_number: 'LB-004471', pin: '123456' },
   changeDevice: { name: 'Front door' },
+  changeProfile: { zip_code: '35' },
+  changePassword: { old_password: 'correct horse', new_password: 'another horse' },
   createLink: { device_id: '00000000-0000-4000-8000-000000000001' },
   updateLink: { max_uses: 2 },
   registerDevice: { serial_number: 'LB-004472' },
@@ -61,7 +64,8 @@ describe('who may call what', () => {
       .replace('{user_id}', subjectId)
       .replace('{command_id}', unlockId)
       .replace('{unlock_id}', unlockId)
-      .replace('{delivery_id}', unlockId);
+      .replace('{delivery_id}', unlockId)
+      .replace('{session_id}', NOBODYS);
 
   /** What an account without a right must never see: success. `mine` = the path names a thing of `user`. */
   function expected(route: Route, who: string): (status: number) => boolean {
@@ -73,8 +77,9 @@ describe('who may call what', () => {
     return permissionsOf(role, []).has(access.permission) ? (status) => status !== 401 && status !== 403 : (status) => status === 403;
   }
 
-  // Logging out ends the session that the other rows are tried with.
-  const rows = routeTable.filter((route) => route.id !== 'logout').flatMap((route) => pathsOf(route).map((each) => ({ route, ...each })));
+  // These end the session that the other rows are tried with.
+  const endsSessions = new Set(['logout', 'changePassword']);
+  const rows = routeTable.filter((route) => !endsSessions.has(route.id)).flatMap((route) => pathsOf(route).map((each) => ({ route, ...each })));
 
   test.each(rows.map((row) => [`${row.method} ${row.path}`, row] as const))('%s', async (_name, { route, method, path }) => {
     for (const [who, token] of Object.entries(tokens)) {

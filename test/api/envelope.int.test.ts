@@ -230,7 +230,7 @@ describe('validation of every route', () => {
       expect(schema.required, missing).toContain(Object.keys((answer.body as { details: object }).details)[0]);
     }
     for (const [name, { type }] of Object.entries(schema.properties)) {
-      const wrong = type === 'string' ? 42 : 'text';
+      const wrong = type === 'string' || type === undefined ? 42 : 'text';
       const rest = Object.fromEntries((schema.required ?? []).filter((each) => each !== name).map((each) => [each, example(each)]));
       const answer = await ask({ ...rest, [name]: wrong });
       expect(answer.status, name).toBe(400);
@@ -244,6 +244,8 @@ describe('validation of every route', () => {
       password: 'long enough',
       serial_number: 'LB-004471',
       pin: '123456',
+      old_password: 'long enough',
+      new_password: 'longer still',
       device_id: '00000000-0000-4000-8000-000000000001',
     };
     return examples[name];

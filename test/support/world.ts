@@ -211,7 +211,7 @@ export class World {
 
   private refusalOf(command: AnyCommand): Refusal | undefined {
     if (command.type === 'EndSession' && !this.users.has(command.data.userId)) return { code: 'user_not_found' };
-    if (command.type === 'LogIn' && !command.data.passwordMatched) return { code: 'credentials_invalid' };
+    if ((command.type === 'LogIn' || command.type === 'ChangePassword') && !command.data.passwordMatched) return { code: 'credentials_invalid' };
     return undefined;
   }
 
@@ -225,6 +225,11 @@ export class World {
       case 'RegisterUser':
         this.users.set(command.data.userId, userRow({ userId: command.data.userId, profile: command.data.profile }));
         return [{ type: 'UserRegistered', data: command.data }];
+      case 'ChangeProfile': {
+        const row = this.users.get(command.data.userId);
+        if (row !== undefined) this.users.set(row.userId, { ...row, profile: command.data.profile });
+        return [{ type: 'ProfileChanged', data: command.data }];
+      }
       case 'AssignDevice': {
         const row = this.devices.get(command.data.deviceId);
         if (row !== undefined) this.devices.set(row.deviceId, { ...row, ownerId: command.data.userId, lifecycle: 'active', name: command.data.name });
@@ -321,6 +326,10 @@ export class World {
             known.used = true;
             return { kind: 'rotated', session: known.session, refreshToken: this.issue(known.session) };
           },
+          list: async (userId) =>
+            [...this.sessions.values()]
+              .filter((session) => session.userId === userId && session.live)
+              .map(({ sessionId, scope }) => ({ sessionId, userId, scope, userAgent: 'a phone', createdAt: '2026-11-21T09:00:00.000Z', lastSeenAt: '2026-11-21T09:30:00.000Z' })),
           isLive: async (sessionId) => this.sessions.get(sessionId)?.live ?? false,
           end: async (sessionId) => this.end(sessionId),
           endAll: async (userId) => {

@@ -1,8 +1,12 @@
 import { Type } from 'typebox';
-import type { UserProfile } from '../../domain/user/events.ts';
-import { invalid, unauthorized } from '../errors.ts';
-import { account, anyone, route, type Route } from '../route.ts';
-import { Login, Refresh, Refreshed, Registration, SignedIn, User } from '../schemas/auth.ts';
+import type { Uuid } from '../../domain/kernel.ts';
+import type { SessionScope, UserProfile } from '../../domain/user/events.ts';
+import type { UserRow } from '../../projections/read-models.ts';
+import type { Api } from '../api.ts';
+import { invalid, notFound, unauthorized, unavailable } from '../errors.ts';
+import { listRoute } from '../paging.ts';
+import { account, anyone, route, type Route, type Tag } from '../route.ts';
+import { Login, PasswordChange, PasswordChanged, ProfileChange, Refresh, Refreshed, Registration, Session, SessionId, SignedIn, User } from '../schemas/auth.ts';
 import { Closed, Message } from '../schemas/common.ts';
 import { userView } from '../views.ts';
 
@@ -14,7 +18,7 @@ export const authRoutes: readonly Route[] = [
     method: 'POST',
     path: '/auth/register',
     access: anyone,
-    limit: 'login',
+    limit: 'registration',
     body: Registration,
     replies: { 201: SignedIn },
     errors: [409],
@@ -23,37 +27,8 @@ export const authRoutes: readonly Route[] = [
     return { status: 201, body: { ...tokens, user: userView(user) } };
   }),
 
-  route({
-    id: 'login',
-    tag: 'authentication',
-    summary: 'Sign in',
-    method: 'POST',
-    path: '/auth/login',
-    access: anyone,
-    limit: 'login',
-    body: Login,
-    replies: { 200: SignedIn },
-    errors: [401, 403],
-  })(async (call, { accounts }) => {
-    const { tokens, user } = await accounts.logIn(call, emailOf(call.body.email), call.body.password, 'user');
-    return { status: 200, body: { ...tokens, user: userView(user) } };
-  }),
-
-  route({
-    id: 'adminLogin',
-    tag: 'admin',
-    summary: 'Sign in as an administrator',
-    method: 'POST',
-    path: '/admin/auth/login',
-    access: anyone,
-    limit: 'login',
-    body: Login,
-    replies: { 200: SignedIn },
-    errors: [401, 403],
-  })(async (call, { accounts }) => {
-    const { tokens, user } = await accounts.logIn(call, emailOf(call.body.email), call.body.password, 'admin');
-    return { status: 200, body: { ...tokens, user: userView(user) } };
-  }),
+  signInRoute('login', 'authentication', 'Sign in', '/auth/login', 'user'),
+  signInRoute('adminLogin', 'admin', 'Sign in as an administrator', '/admin/auth/login', 'admin'),
 
   route({
     id: 'refresh',
@@ -86,7 +61,7 @@ export const authRoutes: readonly Route[] = [
     idempotent: false,
     replies: { 200: Message },
   })(async (call, { accounts }) => {
-    await accounts.logOut(call, call.who);
+    await accounts.endSession(call, call.who, call.who.sessionId, 'logout');
     return { status: 200, body: { message: 'Logged out successfully' } };
   }),
 
@@ -99,12 +74,114 @@ export const authRoutes: readonly Route[] = [
     aliases: [{ method: 'GET', path: '/auth/profile' }],
     access: account,
     replies: { 200: User },
-  })(async (call, { deps }) => {
-    const row = await deps.reads.users.byId(call.who.userId);
-    if (row === undefined) throw unauthorized();
-    return { status: 200, body: userView(row) };
+  })(async (call, api) => ({ status: 200, body: userView(await self(api, call.who.userId)) })),
+
+  route({
+    id: 'profile',
+    tag: 'authentication',
+    summary: 'Name, address and telephone of the account',
+    method: 'GET',
+    path: '/users/profile',
+    aliases: [{ method: 'GET', path: '/profile' }],
+    access: account,
+    replies: { 200: User },
+  })(async (call, api) => ({ status: 200, body: userView(await self(api, call.who.userId)) })),
+
+  route({
+    id: 'changeProfile',
+    tag: 'authentication',
+    summary: 'Change name, address or telephone; what is not named stays',
+    method: 'PUT',
+    path: '/users/profile',
+    aliases: [{ method: 'PUT', path: '/profile' }],
+    access: account,
+    body: ProfileChange,
+    replies: { 200: User },
+  })(async (call, api) => {
+    const { userId } = call.who;
+    const row = await self(api, userId);
+    if (row.profile === null) throw unavailable('The service is catching up. Try again');
+    const profile = changed(row.profile, call.body);
+    await api.execute(call, { type: 'ChangeProfile', data: { userId, profile } });
+    // As it was accepted, also when the read models are behind.
+    return { status: 200, body: userView({ ...row, profile }) };
+  }),
+
+  route({
+    id: 'changePassword',
+    tag: 'authentication',
+    summary: 'Change the password: every session ends, and the answer begins a new one',
+    method: 'POST',
+    path: '/users/change-password',
+    access: account,
+    body: PasswordChange,
+    // What a repeat is recognised by is kept for a day, and nothing made of a password is.
+    idempotent: false,
+    replies: { 200: PasswordChanged },
+    errors: [429],
+  })(async (call, { accounts }) => {
+    const { old_password: current, new_password: next, new_password_confirm: confirmed } = call.body;
+    if (confirmed !== undefined && confirmed !== next) throw invalid('new_password_confirm', 'is not the same as new_password');
+    if (next === current) throw invalid('new_password', 'must be another one than the current password');
+    const tokens = await accounts.changePassword(call, call.who, current, next);
+    return { status: 200, body: { message: 'Password changed successfully', ...tokens } };
+  }),
+
+  listRoute({
+    id: 'sessions',
+    tag: 'authentication',
+    summary: 'Where the account is signed in',
+    path: '/auth/sessions',
+    access: account,
+    row: Session,
+    size: 50,
+  })(async ({ who }, { deps }, { limit, offset }) => {
+    const sessions = await deps.credentials.sessions.list(who.userId);
+    const rows = sessions.slice(offset, offset + limit).map((session) => ({
+      id: session.sessionId,
+      current: session.sessionId === who.sessionId,
+      scope: session.scope,
+      user_agent: session.userAgent ?? null,
+      created_at: session.createdAt,
+      last_seen_at: session.lastSeenAt,
+    }));
+    return { rows, total: sessions.length };
+  }),
+
+  route({
+    id: 'endSession',
+    tag: 'authentication',
+    summary: 'Sign out elsewhere: the tokens of that session are no longer good',
+    method: 'DELETE',
+    path: '/auth/sessions/{session_id}',
+    access: account,
+    params: SessionId,
+    idempotent: false,
+    replies: { 200: Message },
+    errors: [404],
+  })(async (call, { accounts, deps }) => {
+    const { session_id: sessionId } = call.params;
+    const sessions = await deps.credentials.sessions.list(call.who.userId);
+    if (!sessions.some((session) => session.sessionId === sessionId)) throw notFound('Session not found');
+    await accounts.endSession(call, call.who, sessionId, 'revoked');
+    return { status: 200, body: { message: 'Session ended successfully' } };
   }),
 ];
+
+function signInRoute(id: string, tag: Tag, summary: string, path: string, scope: SessionScope): Route {
+  return route({ id, tag, summary, method: 'POST', path, access: anyone, limit: 'login', body: Login, replies: { 200: SignedIn }, errors: [401, 403] })(
+    async (call, { accounts }) => {
+      const { tokens, user } = await accounts.logIn(call, emailOf(call.body.email), call.body.password, scope);
+      return { status: 200, body: { ...tokens, user: userView(user) } };
+    },
+  );
+}
+
+async function self({ deps }: Api, userId: Uuid): Promise<UserRow> {
+  const row = await deps.reads.users.byId(userId);
+  if (row === undefined) throw unauthorized();
+  return row;
+}
 
 /** One address, one account: without regard to case and to the spaces around it. */
 function emailOf(text: string): string {
@@ -126,11 +203,35 @@ function profileOf(body: Registration): UserProfile {
   };
 }
 
+function nameOf(body: Registration): Name {
+  const { first_name: first, last_name: last, full_name: full = '' } = body;
+  if (first !== undefined) return { firstName: first.trim(), lastName: last?.trim() ?? '' };
+  if (full.trim() === '') throw invalid('full_name', 'is required');
+  return split(full);
+}
+
+type Name = Pick<UserProfile, 'firstName' | 'lastName'>;
+
 /** The last word of a full name is the last name. */
-function nameOf(body: Registration): Pick<UserProfile, 'firstName' | 'lastName'> {
-  if (body.first_name !== undefined) return { firstName: body.first_name.trim(), lastName: body.last_name?.trim() ?? '' };
-  const full = body.full_name?.trim();
-  if (full === undefined || full === '') throw invalid('full_name', 'is required');
+function split(fullName: string): Name {
+  const full = fullName.trim();
   const space = full.lastIndexOf(' ');
   return space < 0 ? { firstName: full, lastName: '' } : { firstName: full.slice(0, space).trim(), lastName: full.slice(space + 1) };
+}
+
+/** A profile with what its owner changed. @throws ApiError 400 for a name that would be empty */
+function changed(profile: UserProfile, change: ProfileChange): UserProfile {
+  const { email, zipCode = null, phoneNumber = null } = profile;
+  const { full_name: full, first_name: first, last_name: last, state, resident_state: residentState = state, zip_code: zip = zipCode, phone_number: phone = phoneNumber } = change;
+  const name = full === undefined ? profile : split(full);
+  const firstName = first?.trim() ?? name.firstName;
+  if (firstName === '') throw invalid(first === undefined ? 'full_name' : 'first_name', 'must not be empty');
+  return {
+    email,
+    firstName,
+    lastName: last?.trim() ?? name.lastName,
+    residentState: residentState ?? profile.residentState,
+    ...(zip === null ? {} : { zipCode: zip }),
+    ...(phone === null ? {} : { phoneNumber: phone }),
+  };
 }

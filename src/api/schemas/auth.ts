@@ -22,6 +22,23 @@ export const Login = Closed({ email: Email, password: Password });
 const RefreshToken = Type.String({ minLength: 1, maxLength: 500 });
 export const Refresh = Closed({ refresh_token: Type.Optional(RefreshToken), refresh: Type.Optional(RefreshToken) });
 
+/** What is not named stays; null takes away what need not be there. */
+export const ProfileChange = Closed(
+  {
+    full_name: Type.Optional(Text(200)),
+    first_name: Type.Optional(Text(100)),
+    last_name: Type.Optional(Text(100, 0)),
+    state: Type.Optional(Text(100)),
+    resident_state: Type.Optional(Text(100)),
+    zip_code: Type.Optional(Nullable(Text(100))),
+    phone_number: Type.Optional(Nullable(Phone)),
+  },
+  { minProperties: 1 },
+);
+export type ProfileChange = Static<typeof ProfileChange>;
+
+export const PasswordChange = Closed({ old_password: Password, new_password: NewPassword, new_password_confirm: Type.Optional(Password) });
+
 export const User = Closed(
   {
     id: Id,
@@ -52,4 +69,21 @@ const tokenMembers = {
   tokens: Closed({ access: Type.String(), refresh: Type.String() }),
 };
 export const SignedIn = Closed({ ...tokenMembers, user: User });
+export const PasswordChanged = Closed(
+  { message: Type.String(), ...tokenMembers },
+  { description: 'Every session has ended, this one too: the tokens are those of a new one.' },
+);
+
+export const SessionId = Closed({ session_id: Id });
+export const Session = Closed(
+  {
+    id: Id,
+    current: Type.Boolean({ description: 'The one that asks.' }),
+    scope: Type.Enum(['user', 'admin']),
+    user_agent: Nullable(Type.String()),
+    created_at: Time,
+    last_seen_at: Type.String({ format: 'date-time', description: 'When its tokens were last renewed.' }),
+  },
+  { title: 'Session' },
+);
 export const Refreshed = Closed({ ...tokenMembers, access: Type.String() });

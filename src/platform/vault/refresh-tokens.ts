@@ -10,6 +10,8 @@ export interface RefreshTokens {
   issue(session: NewSession): Promise<string>;
   /** One statement, so of many exchanges of one token at the same time one does it and the others learn what it gave. */
   rotate(token: string): Promise<Rotation>;
+  /** Those of a user that have not ended and whose tokens have not all run out, newest first. */
+  list(userId: string): Promise<readonly LiveSession[]>;
   /** From memory, up to a second old; false as soon as another process's end of the session was heard of. */
   isLive(sessionId: string): Promise<boolean>;
   end(sessionId: string): Promise<void>;
@@ -28,6 +30,14 @@ export interface Session {
 
 export interface NewSession extends Session {
   readonly userAgent?: string;
+}
+
+export interface LiveSession extends Session {
+  /** The program that signed in, as it called itself. */
+  readonly userAgent: string | undefined;
+  readonly createdAt: string;
+  /** When its tokens were last renewed. */
+  readonly lastSeenAt: string;
 }
 
 export type Rotation =
@@ -144,6 +154,23 @@ export function createRefreshTokens(options: RefreshTokensOptions): RefreshToken
       }
       await endWhere('session_id', row.session_id);
       return { kind: 'reused', session: sessionOf(row) };
+    },
+
+    async list(userId) {
+      const { rows } = await db.pool.query<Omit<TokenRow, 'user_id'> & { user_agent: string | null; created_at: string; last_seen_at: string }>(
+        `SELECT session_id, scope, user_agent, created_at, last_seen_at FROM work.sessions
+          WHERE user_id = $1 AND revoked_at IS NULL AND last_seen_at > now() - make_interval(days => $2)
+          ORDER BY created_at DESC, session_id`,
+        [userId, lifetimeDays],
+      );
+      return rows.map((row) => ({
+        sessionId: row.session_id,
+        userId,
+        scope: row.scope,
+        userAgent: row.user_agent ?? undefined,
+        createdAt: row.created_at,
+        lastSeenAt: row.last_seen_at,
+      }));
     },
 
     isLive: async (sessionId) => (await live.get(sessionId)) !== undefined,

@@ -134,6 +134,20 @@ describe('refresh tokens', () => {
     await expect.poll(() => Promise.all([one.session, second, other.session].map((each) => a.tokens.isLive(each.sessionId)))).toEqual([false, false, true]);
   });
 
+  it('belong to sessions that are listed while they live, newest first, with what signed in', async () => {
+    const userId = randomUUID();
+    const [phone, desk, gone] = [randomUUID(), randomUUID(), randomUUID()];
+    for (const [sessionId, userAgent] of [[phone, 'a phone'], [desk, undefined], [gone, 'gone']] as const) {
+      await a.tokens.issue({ sessionId, userId, scope: 'user', ...(userAgent === undefined ? {} : { userAgent }) });
+    }
+    await b.tokens.end(gone);
+    const listed = await a.tokens.list(userId);
+    expect(listed.map(({ sessionId, userAgent }) => [sessionId, userAgent])).toEqual([[desk, undefined], [phone, 'a phone']]);
+    expect(listed[0]).toMatchObject({ userId, scope: 'user', createdAt: expect.stringMatching(/^\d{4}-.*Z$/) as string, lastSeenAt: expect.stringMatching(/Z$/) as string });
+    await a.process.db.pool.query(`UPDATE work.sessions SET last_seen_at = now() - interval '8 days' WHERE session_id = $1`, [phone]);
+    expect(await a.tokens.list(userId)).toHaveLength(1);
+  });
+
   it('are swept with their sessions when they expired', async () => {
     const { session } = await begin();
     await a.process.db.pool.query(`UPDATE vault.refresh_tokens SET expires_at = now() - interval '1 s' WHERE session_id = $1`, [session.sessionId]);
