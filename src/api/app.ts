@@ -15,14 +15,25 @@ import { limit } from './rate-limit.ts';
 import type { Reply } from './route.ts';
 import { Router, type Endpoint } from './router.ts';
 import { originAllowed } from './origins.ts';
+import type { CourierPrincipal } from './principal.ts';
+import type { Page, PageReply, Site, Visit } from './site.ts';
 import { routeTable } from './table.ts';
 
 const MAX_BODY_BYTES = 32 * 1_024;
 const UUID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
 const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/;
 
-/** The HTTP API as an express app. It listens to nothing and knows no environment. */
-export function createApp(api: Api): Express {
+/** What is asked of a route, wherever it came from. */
+interface Asked {
+  readonly endpoint: Endpoint;
+  readonly values: readonly string[];
+  readonly query: () => Record<string, unknown>;
+  readonly body: () => Promise<unknown>;
+  readonly key: string | string[] | undefined;
+}
+
+/** The HTTP API, and the pages beside it, as an express app. It listens to nothing and knows no environment. */
+export function createApp(api: Api, sites: readonly Site[] = []): Express {
   const { settings, metrics, clock, isTransient } = api.deps;
   const logger = api.deps.logger.child({ component: 'api' });
   const router = new Router(routeTable);
@@ -41,6 +52,7 @@ export function createApp(api: Api): Express {
       if (encoding !== 'utf-8' || !isUtf8(bytes)) throw new Error('not UTF-8');
     },
   });
+  const parseForm = express.text({ limit: MAX_BODY_BYTES, inflate: false, type: 'application/x-www-form-urlencoded', defaultCharset: 'utf-8' });
   const allowCors = cors({
     origin: (origin, answer) => answer(null, origin !== undefined && originAllowed(origin, settings)),
     credentials: true,
@@ -75,19 +87,22 @@ export function createApp(api: Api): Express {
     log(call, pattern, status, error === thrown ? undefined : thrown);
   }
 
+  async function courierOf(token: string): Promise<CourierPrincipal> {
+    const link = await linkOfToken(api, token);
+    if (link === undefined) {
+      unknownTokens.inc();
+      throw notFound('Access link not found');
+    }
+    return { kind: 'courier', link };
+  }
+
   async function principal(call: Call, endpoint: Endpoint): Promise<void> {
     const { access } = endpoint.route;
     if (access.kind === 'anyone' || access.kind === 'link') {
-      if (endpoint.route.limit === 'none') return;
+      if (endpoint.route.limit === 'none' || call.who.kind === 'courier') return;
       const kind = endpoint.route.limit ?? 'anonymous';
       call.headers.push(...(await limit(api.limiter, settings.rateLimits, kind, call.ip)));
-      if (access.kind === 'anyone') return;
-      const link = await linkOfToken(api, (call.params as { link_token: string }).link_token);
-      if (link === undefined) {
-        unknownTokens.inc();
-        throw notFound('Access link not found');
-      }
-      call.who = { kind: 'courier', link };
+      if (access.kind === 'link') call.who = await courierOf((call.params as { link_token: string }).link_token);
       return;
     }
     const token = bearer(call.req);
@@ -125,8 +140,7 @@ export function createApp(api: Api): Express {
   }
 
   /** The same key is the same command: its id is the first one's, and so is its effect. */
-  async function idempotency(call: Call, { route }: Endpoint): Promise<void> {
-    const key = call.req.headers['idempotency-key'];
+  async function idempotency(call: Call, { route }: Endpoint, key: string | string[] | undefined): Promise<void> {
     if (key === undefined || !route.idempotent || call.who.kind === 'none') return;
     if (typeof key !== 'string' || !IDEMPOTENCY_KEY.test(key)) throw invalid('Idempotency-Key', 'must be 1 to 255 printable ASCII characters');
     const by = call.who.kind === 'courier' ? call.who.link.linkId : call.who.userId;
@@ -139,7 +153,7 @@ export function createApp(api: Api): Express {
     call.seenBefore = begun.repeated;
   }
 
-  async function run(call: Call, endpoint: Endpoint, values: readonly string[], res: Response): Promise<Reply> {
+  async function run(call: Call, { endpoint, values, query, body, key }: Asked): Promise<Reply> {
     const { route, names, checkParams, checkQuery, checkBody } = endpoint;
     call.route = route;
     const params: Record<string, string> = {};
@@ -150,14 +164,60 @@ export function createApp(api: Api): Express {
     call.params = params;
     await principal(call, endpoint);
     checkParams?.(params);
-    call.query = queryOf(call.req);
+    call.query = query();
     checkQuery(call.query);
     if (checkBody !== undefined) {
-      call.body = await readBody(call.req, res);
+      call.body = await body();
       checkBody(call.body);
     }
-    await idempotency(call, endpoint);
+    await idempotency(call, endpoint, key);
     return route.handle(call, api);
+  }
+
+  function visitOf(call: Call, res: Response): Visit {
+    return {
+      async courier(token) {
+        call.headers.push(...(await limit(api.limiter, settings.rateLimits, 'anonymous', call.ip)));
+        const who = await courierOf(token);
+        call.who = who;
+        return who;
+      },
+      ask(method, path, body, key) {
+        const found = router.find(method, path);
+        if (found.kind !== 'found') throw notFound();
+        return run(call, { ...found, query: () => ({}), body: async () => body, key });
+      },
+      form: () =>
+        new Promise((resolve, reject) => {
+          parseForm(call.req, res, (error?: unknown) => {
+            const { body } = call.req as { body?: unknown };
+            if (error === undefined) resolve(new URLSearchParams(typeof body === 'string' ? body : ''));
+            else reject(error as Error);
+          });
+        }),
+    };
+  }
+
+  function sendPage(call: Call, res: Response, { status, headers, body }: PageReply): void {
+    if (res.headersSent || res.destroyed) return;
+    for (let i = 0; i < baseHeaders.length; i += 2) res.setHeader(baseHeaders[i] ?? '', baseHeaders[i + 1] ?? '');
+    for (let i = 0; i < call.headers.length; i += 2) res.setHeader(call.headers[i] ?? '', call.headers[i + 1] ?? '');
+    res.setHeader('X-Request-Id', call.id);
+    res.writeHead(status, { ...headers, 'Content-Length': Buffer.byteLength(body) });
+    res.end(body);
+  }
+
+  async function servePage(call: Call, page: Page, res: Response): Promise<void> {
+    const { method } = call.req;
+    if (!page.methods.includes((method === 'HEAD' ? 'GET' : method) as (typeof page.methods)[number])) {
+      const allow = [...page.methods, 'HEAD', 'OPTIONS'].join(', ');
+      if (method !== 'OPTIONS') throw new ApiError('method_not_allowed', `${method} is not possible here`, undefined, { Allow: allow });
+      sendPage(call, res, { status: 204, headers: { Allow: allow }, body: '' });
+      return log(call, '(options)', 204);
+    }
+    const reply = await page.answer(call, visitOf(call, res));
+    sendPage(call, res, reply);
+    log(call, page.pattern, reply.status, reply.error);
   }
 
   async function serve(req: Request, res: Response, next: NextFunction): Promise<void> {
@@ -178,11 +238,22 @@ export function createApp(api: Api): Express {
         send(call, res, 200, openApi, json);
         return log(call, path, 200);
       }
+      for (const site of sites) {
+        const page = site.find(path);
+        if (page === undefined) continue;
+        pattern = page.pattern;
+        return await servePage(call, page, res);
+      }
       const found = router.find(req.method, path);
       switch (found.kind) {
         case 'found': {
           pattern = found.endpoint.pattern;
-          const reply = await run(call, found.endpoint, found.values, res);
+          const reply = await run(call, {
+            ...found,
+            query: () => queryOf(req),
+            body: () => readBody(req, res),
+            key: req.headers['idempotency-key'],
+          });
           for (const [name, value] of Object.entries(reply.headers ?? {})) call.headers.push(name, value);
           const contentType = reply.contentType ?? found.endpoint.route.contentTypes?.[0];
           send(call, res, reply.status, contentType === undefined ? JSON.stringify(reply.body) : (reply.body as string | Buffer), contentType ?? json);

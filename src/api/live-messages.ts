@@ -31,6 +31,12 @@ export function courierMessage({ type, payload }: LiveChange): Message | undefin
   return undefined;
 }
 
+/** How a courier hears of the door, so long as the box is theirs to see. */
+export function doorMessage({ type, payload }: LiveChange): Message | undefined {
+  if (type !== 'status_update') return undefined;
+  return { type: 'door_update', status: payload['status'], door_open: payload['door_open'], timestamp: payload['timestamp'] };
+}
+
 /** By whom a box was opened, in the words of old. */
 const openedBy: Readonly<Record<string, string>> = { link: 'delivery_link', owner: 'owner', admin: 'admin', schedule: 'schedule' };
 

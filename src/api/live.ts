@@ -6,11 +6,12 @@ import type { Api } from './api.ts';
 import { bearer } from './app.ts';
 import { forbidden, invalid, notFound, toApiError, unauthorized, unavailable, type ApiError } from './errors.ts';
 import { linkOfToken } from './links.ts';
-import { adminMessage, courierMessage, ownerMessage, type Message } from './live-messages.ts';
+import { adminMessage, courierMessage, doorMessage, ownerMessage, type Message } from './live-messages.ts';
 import { originAllowed } from './origins.ts';
 import type { AccountPrincipal } from './principal.ts';
 import { clientAddress, hostAllowed } from './client.ts';
 import { limit } from './rate-limit.ts';
+import { AFTERGLOW_MS } from './routes/delivery.ts';
 import type { Attached } from './server.ts';
 import type { Claims } from './tokens.ts';
 
@@ -33,7 +34,7 @@ const MESSAGES_PER_CHECK = 20;
 
 /** What a path of a socket is about: what it needs, what it hears, how that reads. */
 interface Subject {
-  readonly topic: string;
+  readonly topics: readonly string[];
   /** @throws ApiError when it may no longer hear this */
   readonly authorise: () => Promise<void>;
   readonly message: (change: LiveChange) => Message | undefined;
@@ -98,7 +99,7 @@ export function attachLive(server: Server, api: Api): Attached {
       case 'device': {
         const { deviceId } = target;
         return {
-          topic: `device:${deviceId}`,
+          topics: [`device:${deviceId}`],
           message: (change) => ownerMessage(change),
           async authorise() {
             const { userId } = await admitted();
@@ -108,13 +109,13 @@ export function attachLive(server: Server, api: Api): Attached {
       }
       case 'devices':
         return {
-          topic: `user:${claims.userId}`,
+          topics: [`user:${claims.userId}`],
           message: (change) => ownerMessage(change),
           authorise: async () => void (await admitted()),
         };
       case 'admin':
         return {
-          topic: 'admin',
+          topics: ['admin'],
           message: (change) => adminMessage(change),
           async authorise() {
             if (!(await admitted()).permissions.has('system:read')) throw forbidden();
@@ -123,10 +124,29 @@ export function attachLive(server: Server, api: Api): Attached {
     }
   }
 
+  /** In the order of the log; undefined when that is too long ago. */
+  async function missedOf(topics: readonly string[], from: bigint): Promise<readonly LiveChange[] | undefined> {
+    const each = await Promise.all(topics.map((topic) => live.since(topic, from)));
+    const missed = each.flatMap((changes, index) => (changes ?? []).filter((change) => isFirst(topics, index, change)));
+    return each.includes(undefined) ? undefined : missed.sort((a, b) => Number(a.position - b.position));
+  }
+
   async function courierSubject(token: string): Promise<Subject> {
     const link = await linkOfToken(api, token);
     if (link === undefined || link.deleted) throw notFound('Access link not found');
-    return { topic: `link:${link.linkId}`, message: (change) => courierMessage(change), authorise: async () => undefined };
+    const topic = `link:${link.linkId}`;
+    const opened = (await reads.unlocks.lastOfLink(link.linkId))?.openedAt;
+    let shownUntil = opened == null ? 0 : Date.parse(opened) + AFTERGLOW_MS;
+    return {
+      topics: [topic, `device:${link.deviceId}`],
+      // The box itself is shown only to whoever has just opened it.
+      message(change) {
+        if (!change.topics.includes(topic)) return clock.now() < shownUntil ? doorMessage(change) : undefined;
+        if (change.payload['status'] === 'opened') shownUntil = Date.parse(String(change.payload['timestamp'])) + AFTERGLOW_MS;
+        return courierMessage(change);
+      },
+      authorise: async () => undefined,
+    };
   }
 
   class LiveSocket {
@@ -167,9 +187,11 @@ export function attachLive(server: Server, api: Api): Attached {
         this.expiry = setTimeout(() => this.close(closeCodes.unauthorized, 'Token expired'), ms);
       }
       this.resuming = from !== undefined;
-      this.unsubscribe = live.on(subject.topic, (change) => this.take(change));
+      const { topics } = subject;
+      const stops = topics.map((topic, index) => live.on(topic, (change) => isFirst(topics, index, change) && this.take(change)));
+      this.unsubscribe = () => stops.forEach((stop) => stop());
       this.write({ type: 'subscribed' });
-      if (from !== undefined) await this.resume(subject.topic, from);
+      if (from !== undefined) await this.resume(topics, from);
     }
 
     /** Every second: rights may have changed without a word on this topic. */
@@ -207,8 +229,8 @@ export function attachLive(server: Server, api: Api): Attached {
       }
     }
 
-    private async resume(topic: string, from: bigint): Promise<void> {
-      const missed = await live.since(topic, from);
+    private async resume(topics: readonly string[], from: bigint): Promise<void> {
+      const missed = await missedOf(topics, from);
       // What is no longer kept cannot be told: the client reads the state anew.
       if (missed === undefined) this.write({ type: 'resync' });
       const later = this.waiting;
@@ -282,7 +304,7 @@ export function attachLive(server: Server, api: Api): Attached {
     if (sockets.size >= MAX_SOCKETS) throw unavailable('Too many connections', 10);
     if (!hostAllowed(req.headers.host, settings.allowedHosts)) throw invalid('host', 'is not a name of this server', 'Invalid host header');
     const { origin } = req.headers;
-    if (origin !== undefined && !originAllowed(origin, settings)) throw forbidden('This origin is not allowed');
+    if (origin !== undefined && !isOwnOrigin(origin, req.headers.host) && !originAllowed(origin, settings)) throw forbidden('This origin is not allowed');
     await limit(api.limiter, settings.rateLimits, 'anonymous', clientAddress(req, settings.trustProxyHops));
     const after = url.searchParams.get('after') ?? undefined;
 
@@ -343,6 +365,16 @@ export function attachLive(server: Server, api: Api): Attached {
       wss.close();
     },
   };
+}
+
+/** A change of several of these topics is told once: with the first of them. */
+function isFirst(topics: readonly string[], index: number, change: LiveChange): boolean {
+  return topics.findIndex((topic) => change.topics.includes(topic)) === index;
+}
+
+/** A page of our own may listen to us, whatever the server is called. */
+function isOwnOrigin(origin: string, host: string | undefined): boolean {
+  return host !== undefined && (origin === `https://${host}` || origin === `http://${host}`);
 }
 
 /** A browser cannot set a header: `new WebSocket(url, ['loqey', 'bearer.<token>'])`. */

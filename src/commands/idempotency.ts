@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { derivedCommandId } from '../platform/ids.ts';
+import { commandIdOfKey } from './command-ids.ts';
 import type { Idempotency } from './port.ts';
 
 const KEEP = '24 hours';
@@ -13,7 +13,7 @@ export interface IdempotencyKeys extends Idempotency {
 export function createIdempotency(pool: pg.Pool): IdempotencyKeys {
   return {
     async begin(principal, route, key, requestHash) {
-      const commandId = derivedCommandId(principal, route, key);
+      const commandId = commandIdOfKey(principal, route, key);
       const answer = await pool.query<{ taken: Buffer | null }>({
         name: 'take-idempotency-key',
         text: 'SELECT work.take_idempotency_key($1, $2) AS taken',

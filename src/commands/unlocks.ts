@@ -6,8 +6,8 @@ import type { Recorded } from '../domain/events.ts';
 import type { Refusal } from '../domain/kernel.ts';
 import { localTimeIn } from './local-time.ts';
 import { instant, type Clock } from '../platform/clock.ts';
-import { derivedCommandId } from '../platform/ids.ts';
 import type { Metrics } from '../platform/metrics.ts';
+import { unlockIdOf } from './command-ids.ts';
 import type { Aggregates } from './handle.ts';
 import type { CommandContext, CommandOutcome, UnlockAsk, UnlockReply, UnlockService } from './port.ts';
 import type { RefusalLog } from './refusals.ts';
@@ -187,7 +187,7 @@ export function createUnlockService(deps: {
   return {
     async request(ask, context, until) {
       const deadline = clock.monotonic() + settings.waitMs;
-      const unlockId = derivedCommandId('unlock', context.commandId);
+      const unlockId = unlockIdOf(context.commandId);
       if (!(await presence.reachable(ask.deviceId))) return refusedOffline(ask, unlockId, context);
 
       // Before the request, so that no step of it goes by unheard.

@@ -169,16 +169,23 @@ describe('what is heard', () => {
     const unlockId = newId();
     const tell = (state: string, more = {}) =>
       api.world.tell([`link:${link.linkId}`, `device:${deviceId}`], 'unlock_progress', { unlock_id: unlockId, device_id: deviceId, cause: 'link', link_id: link.linkId, status: state, reason: null, use_returned: false, expires_at: '2026-11-21T10:00:30.000Z', timestamp: '2026-11-21T10:00:01.000Z', ...more });
+    status('locked');
     tell('published');
     tell('opened');
     api.world.tell([`link:${link.linkId}`], 'link_update', { link_id: link.linkId, device_id: deviceId, status: 'used', max_uses: 1, usage_count: 1 });
     status('unlocked');
-    await socket.hears(3);
+    await socket.hears(4);
     expect(socket.messages.slice(1)).toMatchObject([
       { type: 'unlock_progress', status: 'published', heading: 'The box is opening…', command_id: unlockId },
       { type: 'unlock_confirmation', device_id: deviceId, status: 'unlocked', delivery_complete: true, heading: 'The box is open.' },
       { type: 'link_update', status: 'used' },
+      { type: 'door_update', status: 'unlocked' }, // the box itself only to whoever has just opened it
     ]);
+    api.world.now += 700_000;
+    status('locked');
+    tell('failed');
+    await socket.hears(5);
+    expect(socket.messages.slice(5)).toMatchObject([{ type: 'unlock_progress', status: 'failed' }]);
     expect(socket.messages[3]).not.toHaveProperty('device_id');
   });
 

@@ -13,7 +13,7 @@ import type { LinkProblem } from '../schemas/links.ts';
 import { windowView } from '../views.ts';
 
 /** So long after an opening its courier still sees the box that it was. */
-const AFTERGLOW_MS = 10 * 60_000;
+export const AFTERGLOW_MS = 10 * 60_000;
 
 /** What a courier does, with nothing but the link. GET and HEAD never take a use: preview bots open shared links. */
 export const publicDeliveryRoutes: readonly Route[] = [
@@ -158,9 +158,9 @@ async function unlockOf(api: Api, link: LinkRow, commandId: string | undefined):
   return row?.cause.kind === 'link' && row.cause.id === link.linkId ? row : undefined;
 }
 
-type Problem = (typeof LinkProblem)['enum'][number];
+export type Problem = (typeof LinkProblem)['enum'][number];
 
-const problemCodes = {
+export const problemCodes = {
   expired: 'link_expired',
   used: 'link_used',
   revoked: 'link_revoked',
@@ -171,7 +171,7 @@ const problemCodes = {
 } as const satisfies Record<Problem, keyof typeof refusalWords>;
 
 /** Why a link would not open now, for display: the box's stream decides when it is asked. */
-function problemOf(link: LinkRow, device: DeviceRow | undefined, nowMs: number): Problem | undefined {
+export function problemOf(link: LinkRow, device: DeviceRow | undefined, nowMs: number): Problem | undefined {
   if (link.deleted || link.status === 'revoked') return 'revoked';
   const now = new Date(nowMs).toISOString();
   if (link.status === 'expired' || link.expiresAt <= now) return 'expired';
