@@ -5,6 +5,9 @@ import { commands } from './20261121T0930_commands.ts';
 import { snapshots } from './20261121T0935_snapshots.ts';
 import { projections } from './20261121T0940_projections.ts';
 import { deviceWatch } from './20261122T0910_device_watch.ts';
+import { deviceHttp } from './20261122T0920_device_http.ts';
+import { rejectedMessages } from './20261122T0921_rejected_messages.ts';
+import { limits } from './20261122T1000_limits.ts';
 
 /**
  * Forward-only migrations of the schemas `log`, `work` and `vault`, in order. A landed one is never edited.
@@ -17,4 +20,4 @@ export interface Migration {
   readonly sql: string;
 }
 
-export const migrations: readonly Migration[] = [log, vault, bridge, commands, snapshots, projections, deviceWatch];
+export const migrations: readonly Migration[] = [log, vault, bridge, commands, snapshots, projections, deviceWatch, deviceHttp, rejectedMessages, limits];

@@ -8,7 +8,7 @@ export type UserCommand =
   | C<'VerifyEmail', object>
   | C<'ChangePassword', { by: 'owner' | 'reset' | 'admin'; passwordMatched: boolean }>
   /** Limits decide before the match counts: a locked account refuses a right password too. */
-  | C<'LogIn', { sessionId: Uuid; scope: SessionScope; passwordMatched: boolean }>
+  | C<'LogIn', { sessionId: Uuid; scope: SessionScope; passwordMatched: boolean; /** From where this account signed in before. */ knownSource?: boolean }>
   | C<'EndSession', { sessionId: Uuid; reason: SessionEndReason }>
   | C<'RecordRefreshTokenReuse', { sessionId: Uuid }>
   | C<'SuspendUser', { reason?: string }>

@@ -2,11 +2,13 @@ import { accept, assertNever, present, quiet, refuse, refuseCounting, type Decid
 import { addMs, secondsUntil } from '../time.ts';
 import type { UserCommand, UserCommandOf } from './commands.ts';
 import type { SessionEndReason, UserEvent } from './events.ts';
-import { noUser, SESSIONS_KEPT, type RegisteredUser, type Session, type UserState } from './state.ts';
+import { noUser, SESSIONS_KEPT, type LoginState, type RegisteredUser, type Session, type UserState } from './state.ts';
 
 /** Refused logins within `LOGIN_WINDOW_MS` that lock an account for as long. */
 export const LOGIN_TRIES = 5;
 export const LOGIN_WINDOW_MS = 15 * 60_000;
+/** From the tenth wrong password in a row on each fifth locks, twice as long as the one before, up to this. */
+export const LONGEST_LOGIN_LOCK_MS = 24 * 3_600_000;
 /** Wrong passwords in a row, however slowly, after which only a new password opens the account again. */
 export const WRONG_IN_A_ROW = 100;
 
@@ -78,8 +80,10 @@ function afterErasure(command: UserCommand): UserDecision {
 /** The limits decide before the match: a locked account tells nobody that the password was right. */
 function logIn(state: RegisteredUser, { data }: UserCommandOf<'LogIn'>, now: Instant): UserDecision {
   if (state.sessions.some(({ sessionId }) => sessionId === data.sessionId)) return quiet;
-  const locked = loginLock(state, now);
-  if (locked !== undefined) return { events: [], refusal: locked };
+  const locked = loginLock(state.logins, now);
+  // From where the owner signed in before, somebody else's guesses do not keep the owner out: that place has a limit of its own.
+  const lockedOut = locked !== undefined && !(data.knownSource === true && state.logins.wrongInARow < WRONG_IN_A_ROW);
+  if (lockedOut) return { events: [], refusal: locked };
   if (!data.passwordMatched) return loginRefused('password', 'credentials_invalid');
   // Only who knows the password learns that the account is suspended, or is no admin's.
   if (state.suspended) return loginRefused('suspended', 'user_suspended');
@@ -91,16 +95,39 @@ function logIn(state: RegisteredUser, { data }: UserCommandOf<'LogIn'>, now: Ins
   );
 }
 
-function loginLock(state: RegisteredUser, now: Instant): Refusal | undefined {
-  const { refusals, wrongInARow } = state.logins;
+function loginLock(logins: LoginState, now: Instant): Refusal | undefined {
+  const { refusals, wrongInARow } = logins;
   if (wrongInARow >= WRONG_IN_A_ROW) return { code: 'login_locked', details: { until: 'password_reset' } };
+  const last = refusals.at(-1);
+  if (last === undefined) return undefined;
+  const until = addMs(last, lockLength(logins, last));
+  return now < until ? { code: 'login_locked', details: { retry_after: secondsUntil(until, now) } } : undefined;
+}
+
+/** Milliseconds from the last refusal. */
+function lockLength({ refusals, wrongInARow }: LoginState, last: Instant): number {
+  const rounds = wrongInARow / LOGIN_TRIES;
+  const growing = rounds >= 2 && Number.isInteger(rounds) ? Math.min(LOGIN_WINDOW_MS * 2 ** (rounds - 1), LONGEST_LOGIN_LOCK_MS) : 0;
   const fifthLast = refusals.at(-LOGIN_TRIES);
-  if (fifthLast === undefined) return undefined;
-  const last = refusals.at(-1) ?? fifthLast;
-  // Five within the window lock for the length of the window, counted from the last.
-  const until = addMs(last, LOGIN_WINDOW_MS);
-  const withinWindow = last <= addMs(fifthLast, LOGIN_WINDOW_MS);
-  return withinWindow && now < until ? { code: 'login_locked', details: { retry_after: secondsUntil(until, now) } } : undefined;
+  // Five within the window lock for the length of the window, whatever was wrong with them.
+  const withinWindow = fifthLast !== undefined && last <= addMs(fifthLast, LOGIN_WINDOW_MS);
+  return Math.max(growing, withinWindow ? LOGIN_WINDOW_MS : 0);
+}
+
+function withRefusal({ refusals, wrongInARow }: LoginState, at: Instant, passwordWrong: boolean): LoginState {
+  const since = addMs(at, -LOGIN_WINDOW_MS);
+  return { refusals: [...refusals.filter((refusal) => refusal > since), at], wrongInARow: wrongInARow + (passwordWrong ? 1 : 0) };
+}
+
+export const noLogins: LoginState = { refusals: [], wrongInARow: 0 };
+
+/**
+ * What an address without an account is told, and what is remembered of it: exactly as if it had an account and the
+ * password was wrong.
+ */
+export function refuseUnknown(logins: LoginState, now: Instant): { readonly logins: LoginState; readonly refusal: Refusal } {
+  const locked = loginLock(logins, now);
+  return locked === undefined ? { logins: withRefusal(logins, now, true), refusal: { code: 'credentials_invalid' } } : { logins, refusal: locked };
 }
 
 function loginRefused(reason: 'password' | 'suspended' | 'role', code: 'credentials_invalid' | 'user_suspended' | 'role_missing'): UserDecision {
@@ -110,7 +137,7 @@ function loginRefused(reason: 'password' | 'suspended' | 'role', code: 'credenti
 /** The owner must know the old one, under the limits of a login; every session has to log in anew. */
 function changePassword(state: RegisteredUser, { data }: UserCommandOf<'ChangePassword'>, now: Instant): UserDecision {
   if (data.by === 'owner') {
-    const locked = loginLock(state, now);
+    const locked = loginLock(state.logins, now);
     if (locked !== undefined) return { events: [], refusal: locked };
     if (!data.passwordMatched) return loginRefused('password', 'credentials_invalid');
     if (state.suspended) return refuse('user_suspended');
@@ -153,7 +180,7 @@ function evolve(state: UserState, event: UserEvent, at: Instant): UserState {
       erased: false,
       emailVerified: false,
       admin: null,
-      logins: { refusals: [], wrongInARow: 0 },
+      logins: noLogins,
       sessions: [],
     };
   }
@@ -165,22 +192,13 @@ function evolve(state: UserState, event: UserEvent, at: Instant): UserState {
     case 'EmailVerified':
       return { ...state, emailVerified: true };
     case 'PasswordChanged':
-      return { ...state, logins: { refusals: [], wrongInARow: 0 } };
+      return { ...state, logins: noLogins };
     case 'LoginSucceeded': {
       const { sessionId, scope } = event.data;
-      return { ...state, logins: { refusals: [], wrongInARow: 0 }, sessions: [...state.sessions, { sessionId, scope }] };
+      return { ...state, logins: noLogins, sessions: [...state.sessions, { sessionId, scope }] };
     }
-    case 'LoginRefused': {
-      const { refusals, wrongInARow } = state.logins;
-      const since = addMs(at, -LOGIN_WINDOW_MS);
-      return {
-        ...state,
-        logins: {
-          refusals: [...refusals.filter((refusal) => refusal > since), at],
-          wrongInARow: wrongInARow + (event.data.reason === 'password' ? 1 : 0),
-        },
-      };
-    }
+    case 'LoginRefused':
+      return { ...state, logins: withRefusal(state.logins, at, event.data.reason === 'password') };
     case 'SessionEnded':
       return { ...state, sessions: state.sessions.filter(({ sessionId }) => sessionId !== event.data.sessionId) };
     case 'UserSuspended':

@@ -29,7 +29,7 @@ export interface MasterKey {
 }
 
 export type WrapPurpose = 'data-key' | 'device-key';
-export type TagPurpose = 'device-pin' | 'email' | 'refresh-successor';
+export type TagPurpose = 'device-pin' | 'email' | 'refresh-successor' | 'rate-limit' | 'unknown-login' | 'login-source';
 
 export function createMasterKey(secret: Uint8Array): MasterKey {
   if (secret.length !== 32) throw new Error('DATA_KEY_MASTER must have 32 bytes');

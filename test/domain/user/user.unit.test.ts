@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { UserCommand, UserCommandOf, UserCommandType } from '../../../src/domain/user/commands.ts';
 import type { UserEvent, UserEventOf, UserEventType } from '../../../src/domain/user/events.ts';
 import { SESSIONS_KEPT } from '../../../src/domain/user/state.ts';
-import { userDecider } from '../../../src/domain/user/user.ts';
+import { noLogins, refuseUnknown, userDecider } from '../../../src/domain/user/user.ts';
 import { at, later, now, specOf } from '../../support/given.ts';
 
 const userId = 'aaaaaaaa-0000-4000-8000-000000000001';
@@ -71,6 +71,38 @@ describe('LogIn', () => {
     const slow = [0, 4, 8, 12, 16].map((minute) => at(later(60 * minute), wrongPassword));
     given(registered, ...slow).when(logIn(), later(17 * 60)).happensAs('LoginSucceeded');
     given(registered, wrongPassword, wrongPassword, wrongPassword, wrongPassword, loggedIn('s0'), wrongPassword).when(logIn()).happensAs('LoginSucceeded');
+  });
+  it('locks twice as long with each further five in a row, for a day at most', () => {
+    const tries = (count: number) => Array.from({ length: count }, (_, hour) => at(later(3600 * hour), wrongPassword));
+    const lockedFor = (count: number, seconds: number) => {
+      const last = 3600 * (count - 1);
+      given(registered, ...tries(count)).when(logIn(), later(last + seconds - 1)).refused('login_locked', { retry_after: 1 });
+      given(registered, ...tries(count)).when(logIn(), later(last + seconds)).happensAs('LoginSucceeded');
+    };
+    lockedFor(10, 30 * 60);
+    lockedFor(15, 3600);
+    lockedFor(20, 2 * 3600);
+    lockedFor(60, 24 * 3600);
+    given(registered, ...tries(11)).when(logIn(), later(3600 * 11)).happensAs('LoginSucceeded');
+  });
+  it('lets the owner in from where the owner signed in before, while others guess; not after a hundred', () => {
+    const five = Array.from({ length: 5 }, () => wrongPassword);
+    given(registered, ...five).when(logIn({ knownSource: true })).happensAs('LoginSucceeded');
+    given(registered, ...five).when(logIn({ knownSource: true, passwordMatched: false })).refusedWith('credentials_invalid', 'LoginRefused');
+    given(registered, ...five).when(logIn({ knownSource: false })).refused('login_locked');
+    given(registered, ...Array.from({ length: 100 }, () => wrongPassword)).when(logIn({ knownSource: true })).refused('login_locked');
+  });
+  it('answers for an address without an account as for one with', () => {
+    const history: (UserEvent | { readonly at: string; readonly events: readonly UserEvent[] })[] = [registered];
+    let logins = noLogins;
+    for (const second of [0, 10, 20, 30, 40, 50, 60, 2000, 2001, 2002, 2003, 2004, 2005, 5000]) {
+      const unknown = refuseUnknown(logins, later(second));
+      const known = given(...history).when(wrong, later(second)).decision;
+      expect(known.refusal, `at ${second} s`).toEqual(unknown.refusal);
+      logins = unknown.logins;
+      history.push(at(later(second), ...known.events));
+    }
+    expect(logins.wrongInARow).toBe(11);
   });
   it('locks until a new password after a hundred wrong ones in a row, however slow', () => {
     const slow = Array.from({ length: 100 }, (_, hour) => at(later(3600 * hour), wrongPassword));
