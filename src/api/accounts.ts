@@ -35,6 +35,8 @@ export interface SignedIn {
 
 /** Registration, logins and sessions. */
 export interface Accounts {
+  /** An account without a session. @throws ApiError 409 for an address that has one */
+  create(call: Call, profile: UserProfile, password: string): Promise<Uuid>;
   register(call: Call, profile: UserProfile, password: string): Promise<SignedIn>;
   logIn(call: Call, email: string, password: string, scope: SessionScope): Promise<SignedIn>;
   refresh(call: Call, refreshToken: string): Promise<TokenPair>;
@@ -127,28 +129,35 @@ export function createAccounts(deps: ApiDeps, tokens: AccessTokens, gate: Access
     };
   }
 
-  return {
-    async register(call, profile, password) {
-      checkLength('password', password);
-      const hash = await passwords.hash(password);
-      // A new id for each attempt: two registrations of one address never meet in one account.
-      const userId = newId();
-      const since = clock.now();
-      // Stored before the account exists: no crash leaves an account that nobody can enter.
-      await passwords.store(userId, hash);
-      try {
-        await takeAddress(profile.email, userId);
-        // Beyond this the address may be taken from us as from an attempt that was given up.
-        if (clock.now() - since > CLAIM_USED_WITHIN_MS) throw unavailable('The registration took too long. Try again');
-      } catch (error) {
-        await passwords.remove(userId);
-        throw error;
-      }
-      const actor = { kind: 'user', id: userId } as const;
-      const outcome = await bus.execute({ type: 'RegisterUser', data: { userId, profile } }, call.contextAs(actor, 'mobile_app'));
-      if (outcome.kind === 'refused') throw refused(outcome.refusal);
-      await settled(outcome.position, call);
+  async function create(call: Call, profile: UserProfile, password: string): Promise<Uuid> {
+    checkLength('password', password);
+    const hash = await passwords.hash(password);
+    // A new id for each attempt: two registrations of one address never meet in one account.
+    const userId = newId();
+    const since = clock.now();
+    // Stored before the account exists: no crash leaves an account that nobody can enter.
+    await passwords.store(userId, hash);
+    try {
+      await takeAddress(profile.email, userId);
+      // Beyond this the address may be taken from us as from an attempt that was given up.
+      if (clock.now() - since > CLAIM_USED_WITHIN_MS) throw unavailable('The registration took too long. Try again');
+    } catch (error) {
+      await passwords.remove(userId);
+      throw error;
+    }
+    // Who opens an account for somebody else is who acts.
+    const context = call.who.kind === 'account' ? call.context() : contextOf(call, { userId, scope: 'user' });
+    const outcome = await bus.execute({ type: 'RegisterUser', data: { userId, profile } }, context);
+    if (outcome.kind === 'refused') throw refused(outcome.refusal);
+    await settled(outcome.position, call);
+    return userId;
+  }
 
+  return {
+    create,
+
+    async register(call, profile, password) {
+      const userId = await create(call, profile, password);
       const opened = await open(call, await startSession(call, userId, 'user', true));
       return { tokens: opened.tokens, user: accountOf(userId, opened.row, profile) };
     },

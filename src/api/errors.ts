@@ -114,6 +114,7 @@ export const refusalWords: Readonly<Record<RefusalCode, Words>> = {
   credentials_invalid: { code: 'unauthorized', message: 'Invalid email or password' },
   login_locked: { code: 'rate_limited', message: 'Too many failed logins. Try again later' },
   session_not_found: { code: 'unauthorized', message: 'Invalid or expired token' },
+  last_super_admin: { code: 'conflict', message: 'The last super_admin cannot be removed: make another one first' },
   role_missing: { code: 'forbidden', message: 'Insufficient permissions' },
 
   conflict: { code: 'conflict', message: 'The device is being changed by others. Try again' },

@@ -11,20 +11,22 @@ export const permissions = [
   'users:read',
   'users:suspend',
   'audit:read',
+  'analytics:read',
   'system:read',
+  /** Who administers, and with which rights. Whoever has it can give itself every other one. */
+  'admins:manage',
 ] as const;
 
 export type Permission = (typeof permissions)[number];
 
-const support: readonly Permission[] = ['devices:read', 'devices:unlink', 'users:read', 'audit:read', 'system:read'];
-
-const ofRole: Readonly<Record<AdminRole, readonly Permission[]>> = {
-  support,
-  admin: permissions,
+/** What each role brings. Others can be granted one by one besides. */
+export const roles: Readonly<Record<AdminRole, readonly Permission[]>> = {
   super_admin: permissions,
+  admin: permissions.filter((permission) => permission !== 'admins:manage'),
+  support: ['devices:read', 'devices:unlink', 'users:read', 'audit:read', 'analytics:read', 'system:read'],
 };
 
 /** What the role brings, and what was granted besides. */
 export function permissionsOf(role: AdminRole | null, granted: readonly string[]): ReadonlySet<string> {
-  return role === null ? new Set() : new Set<string>([...ofRole[role], ...granted]);
+  return role === null ? new Set() : new Set<string>([...roles[role], ...granted]);
 }

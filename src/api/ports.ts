@@ -1,4 +1,5 @@
 import type { CommandBus, CommandContext, DeviceRegistration, Idempotency, UnlockService } from '../commands/port.ts';
+import type { AdminRoles } from '../commands/admin-roles.ts';
 import type { Suspension } from '../commands/policies/suspension.ts';
 import type { Instant, Refusal, Sealed, Uuid } from '../domain/kernel.ts';
 import type { RefusalTarget } from '../domain/system/events.ts';
@@ -18,6 +19,7 @@ export interface ApiDeps {
   readonly unlocks: UnlockService;
   readonly registration: DeviceRegistration;
   readonly suspension: Suspension;
+  readonly adminRoles: Pick<AdminRoles, 'grant' | 'revoke'>;
   readonly idempotency: Idempotency;
   readonly refusals: RefusalRecorder;
   readonly reads: ReadModels;

@@ -1,4 +1,5 @@
 import type { Route } from './route.ts';
+import { adminAdminRoutes } from './routes/admin-admins.ts';
 import { adminAuditRoutes } from './routes/admin-audit.ts';
 import { adminDeviceRoutes } from './routes/admin-devices.ts';
 import { adminUserRoutes } from './routes/admin-users.ts';
@@ -20,6 +21,7 @@ export const routeTable: readonly Route[] = [
   ...commandRoutes,
   ...adminDeviceRoutes,
   ...adminUserRoutes,
+  ...adminAdminRoutes,
   ...adminAuditRoutes,
   ...systemRoutes,
 ];

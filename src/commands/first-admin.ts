@@ -45,7 +45,7 @@ function boot(): CommandContext {
 /** Without the signs that people mistake for one another: 57^14, about 81 bits. */
 const alphabet = 'ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789';
 
-function readablePassword(): string {
+export function readablePassword(): string {
   const group = (length: number) => Array.from({ length }, () => alphabet[randomInt(alphabet.length)]).join('');
   return `${group(5)}-${group(4)}-${group(5)}`;
 }

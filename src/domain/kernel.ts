@@ -75,6 +75,7 @@ export type RefusalCode =
   | 'login_locked'
   | 'session_not_found'
   | 'role_missing'
+  | 'last_super_admin'
   // anywhere
   | 'conflict';
 

@@ -18,6 +18,7 @@ const bodies: Readonly<Record<string, object>> = {
   changePassword: { old_password: 'correct horse', new_password: 'another horse' },
   createLink: { device_id: '00000000-0000-4000-8000-000000000001' },
   updateLink: { max_uses: 2 },
+  createAdmin: { email: 'new.admin@example.com' },
   registerDevice: { serial_number: 'LB-004472' },
 };
 

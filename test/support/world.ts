@@ -173,9 +173,11 @@ export class World {
         this.userReads++;
         return this.users.get(id);
       },
-      list: async ({ active }, page) =>
+      list: async ({ active, admins }, page) =>
         paged(
-          [...this.users.values()].filter((row) => active === undefined || row.suspended !== active).map((row) => ({ ...row, deviceCount: 0 })),
+          [...this.users.values()]
+            .filter((row) => (active === undefined || row.suspended !== active) && (admins === undefined || (row.adminRole !== null) === admins))
+            .map((row) => ({ ...row, deviceCount: 0 })),
           page,
         ),
       count: async () => this.users.size,
@@ -278,6 +280,15 @@ export class World {
         { execute: (command, context) => this.execute(command, context) },
         { deviceIdsOf: async (userId) => (await this.reads.devices.ofOwner(userId)).map(({ deviceId }) => deviceId) },
       ),
+      adminRoles: {
+        grant: async (userId, role, permissions, context) => {
+          const outcome = await this.execute({ type: 'GrantAdminRole', data: { userId, role, permissions } }, context);
+          const user = this.users.get(userId);
+          if (outcome.kind === 'accepted' && user !== undefined) this.users.set(userId, { ...user, adminRole: role, permissions, accessVersion: user.accessVersion + 1 });
+          return outcome;
+        },
+        revoke: (userId, context) => this.execute({ type: 'RevokeAdminRole', data: { userId } }, context),
+      },
       idempotency: {
         begin: async (principal, route, key, hash) => {
           const name = `${principal}|${route}|${key}`;

@@ -6,6 +6,7 @@ import type { Api } from '../api.ts';
 import type { Call } from '../call.ts';
 import { notFound, refused } from '../errors.ts';
 import { listRoute } from '../paging.ts';
+import type { AccountPrincipal } from '../principal.ts';
 import { admin, route, type Route } from '../route.ts';
 import { AdminReason, AdminUser, AdminUserRow } from '../schemas/admin.ts';
 import { Closed, Message, Text, UserId } from '../schemas/common.ts';
@@ -73,10 +74,10 @@ export const adminUserRoutes: readonly Route[] = [
     body: AdminReason,
     bodyOptional: true,
     replies: { 200: Message },
-    errors: [404],
+    errors: [404, 409],
   })(async (call, api) => {
     const { user_id: userId } = call.params;
-    await anyUser(api, userId);
+    mayTouch(api, call, await anyUser(api, userId));
     // Answered after the last box knows: a policy repeats this after a crash.
     await carried(api, call, await api.deps.suspension.suspend(userId, call.body?.reason, call.context()));
     await api.deps.credentials.sessions.endAll(userId);
@@ -98,7 +99,7 @@ export const adminUserRoutes: readonly Route[] = [
     errors: [404],
   })(async (call, api) => {
     const { user_id: userId } = call.params;
-    await anyUser(api, userId);
+    mayTouch(api, call, await anyUser(api, userId));
     await carried(api, call, await api.deps.suspension.activate(userId, call.context()));
     api.gate.forget(userId);
     return { status: 200, body: { message: 'User account activated' } };
@@ -109,6 +110,14 @@ async function anyUser(api: Api, userId: Uuid): Promise<UserRow> {
   const row = await api.deps.reads.users.byId(userId);
   if (row === undefined) throw notFound('User not found');
   return row;
+}
+
+/** Whoever may not say who administers does not shut an administrator out either. */
+function mayTouch(api: Api, call: Call<unknown, unknown, unknown, AccountPrincipal>, { userId, adminRole }: UserRow): void {
+  if (adminRole === null || call.who.permissions.has('admins:manage')) return;
+  const refusal = { code: 'role_missing' } as const;
+  api.deps.refusals.recordAs(call.route?.id ?? '', { kind: 'user', id: userId }, refusal, call.context());
+  throw refused(refusal);
 }
 
 async function carried(api: Api, call: Call, outcome: CommandOutcome): Promise<void> {

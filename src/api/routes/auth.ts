@@ -8,6 +8,7 @@ import { listRoute } from '../paging.ts';
 import { account, anyone, route, type Route, type Tag } from '../route.ts';
 import { Login, PasswordChange, PasswordChanged, ProfileChange, Refresh, Refreshed, Registration, Session, SessionId, SignedIn, User } from '../schemas/auth.ts';
 import { Closed, Message } from '../schemas/common.ts';
+import { emailOf, namesIn, type Name } from '../names.ts';
 import { userView } from '../views.ts';
 
 export const authRoutes: readonly Route[] = [
@@ -183,11 +184,6 @@ async function self({ deps }: Api, userId: Uuid): Promise<UserRow> {
   return row;
 }
 
-/** One address, one account: without regard to case and to the spaces around it. */
-function emailOf(text: string): string {
-  return text.trim().toLowerCase();
-}
-
 function profileOf(body: Registration): UserProfile {
   if (body.password_confirm !== undefined && body.password_confirm !== body.password) {
     throw invalid('password_confirm', 'is not the same as password');
@@ -207,23 +203,14 @@ function nameOf(body: Registration): Name {
   const { first_name: first, last_name: last, full_name: full = '' } = body;
   if (first !== undefined) return { firstName: first.trim(), lastName: last?.trim() ?? '' };
   if (full.trim() === '') throw invalid('full_name', 'is required');
-  return split(full);
-}
-
-type Name = Pick<UserProfile, 'firstName' | 'lastName'>;
-
-/** The last word of a full name is the last name. */
-function split(fullName: string): Name {
-  const full = fullName.trim();
-  const space = full.lastIndexOf(' ');
-  return space < 0 ? { firstName: full, lastName: '' } : { firstName: full.slice(0, space).trim(), lastName: full.slice(space + 1) };
+  return namesIn(full);
 }
 
 /** A profile with what its owner changed. @throws ApiError 400 for a name that would be empty */
 function changed(profile: UserProfile, change: ProfileChange): UserProfile {
   const { email, zipCode = null, phoneNumber = null } = profile;
   const { full_name: full, first_name: first, last_name: last, state, resident_state: residentState = state, zip_code: zip = zipCode, phone_number: phone = phoneNumber } = change;
-  const name = full === undefined ? profile : split(full);
+  const name = full === undefined ? profile : namesIn(full);
   const firstName = first?.trim() ?? name.firstName;
   if (firstName === '') throw invalid(first === undefined ? 'full_name' : 'first_name', 'must not be empty');
   return {
