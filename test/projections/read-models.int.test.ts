@@ -163,13 +163,13 @@ describe('devices', () => {
     expect((await side.reads.devices.list({ lifecycle: 'maintenance' }, page)).rows.every(({ lifecycle }) => lifecycle === 'maintenance')).toBe(true);
   });
 
-  it('joins when it was last heard', async () => {
+  it('joins when it was last heard, and its battery to the percent', async () => {
     const box = await anOwnedBox();
-    await side.db.pool.query(`INSERT INTO work.device_live (device_id, profile, topic_key, last_heard_at) VALUES ($1, 'loqey', $2, '2026-11-21T09:59:00Z')`, [
+    await side.db.pool.query(`INSERT INTO work.device_live (device_id, profile, topic_key, last_heard_at, battery) VALUES ($1, 'loqey', $2, '2026-11-21T09:59:00Z', 83)`, [
       box.deviceId,
       box.deviceId,
     ]);
-    expect((await side.reads.devices.byId(box.deviceId))?.lastHeardAt).toBe('2026-11-21T09:59:00.000Z');
+    expect(await side.reads.devices.byId(box.deviceId)).toMatchObject({ lastHeardAt: '2026-11-21T09:59:00.000Z', batteryLevel: 83 });
   });
 });
 
@@ -244,6 +244,23 @@ describe('links', () => {
     expect(all.rows.map(({ linkId }) => linkId)).toEqual([revoked.linkId, kept.linkId]);
     const active = await side.reads.links.ofOwner(box.userId, { active: true }, page);
     expect(active.rows).toMatchObject([{ linkId: kept.linkId, maxUses: 5, name: 'Groceries' }]);
+    const found = async (filter: object) => (await side.reads.links.ofOwner(box.userId, filter, page)).rows.map(({ linkId }) => linkId);
+    expect(await found({ status: 'revoked' })).toEqual([revoked.linkId]);
+    expect(await found({ search: 'GROCER' })).toEqual([kept.linkId]);
+    expect(await found({ search: 'GROCER', status: 'revoked' })).toEqual([]);
+    expect((await side.reads.links.ofOwner(box.userId, { search: 'groc' }, page)).total).toBe(1);
+  });
+
+  it('have the hours that they were given last', async () => {
+    const box = await anOwnedBox();
+    const { linkId, event } = linkCreated(box);
+    const window = { timeZone: 'Europe/Istanbul', days: [1, 2], from: '08:00', to: '18:00' };
+    await side.happened(box.stream, [event, { type: 'LinkUpdated', data: { linkId, window } }]);
+    expect((await side.reads.links.byId(linkId))?.window).toEqual(window);
+    await side.happened(box.stream, [{ type: 'LinkUpdated', data: { linkId, maxUses: 2 } }]);
+    expect((await side.reads.links.byId(linkId))?.window).toEqual(window);
+    await side.happened(box.stream, [{ type: 'LinkUpdated', data: { linkId, window: 'always' } }]);
+    expect((await side.reads.links.byId(linkId))?.window).toBeNull();
   });
 });
 

@@ -9,11 +9,14 @@ interface Joined {
   readonly view: DeviceView;
   readonly place: Partial<Record<'name' | 'address' | 'unlinkReason', string | null> & Record<'latitude' | 'longitude', number | null>> | null;
   readonly lastHeardAt: Instant | null;
+  /** As it was last reported: the log has only what is news. */
+  readonly battery: number | null;
 }
 
-function deviceOf({ view, place, lastHeardAt }: Joined): DeviceRow {
+function deviceOf({ view, place, lastHeardAt, battery }: Joined): DeviceRow {
   return {
     ...view,
+    batteryLevel: battery ?? view.batteryLevel,
     name: place?.name ?? null,
     address: place?.address ?? null,
     latitude: place?.latitude ?? null,
@@ -23,7 +26,7 @@ function deviceOf({ view, place, lastHeardAt }: Joined): DeviceRow {
   };
 }
 
-const columns = 'd.view, p.fields AS place, live.last_heard_at AS "lastHeardAt"';
+const columns = 'd.view, p.fields AS place, live.last_heard_at AS "lastHeardAt", live.battery';
 
 const from = (s: Schemas) => `
   ${s['devices']}.devices d
@@ -49,7 +52,7 @@ const conditions: Conditions<StoredFilter> = {
   assigned: (p) => `(d.owner_id IS NOT NULL) = ${p}::boolean`,
   onlineSince: isOnline,
   offlineSince: (p) => `NOT ${isOnline(p)}`,
-  batteryBelow: (p) => `d.battery_level < ${p}::integer`,
+  batteryBelow: (p) => `coalesce(live.battery, d.battery_level) < ${p}::integer`,
   model: (p) => `lower(d.model) = lower(${p})`,
   firmware: (p) => `d.firmware_version = ${p}`,
   unlinkRequested: (p) => `d.unlink_requested = ${p}::boolean`,
