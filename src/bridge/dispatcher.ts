@@ -8,6 +8,7 @@ import { deviceAggregate } from '../domain/registry.ts';
 import type { DeviceCommandOf } from '../domain/device/commands.ts';
 import type { DeviceSettings } from '../domain/device/events.ts';
 import type { DeviceState } from '../domain/device/state.ts';
+import { currentUnlock } from '../domain/device/unlock.ts';
 import { instant, type Clock } from '../platform/clock.ts';
 import { derivedCommandId, newId } from '../platform/ids.ts';
 import type { Logger } from '../platform/logger.ts';
@@ -16,6 +17,7 @@ import type { Relay, RelayMessage } from '../platform/relay/port.ts';
 import type { Keyring } from './keyring.ts';
 import type { LiveDevice, LiveDevices } from './live-devices.ts';
 import { isReachable } from './presence.ts';
+import type { DeviceProvisioner } from './provisioning.ts';
 import {
   ackCommand,
   commandQos,
@@ -23,6 +25,8 @@ import {
   configCommand,
   newNonce,
   reportCommand,
+  rotateKeyCommand,
+  sealSecret,
   timeCommand,
   unlockCommand,
   type CommandBody,
@@ -32,7 +36,7 @@ import {
 import type { DeviceKeys } from './protocol/keys.ts';
 import { signCommand } from './protocol/signature.ts';
 import { encodeCommand } from './relay-messages.ts';
-import { topicFor, type TopicOwner } from './topics.ts';
+import { topicFor, topicOwner } from './topics.ts';
 
 /** Old firmware has no memory: what it is sent is worth nothing after this. */
 const LEVEL0_VALIDITY_MS = 10_000;
@@ -56,6 +60,8 @@ export interface Dispatcher {
   sendTime(device: LiveDevice, challenge: string): Promise<void>;
   sendAck(device: LiveDevice, acked: readonly number[]): Promise<void>;
   sendConfig(device: LiveDevice, desired: DeviceSettings, configVersion: number): Promise<void>;
+  /** The key of that version, sealed with the one that the box has. Nothing where it has it already. */
+  sendRotation(device: LiveDevice, keyVersion: number): Promise<void>;
   askForStatus(deviceId: string): Promise<void>;
   /** Resolves when nothing is being dispatched. */
   drained(): Promise<void>;
@@ -70,13 +76,14 @@ export function createDispatcher(deps: {
   readonly live: LiveDevices;
   readonly keyring: Keyring;
   readonly relay: Relay;
+  readonly provisioner: Pick<DeviceProvisioner, 'nextKey'>;
   /** False: boxes of old firmware are read only. Default true. */
   readonly allowLevel0?: boolean;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
 }): Dispatcher {
-  const { bus, live, keyring, relay, allowLevel0 = true, clock, metrics } = deps;
+  const { bus, live, keyring, relay, provisioner, allowLevel0 = true, clock, metrics } = deps;
   const logger = deps.logger.child({ component: 'dispatcher' });
   const startedAt = instant(clock.now());
   /** In the ids of this process's claims: another's append must never be taken for a repeat of ours. */
@@ -205,18 +212,19 @@ export function createDispatcher(deps: {
   }
 
   /** What the system says of itself to a box: no one asked for it and the log does not need to know. */
-  async function sendSystem(device: LiveDevice, make: (input: Omit<CommandInput, 'nonce'>) => CommandBody, validityMs: number): Promise<void> {
+  async function sendSystem(device: LiveDevice, make: (input: Omit<CommandInput, 'nonce'>, keys: DeviceKeys) => CommandBody, validityMs: number): Promise<void> {
     const keys = await keyring.of(device.deviceId);
     if (keys === undefined || device.level === 0) return;
     const now = timeFor(device);
-    const body = make({
+    const input = {
       commandId: newId(),
       deviceId: device.deviceId,
       source: 'system',
       issuedAt: instant(now),
       expiresAt: instant(now + validityMs),
       keyVersion: keys.current.version,
-    });
+    } as const;
+    const body = make(input, keys.current);
     await relay.publish('device-commands', [messageOf(device, keys.current, body)]);
   }
 
@@ -272,7 +280,7 @@ export function createDispatcher(deps: {
 
     reactor: {
       name: 'dispatcher',
-      eventTypes: ['UnlockRequested', 'DeviceSettingsChanged', 'UnlockOutcomeUnknown'],
+      eventTypes: ['UnlockRequested', 'DeviceSettingsChanged', 'DeviceKeyRotationStarted', 'UnlockOutcomeUnknown'],
       startFrom: 'now',
       sideBySide: SIDE_BY_SIDE,
       async react(event) {
@@ -289,6 +297,11 @@ export function createDispatcher(deps: {
             if (device !== undefined && isReachable(device, clock.now())) await atBest(deviceId, dispatcher.sendConfig(device, desired, configVersion));
             return;
           }
+          case 'DeviceKeyRotationStarted':
+            // An administrator waits for it. What follows from a claim comes with the box's next quiet report: the minute after
+            // a claim is when its owner tries the box, and a box that changes its key is gone for a moment.
+            if (event.metadata.actor.kind === 'admin') await atBest(deviceId, rotateNow(deviceId, event.data.keyVersion));
+            return;
           case 'UnlockOutcomeUnknown':
             await atBest(deviceId, dispatcher.askForStatus(deviceId));
             return;
@@ -302,6 +315,18 @@ export function createDispatcher(deps: {
     sendAck: (device, acked) => sendSystem(device, (input) => ackCommand({ ...withNonce(input), acked }), commandValidityMs.ack),
     sendConfig: (device, desired, configVersion) =>
       sendSystem(device, (input) => configCommand({ ...withNonce(input), configVersion, desired }), commandValidityMs.config),
+    async sendRotation(device, keyVersion) {
+      const key = await provisioner.nextKey(device.deviceId, keyVersion);
+      if (key === undefined) return;
+      await sendSystem(
+        device,
+        (input, { enc }) => {
+          const secret = sealSecret(JSON.stringify({ device_key: key.toString('hex') }), enc, input.deviceId, input.commandId);
+          return rotateKeyCommand({ ...withNonce(input), newKeyVersion: keyVersion, secret });
+        },
+        commandValidityMs.rotate_key,
+      );
+    },
     async askForStatus(deviceId) {
       const device = await live.byId(deviceId);
       if (device === undefined || !isReachable(device, clock.now())) return;
@@ -316,6 +341,13 @@ export function createDispatcher(deps: {
   /** The box's next report brings it up again: no reason to hold up the requests behind. */
   async function atBest(deviceId: string, sending: Promise<void>): Promise<void> {
     await sending.catch((error: unknown) => logger.warn({ err: error, deviceId }, 'A box could not be told'));
+  }
+
+  /** Not while it opens: the answer would have to wait for the end of that anyway. */
+  async function rotateNow(deviceId: string, keyVersion: number): Promise<void> {
+    const [device, { state }] = await Promise.all([live.byId(deviceId), bus.load<DeviceState>(deviceAggregate, deviceId)]);
+    if (device === undefined || !isReachable(device, clock.now()) || currentUnlock(state) !== undefined) return;
+    await dispatcher.sendRotation(device, keyVersion);
   }
 
   async function cancelOld(deviceId: string, event: RecordedOf<'UnlockRequested'>): Promise<void> {
@@ -354,11 +386,6 @@ function sourceOf(cause: 'link' | 'owner' | 'admin' | 'schedule'): CommandSource
 /** What the firmware knows itself by: its id, or in the old families, as long as they are that, the key of their topics. */
 function nameOf({ level, deviceId, topicKey }: LiveDevice): string {
   return level === 1 ? deviceId : topicKey;
-}
-
-/** The topic of a family is made of one name alone, which is the row's key. */
-function topicOwner({ profile, deviceId, topicKey }: LiveDevice): TopicOwner {
-  return { profile, deviceId, serialNumber: topicKey, hardwareId: topicKey };
 }
 
 function earlier(a: string, b: string): string {

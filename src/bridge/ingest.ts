@@ -12,6 +12,7 @@ import type { Logger } from '../platform/logger.ts';
 import type { Metrics } from '../platform/metrics.ts';
 import type { Relay, RelayConsumer, RelayMessage } from '../platform/relay/port.ts';
 import type { Dispatcher } from './dispatcher.ts';
+import type { DeviceKeys as DeviceKeyStore } from '../platform/vault/device-keys.ts';
 import type { BoxKeys, Keyring } from './keyring.ts';
 import type { LiveDevice, LiveDevices, RejectedReport, TelemetryRow } from './live-devices.ts';
 import { isUuid } from './protocol/fields.ts';
@@ -28,13 +29,17 @@ const MAX_ACKED = 16;
 const HELD_MS = 30;
 /** The settings are sent again to a box that still reports older ones, at most so often. */
 const CONFIG_AGAIN_MS = 60_000;
+/** A new key: the same at first, then less and less often, for firmware may not know how to take one. */
+const ROTATION_AGAIN_MS = 60_000;
+const ROTATION_AGAIN_AT_LEAST_MS = 3_600_000;
 
 export interface IngestDeps {
   readonly bus: Aggregates;
   readonly live: LiveDevices;
   readonly keyring: Keyring;
   readonly relay: Relay;
-  readonly dispatcher: Pick<Dispatcher, 'sendTime' | 'sendAck' | 'sendConfig'>;
+  readonly dispatcher: Pick<Dispatcher, 'sendTime' | 'sendAck' | 'sendConfig' | 'sendRotation'>;
+  readonly deviceKeys: Pick<DeviceKeyStore, 'promote'>;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
@@ -52,7 +57,7 @@ interface Addressed {
 
 interface Box {
   device: LiveDevice;
-  readonly keys: BoxKeys | undefined;
+  keys: BoxKeys | undefined;
   readonly reports: Addressed[];
   /** Of what must arrive: acknowledged once it is durable. */
   readonly acked: number[];
@@ -72,7 +77,7 @@ interface Harvest {
  * is the batch handled: so a PUBACK that waits for it, and every signed `ack`, stand for something durable.
  */
 export function createIngest(deps: IngestDeps): RelayConsumer {
-  const { bus, live, keyring, relay, dispatcher, clock, metrics } = deps;
+  const { bus, live, keyring, relay, dispatcher, deviceKeys, clock, metrics } = deps;
   const logger = deps.logger.child({ component: 'ingest' });
   const accepted = metrics.counter('loqey_device_reports_total', 'Reports of devices that counted', ['kind', 'evidence']);
   const dropped = metrics.counter('loqey_device_reports_dropped_total', 'Reports of devices that had no effect', ['problem']);
@@ -215,6 +220,7 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
     const { report } = parsed;
     const effects = report.level === 1 ? signedEffects(device, report, receivedAt) : unsignedEffects(device, report, receivedAt);
     try {
+      if (!(await ownsItsKey(box, report))) return reject('bad_signature');
       // The commands first: if they fail, the row must not say that their facts were told.
       await carryOut(report, effects, receivedAt);
     } catch (error) {
@@ -228,6 +234,19 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
     box.challenge = effects.timeChallenge ?? box.challenge;
     harvest.telemetry.push(telemetryOf(report, effects.device, kind, message, receivedAt));
     accepted.inc({ kind, evidence: report.level === 1 ? 'signed' : 'unsigned' });
+  }
+
+  /**
+   * The first report signed with the new key: from here on the old one is worth nothing, and what is sent to the box is
+   * signed with the new one. Before anything that the report says: a crash in between leaves a report that comes again.
+   * False: the key ended while the report was on its way.
+   */
+  async function ownsItsKey(box: Box, report: Report): Promise<boolean> {
+    const pending = box.keys?.pending;
+    if (report.level === 0 || pending === undefined || report.keyVersion !== pending.version) return true;
+    if (!(await deviceKeys.promote(box.device.deviceId, pending.version))) return false;
+    box.keys = { current: pending, pending: undefined };
+    return true;
   }
 
   async function carryOut(report: Report, effects: ReportEffects, receivedAt: string): Promise<void> {
@@ -270,6 +289,7 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
     if (journal !== undefined && state.unlocks.unknown.length > 0) {
       await bus.execute({ type: 'SettleUnlocks', data: { deviceId, status: journal } }, { ...context, commandId: derivedCommandId('settle', context.commandId) });
     }
+    rotateIfWanted(effects, state);
     if (configVersion === undefined) return;
     if (configVersion > state.settings.version) {
       // A restored server: ours jumps beyond what the box has, and is sent.
@@ -280,6 +300,16 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
     } else if (configVersion < state.settings.version && dueForConfig(device)) {
       sendConfig(device, state.settings.desired, state.settings.version);
     }
+  }
+
+  /** A box that is to have another key is given it again and again until it signs with it, not in the middle of an opening. */
+  function rotateIfWanted({ device, quietKeyVersion }: ReportEffects, { keys, unlocks, decommissioned }: RegisteredDevice): void {
+    const to = keys.rotatingTo;
+    if (to === null || quietKeyVersion === undefined || quietKeyVersion >= to || unlocks.current !== null || decommissioned) return;
+    const before = device.rotation?.to === to ? device.rotation : undefined;
+    if (before !== undefined && clock.now() - Date.parse(before.sentAt) < Math.min(ROTATION_AGAIN_MS * 2 ** (before.sends - 1), ROTATION_AGAIN_AT_LEAST_MS)) return;
+    device.rotation = { to, sentAt: instant(clock.now()), sends: (before?.sends ?? 0) + 1 };
+    background(() => dispatcher.sendRotation(device, to), 'A new key could not be sent');
   }
 
   function sendConfig(device: LiveDevice, desired: DeviceSettings, version: number): void {
@@ -348,8 +378,9 @@ function contextOf(report: Report, device: LiveDevice, receivedAt: string): Comm
   };
 }
 
-function differs({ journal, configVersion }: ReportEffects, state: DeviceState): state is RegisteredDevice {
+function differs({ journal, configVersion, quietKeyVersion }: ReportEffects, state: DeviceState): state is RegisteredDevice {
   if (state.kind === 'unregistered') return false;
+  if (state.keys.rotatingTo !== null && quietKeyVersion !== undefined) return true;
   return (journal !== undefined && state.unlocks.unknown.length > 0) || (configVersion !== undefined && configVersion !== state.settings.version);
 }
 

@@ -2,10 +2,10 @@ import { createHash } from 'node:crypto';
 import type { ProvisioningBlock } from '../commands/port.ts';
 import type { Provisioner } from '../commands/registration.ts';
 import type { CredentialRegistry } from '../platform/mqtt/port.ts';
-import type { DeviceKeys as DeviceKeyStore } from '../platform/vault/device-keys.ts';
+import type { DeviceKeyring, DeviceKeys as DeviceKeyStore } from '../platform/vault/device-keys.ts';
 import type { LiveDevices } from './live-devices.ts';
 import { deriveKeys, mqttPassword } from './protocol/keys.ts';
-import { downTopics, topicPrefix, upTopics, type TopicOwner } from './topics.ts';
+import { downTopics, topicOwner, topicPrefix, upTopics, type TopicOwner } from './topics.ts';
 
 export interface ProvisioningSettings {
   /** Where boxes reach the broker: `mqtts://broker.example:8883`. Asked when it is needed: an embedded broker's port may be any. */
@@ -13,14 +13,59 @@ export interface ProvisioningSettings {
   readonly caPem: string | undefined;
 }
 
-/** Keys, broker credential and row of a new box. Each step can be repeated: a registration that broke off is finished by its repeat. */
+/** Two processes at one rotation are done after two rounds. */
+const ROUNDS = 8;
+
+export interface DeviceProvisioner extends Provisioner {
+  /**
+   * The key of this version, which the box is about to be sent: from here on the broker takes either. The same one each
+   * time. Undefined: the box has it, or has no keys any more. @throws KeyRotationRunning when another version is pending
+   */
+  nextKey(deviceId: string, keyVersion: number): Promise<Buffer | undefined>;
+}
+
+/** Keys, broker credential and row of a box. Each step can be repeated: what broke off is finished by its repeat. */
 export function createProvisioner(deps: {
-  readonly keys: Pick<DeviceKeyStore, 'create' | 'keyring'>;
+  readonly keys: Pick<DeviceKeyStore, 'create' | 'keyring' | 'stored' | 'promote' | 'erase'>;
   readonly credentials: CredentialRegistry;
   readonly live: LiveDevices;
   readonly settings: ProvisioningSettings;
-}): Provisioner {
+}): DeviceProvisioner {
   const { keys, credentials, live, settings } = deps;
+
+  async function allow(owner: TopicOwner, downlink: boolean, passwords: readonly string[]): Promise<void> {
+    const { deviceId } = owner;
+    await credentials.provision(
+      {
+        deviceId,
+        username: deviceId,
+        clientId: clientIdOf(deviceId),
+        passwordHashes: passwords.map((each) => createHash('sha256').update(each).digest('hex')),
+        publishTopics: upTopics(owner),
+        subscribeTopics: downlink ? downTopics(owner) : [],
+      },
+      passwords,
+    );
+  }
+
+  /**
+   * Who may connect as this box follows from its keys. Looked at again after the write: another process may have ended one
+   * of them in between, and what was written last must not bring it back.
+   */
+  async function followKeys(deviceId: string): Promise<void> {
+    const device = await live.byId(deviceId);
+    if (device === undefined) return;
+    let ring = await keys.stored(deviceId);
+    for (let round = 0; round < ROUNDS; round++) {
+      const passwords = passwordsOf(deviceId, ring);
+      await (passwords.length === 0 ? credentials.revoke(deviceId) : allow(topicOwner(device), device.downlink, passwords));
+      const now = await keys.stored(deviceId);
+      if (passwordsOf(deviceId, now).join() === passwords.join()) return;
+      ring = now;
+    }
+    throw new Error(`The keys of box ${deviceId} change faster than its credential`);
+  }
+
   return {
     async prepare(deviceId, keyVersion) {
       // A box that has a key keeps it: its serial number asked for again must not begin a rotation.
@@ -28,42 +73,56 @@ export function createProvisioner(deps: {
     },
 
     async provision(device) {
-      const { current: master, pending } = await keys.keyring(device.deviceId);
-      if (master === undefined) throw new Error(`Box ${device.deviceId} has no key to be provisioned with`);
+      const { deviceId, profile } = device;
+      const ring = await keys.keyring(deviceId);
+      const { current: master } = ring;
+      if (master === undefined) throw new Error(`Box ${deviceId} has no key to be provisioned with`);
       const owner: TopicOwner = device;
-      const passwords = [master, ...(pending === undefined ? [] : [pending])].map(({ key, keyVersion }) => mqttPassword(deriveKeys(key, device.deviceId, keyVersion)));
-      const password = passwords[0]!;
-      const clientId = `device_${device.deviceId}`;
-      const { downlink } = await live.add(device.deviceId, device.profile, topicKeyOf(owner));
-      await credentials.provision(
-        {
-          deviceId: device.deviceId,
-          username: device.deviceId,
-          clientId,
-          passwordHashes: passwords.map((each) => createHash('sha256').update(each).digest('hex')),
-          publishTopics: upTopics(owner),
-          subscribeTopics: downlink ? downTopics(owner) : [],
-        },
-        passwords,
-      );
+      const passwords = passwordsOf(deviceId, ring);
+      const { downlink } = await live.add(deviceId, profile, topicKeyOf(owner));
+      await allow(owner, downlink, passwords);
       const block: ProvisioningBlock = {
         protocol: 1,
-        profile: device.profile,
+        profile,
         topic_prefix: topicPrefix(owner),
-        mqtt: { url: settings.brokerUrl(), client_id: clientId, username: device.deviceId, password },
+        mqtt: { url: settings.brokerUrl(), client_id: clientIdOf(deviceId), username: deviceId, password: passwords[0]! },
         device_key: master.key.toString('hex'),
         key_version: master.keyVersion,
       };
       return settings.caPem === undefined ? block : { ...block, ca_pem: settings.caPem };
     },
 
+    async nextKey(deviceId, keyVersion) {
+      const { current } = await keys.stored(deviceId);
+      if (current === undefined || current.keyVersion >= keyVersion) return undefined;
+      const next = await keys.create(deviceId, keyVersion);
+      // Before the box has it: whichever of the two it comes back with after a cut is good.
+      await followKeys(deviceId);
+      return next.key;
+    },
+
+    async keepOnly(deviceId, keyVersion) {
+      await keys.promote(deviceId, keyVersion);
+      await followKeys(deviceId);
+    },
+
     async revoke(deviceId) {
+      // The keys first: whoever is at work on its credential then finds that it has none.
+      await keys.erase(deviceId);
       await credentials.revoke(deviceId);
     },
 
     setPinned: (deviceId, pinned) => live.setLevel(deviceId, pinned ? 1 : 0),
   };
 }
+
+/** The current one first; empty where it has no keys. */
+function passwordsOf(deviceId: string, { current, pending }: DeviceKeyring): readonly string[] {
+  if (current === undefined) return [];
+  return [current, ...(pending === undefined ? [] : [pending])].map(({ key, keyVersion }) => mqttPassword(deriveKeys(key, deviceId, keyVersion)));
+}
+
+const clientIdOf = (deviceId: string): string => `device_${deviceId}`;
 
 function topicKeyOf({ profile, deviceId, serialNumber, hardwareId }: TopicOwner): string {
   switch (profile) {

@@ -20,6 +20,8 @@ export interface ReportEffects {
   readonly unsignedAnswer: Omit<UnlockAnswer, 'unlockId'> | undefined;
   /** The settings that the box runs on, where it has just said so. */
   readonly configVersion: number | undefined;
+  /** The key that it signs with, told at a moment when nothing else goes on: a good one to give it another. */
+  readonly quietKeyVersion: number | undefined;
 }
 
 const nothing = {
@@ -31,23 +33,80 @@ const nothing = {
   returning: false,
   unsignedAnswer: undefined,
   configVersion: undefined,
+  quietKeyVersion: undefined,
 } as const;
 
 /** Silence after which a box counts as returning; a little less than what makes it offline. */
 const RETURNING_MS = 240_000;
+const FIRST_KEY_VERSION = 1;
+/** Device protocol, section 7: two connections that alternate more often than that. */
+const TURNS_ALLOWED = 5;
+const TURNS_WITHIN_MS = 600_000;
 
 /** A verified report of level 1 (device protocol, sections 6 and 7). `receivedAt` is an instant. */
 export function signedEffects(before: LiveDevice, report: SignedReport, receivedAt: string): ReportEffects {
   const effects = ofSigned({ ...before, level: 1 }, before, report, receivedAt);
   // The log learns of it with the first signed report, also where that changes no fact.
   const pin: readonly DeviceCommand[] = before.level === 1 ? [] : [{ type: 'PinProtocol', data: { deviceId: before.deviceId } }];
-  return { ...effects, commands: [...pin, ...effects.commands], returning: isReturning(before, receivedAt) };
+  const commands = [...pin, ...newKey(effects.device, before, report, receivedAt), ...effects.commands, ...senders(effects.device, before, report, receivedAt)];
+  return { ...effects, commands, returning: isReturning(before, receivedAt) };
+}
+
+/** It signs with a newer key than before: it has it, and whatever was said before of an older one is over. */
+function newKey(device: LiveDevice, before: LiveDevice, report: SignedReport, receivedAt: string): readonly DeviceCommand[] {
+  const { keyVersion } = report;
+  if (keyVersion <= (before.keyVersion ?? FIRST_KEY_VERSION)) return [];
+  // With the old password ends this connection: until the hello of the next one nothing is sent to it that must arrive.
+  if (!isHello(report)) device.goneAt = receivedAt;
+  return [{ type: 'CompleteKeyRotation', data: { deviceId: before.deviceId, keyVersion, by: 'device' } }];
+}
+
+function isHello(report: SignedReport): report is StatusReport {
+  return report.kind === 'status' && report.reason === 'hello';
+}
+
+/**
+ * One box goes from connection to connection and never back. Reports of a connection that is not the newest, or a hello with
+ * a number that was passed already, are those of a second one that has the same keys; or were held up on their way, which
+ * happens, but not time and again. Reports that are repeated until they arrive say nothing here.
+ */
+function senders(device: LiveDevice, before: LiveDevice, report: SignedReport, receivedAt: string): readonly DeviceCommand[] {
+  if (!isSentOnce(report)) return [];
+  const { connectId } = report;
+  const known = report.keyVersion === before.keyVersion ? before.senders : undefined;
+  const isNext = isHello(report) && compareOrder(before, report.keyVersion, report.reportSeq, before.helloSeq) === 'newer';
+  if (known === undefined || connectId === known.last || isNext) {
+    if (known === undefined || connectId !== known.last) device.senders = { last: connectId, turns: known?.turns ?? [] };
+    return [];
+  }
+  const since = Date.parse(receivedAt) - TURNS_WITHIN_MS;
+  const turns = [...known.turns.filter((at) => Date.parse(at) > since), receivedAt];
+  const suspicious = turns.length > TURNS_ALLOWED;
+  device.senders = { last: connectId, turns: suspicious ? [] : turns };
+  return suspicious ? [{ type: 'RecordCloneSuspicion', data: { deviceId: before.deviceId, connectIds: [known.last, connectId] } }] : [];
+}
+
+function isSentOnce(report: SignedReport): boolean {
+  switch (report.kind) {
+    case 'heartbeat':
+    case 'battery':
+      return true;
+    case 'status':
+      return report.reason === 'hello' || report.reason === 'periodic' || report.reason === 'requested';
+    case 'responses':
+      return false;
+  }
 }
 
 function ofSigned(device: LiveDevice, before: LiveDevice, report: SignedReport, receivedAt: string): ReportEffects {
   const order = compareOrder(before, report.keyVersion, report.reportSeq, before.reportSeq);
   if (report.kind === 'status' && (report.reason === 'will' || report.reason === 'bye')) return goodbye(device, report, receivedAt, order);
 
+  if (report.keyVersion > (before.keyVersion ?? 0)) {
+    // A box that was flashed anew counts from the beginning.
+    delete device.statusSeq;
+    delete device.helloSeq;
+  }
   device.lastHeardAt = later(receivedAt, before.lastHeardAt);
   if (report.timestamp !== undefined) device.trustedTime = later(report.timestamp, before.trustedTime);
   // The newest hello names the connection. One that comes late, after a newer connection's, does not bring the old one back.
@@ -67,7 +126,7 @@ function ofSigned(device: LiveDevice, before: LiveDevice, report: SignedReport, 
       if (order !== 'newer') return { ...nothing, device };
       const facts = changedFacts(device, { online: report.online, battery: report.battery });
       const commands = recordReport(device, facts, { evidence: 'signed', reportSeq: report.reportSeq });
-      return { ...nothing, device, commands, timeChallenge: challengeOf(device, report), configVersion: report.configVersion };
+      return { ...nothing, device, commands, timeChallenge: challengeOf(device, report), configVersion: report.configVersion, quietKeyVersion: report.keyVersion };
     }
     case 'battery': {
       const facts = order === 'newer' ? changedFacts(device, { battery: report.battery }) : undefined;
@@ -207,6 +266,7 @@ function statusEffects(device: LiveDevice, before: LiveDevice, report: StatusRep
     journal,
     routine: report.reason === 'periodic',
     configVersion: report.configVersion,
+    quietKeyVersion: report.reason === 'hello' || report.reason === 'periodic' ? report.keyVersion : undefined,
   };
 }
 

@@ -15,6 +15,11 @@ export interface TopicOwner {
   readonly hardwareId?: string;
 }
 
+/** The topics of a family are made of one name alone, which is the key of the box's row. */
+export function topicOwner({ profile, deviceId, topicKey }: { readonly profile: Profile; readonly deviceId: string; readonly topicKey: string }): TopicOwner {
+  return { profile, deviceId, serialNumber: topicKey, hardwareId: topicKey };
+}
+
 export interface UpTopic {
   readonly profile: Profile;
   /** Device id (`loqey`), serial (`loqey_serial`), hardware id (`smartlock`); `transisttag` names the box in its payload. */

@@ -16,7 +16,9 @@ export interface Provisioner {
   /** The master key, before the registration: a registered box always has one. */
   prepare(deviceId: string, keyVersion: number): Promise<void>;
   provision(device: ProvisionedDevice): Promise<ProvisioningBlock>;
-  /** It can no longer connect. */
+  /** The box signs with this key: from here on every other one of it is worth nothing, in the vault and at the broker. */
+  keepOnly(deviceId: string, keyVersion: number): Promise<void>;
+  /** It can no longer connect, and nothing signed with its keys counts. */
   revoke(deviceId: string): Promise<void>;
   /** What the log says of its protocol: from `pinned` on nothing unsigned counts from it. */
   setPinned(deviceId: string, pinned: boolean): Promise<void>;
@@ -101,7 +103,7 @@ export function createRegistration(deps: {
 export function provisioningReactor(provisioner: Provisioner): Reactor {
   return {
     name: 'provisioning',
-    eventTypes: ['DeviceRegistered', 'DeviceDecommissioned', 'DeviceProtocolPinned', 'DeviceProtocolUnpinned'],
+    eventTypes: ['DeviceRegistered', 'DeviceDecommissioned', 'DeviceKeysRotated', 'DeviceProtocolPinned', 'DeviceProtocolUnpinned'],
     startFrom: 'start',
     sideBySide: 8,
     async react(event) {
@@ -114,6 +116,8 @@ export function provisioningReactor(provisioner: Provisioner): Reactor {
         }
         case 'DeviceDecommissioned':
           return provisioner.revoke(deviceId);
+        case 'DeviceKeysRotated':
+          return provisioner.keepOnly(deviceId, event.data.keyVersion);
         case 'DeviceProtocolPinned':
           return provisioner.setPinned(deviceId, true);
         case 'DeviceProtocolUnpinned':

@@ -3,15 +3,18 @@ import { createIngest } from '../bridge/ingest.ts';
 import { integrationReactor } from '../bridge/integration-events.ts';
 import type { Keyring } from '../bridge/keyring.ts';
 import type { LiveDevices } from '../bridge/live-devices.ts';
+import type { DeviceProvisioner } from '../bridge/provisioning.ts';
 import { offlineWatch } from '../bridge/offline.ts';
 import type { Aggregates } from '../commands/handle.ts';
 import { deadlineKeeper, type DeadlineQueue } from '../commands/policies/deadlines.ts';
+import { keyRotationReactor } from '../commands/policies/key-rotation.ts';
 import { runReactor, type Reactor } from '../commands/policies/reactor.ts';
 import { suspensionReactor, type BoxesOfOwner } from '../commands/policies/suspension.ts';
-import { provisioningReactor, type Provisioner } from '../commands/registration.ts';
+import { provisioningReactor } from '../commands/registration.ts';
 import { pause } from '../platform/backoff.ts';
 import type { Logger } from '../platform/logger.ts';
 import { whileLeader } from '../platform/postgres/leader.ts';
+import type { DeviceKeys } from '../platform/vault/device-keys.ts';
 import type { Ground } from './ground.ts';
 
 const RETENTION_EVERY_MS = 3_600_000;
@@ -26,7 +29,8 @@ export interface WorkerParts {
   readonly bus: Aggregates;
   readonly live: LiveDevices;
   readonly keyring: Keyring;
-  readonly provisioner: Provisioner;
+  readonly provisioner: DeviceProvisioner;
+  readonly deviceKeys: DeviceKeys;
   readonly boxes: BoxesOfOwner;
   readonly deadlines: DeadlineQueue;
   readonly retention: readonly RetentionTask[];
@@ -34,18 +38,18 @@ export interface WorkerParts {
 
 /** What turns facts into effects: dispatcher, policies, deadlines, and the other end of the reports. */
 export async function startWorker(ground: Ground, parts: WorkerParts): Promise<void> {
-  const { bus, live, keyring, provisioner, boxes, deadlines } = parts;
+  const { bus, live, keyring, provisioner, deviceKeys, boxes, deadlines } = parts;
   const { config, store, logId, relay, clock, logger, metrics, url } = ground;
   const pool = ground.database('loqey-worker', 6).pool;
 
-  const dispatcher = createDispatcher({ bus, live, keyring, relay, allowLevel0: config.allowLevel0Devices, clock, logger, metrics });
+  const dispatcher = createDispatcher({ bus, live, keyring, relay, provisioner, allowLevel0: config.allowLevel0Devices, clock, logger, metrics });
   ground.keep('dispatcher', { stop: () => dispatcher.drained() });
   bus.onAppended((events) => dispatcher.hint(events));
   bus.continueWith(dispatcher.continuation);
 
-  const reactors: readonly Reactor[] = [dispatcher.reactor, suspensionReactor(bus, boxes), provisioningReactor(provisioner), integrationReactor(relay)];
+  const reactors: readonly Reactor[] = [dispatcher.reactor, suspensionReactor(bus, boxes), provisioningReactor(provisioner), keyRotationReactor(bus), integrationReactor(relay)];
   const running = reactors.map((reactor) => runReactor(reactor, { store, pool, logId, clock, logger, metrics }));
-  await ground.start('ingest', createIngest({ bus, live, keyring, relay, dispatcher, clock, logger, metrics }));
+  await ground.start('ingest', createIngest({ bus, live, keyring, relay, dispatcher, deviceKeys, clock, logger, metrics }));
   for (const [index, reactor] of running.entries()) await ground.start(reactors[index]!.name, reactor);
   const keeper = deadlineKeeper({ queue: deadlines, bus, clock, logger, metrics });
   ground.health.set('worker', () => {

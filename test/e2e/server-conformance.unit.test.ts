@@ -73,8 +73,8 @@ class Life {
     const relay = { ...real, publish: ((topic, messages) => (topic === 'device-commands' ? around(() => real.publish(topic, messages)) : real.publish(topic, messages))) as typeof real.publish };
     const sealer = { seal: (subject: string) => ({ $s: 1 as const, sub: subject, k: 'k', n: 'n', c: 'c' }) };
     this.bus = createCommandBus({ store, sealer, refusals: { record: () => undefined }, clock, metrics });
-    this.dispatcher = createDispatcher({ bus: this.bus, live, keyring, relay, clock, logger, metrics });
-    const ingest = createIngest({ bus: this.bus, live, keyring, relay, dispatcher: this.dispatcher, clock, logger, metrics });
+    this.dispatcher = createDispatcher({ bus: this.bus, live, keyring, relay, provisioner: { nextKey: async () => undefined }, clock, logger, metrics });
+    const ingest = createIngest({ bus: this.bus, live, keyring, relay, dispatcher: this.dispatcher, deviceKeys: { promote: async () => true }, clock, logger, metrics });
     const downlink = createDownlink({
       relay,
       clock,

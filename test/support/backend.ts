@@ -150,15 +150,15 @@ export async function startBackend(server: Pick<TestPostgres, 'connect'>, option
   const plainRelay = createInProcessRelay({ logger, metrics });
   const relay = options.relay?.(plainRelay) ?? plainRelay;
   const allowLevel0 = options.allowLevel0 ?? true;
-  const dispatcher = createDispatcher({ bus, live, keyring, relay, allowLevel0, clock, logger, metrics });
-  const ingest = createIngest({ bus, live, keyring, relay, dispatcher, clock, logger, metrics });
+  const provisioner = createProvisioner({ keys: deviceKeys, credentials, live, settings: { brokerUrl: () => 'mqtt://broker.test:1883', caPem: undefined } });
+  const dispatcher = createDispatcher({ bus, live, keyring, relay, provisioner, allowLevel0, clock, logger, metrics });
+  const ingest = createIngest({ bus, live, keyring, relay, dispatcher, deviceKeys, clock, logger, metrics });
   const downlink = new TestDownlink();
   const down = createDownlink({ relay, downlink, clock, logger, metrics });
   const watches = createUnlockWatches({ store, onAppended: bus.onAppended, foreign: undefined, logger });
   const presence = createPresence(live, clock, allowLevel0);
   const settings: UnlockSettings = { ttlMs: 30_000, waitMs: 5_000, level0Deliveries: true, ...options.settings };
   const unlocks = createUnlockService({ bus, watches, presence, refusals, settings, clock, metrics });
-  const provisioner = createProvisioner({ keys: deviceKeys, credentials, live, settings: { brokerUrl: () => 'mqtt://broker.test:1883', caPem: undefined } });
   const registration = createRegistration({
     bus,
     provisioner,

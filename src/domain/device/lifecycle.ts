@@ -60,11 +60,12 @@ export function decommission(device: RegisteredDevice, { data }: DeviceCommandOf
 
 /** One rotation at a time: the server signs with the old key until the box has answered with the new one. */
 export function startKeyRotation(device: RegisteredDevice, { data }: DeviceCommandOf<'StartKeyRotation'>): DeviceDecision {
-  if (device.decommissioned) return refuse('device_decommissioned');
   const { version, rotatingTo, due } = device.keys;
-  if (rotatingTo !== null || (data.ifDue === true && !due)) return quiet;
+  const { ifDue = false } = data;
+  if (device.decommissioned) return ifDue ? quiet : refuse('device_decommissioned');
+  if (rotatingTo !== null || (ifDue && !due)) return quiet;
   // Old firmware has no key to sign with: it could neither take a new one nor say that it did.
-  if (device.protocol.level === 0) return data.ifDue === true ? quiet : refuse('key_rotation_unsupported');
+  if (device.protocol.level === 0) return ifDue ? quiet : refuse('key_rotation_unsupported');
   return accept({ type: 'DeviceKeyRotationStarted', data: { keyVersion: version + 1 } });
 }
 
