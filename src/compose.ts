@@ -8,6 +8,7 @@ import { connectUplink } from './bridge/uplink.ts';
 import { createAdmin, type FirstAdmin } from './commands/first-admin.ts';
 import { createCommandBus } from './commands/handle.ts';
 import { createIdempotency } from './commands/idempotency.ts';
+import { createAdminRoles } from './commands/admin-roles.ts';
 import { createSuspension } from './commands/policies/suspension.ts';
 import { createRefusalLog } from './commands/refusals.ts';
 import { createRegistration } from './commands/registration.ts';
@@ -22,6 +23,7 @@ import { instant } from './platform/clock.ts';
 import { stack, type Stack } from './platform/lifecycle.ts';
 import type { Metrics } from './platform/metrics.ts';
 import { isTransient } from './platform/postgres/db.ts';
+import { exclusively } from './platform/postgres/exclusive.ts';
 import { createNotifications } from './platform/postgres/notifications.ts';
 import { checkSecrets } from './platform/vault/check-values.ts';
 import { createDeviceCredentials } from './platform/vault/device-credentials.ts';
@@ -47,8 +49,8 @@ export type { ComposeOptions, Secrets, StartStep } from './compose/ground.ts';
 /** Days. Telemetry is not the log; where refused strangers came from is nobody's business for long. */
 const TELEMETRY_DAYS = 30;
 const REFUSAL_DAYS = 90;
-/** How long a suspension waits for the read model to know all of a user's boxes. */
-const BOXES_KNOWN_MS = 2_000;
+/** How long a suspension waits for the read model to know all of a user's boxes, and the like. */
+const CAUGHT_UP_MS = 2_000;
 /** How long a start waits for the read models before it goes on without them. */
 const READ_MODELS_MS = 15_000;
 
@@ -146,12 +148,21 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
   }
   const boxes = {
     async deviceIdsOf(userId: string) {
-      const head = await store.head();
-      // Better to fail and be repeated than to miss a box that was claimed a moment ago.
-      if (head !== undefined && !(await feed.reached(head, BOXES_KNOWN_MS))) throw new ReadModelUnavailable('devices');
+      await caughtUp('devices');
       return (await reads.devices.ofOwner(userId)).map(({ deviceId }) => deviceId);
     },
   };
+  /** Better to fail and be repeated than to miss what happened a moment ago. */
+  async function caughtUp(readModel: string): Promise<void> {
+    const head = await store.head();
+    if (head !== undefined && !(await feed.reached(head, CAUGHT_UP_MS))) throw new ReadModelUnavailable(readModel);
+  }
+  async function superAdmins(): Promise<readonly string[]> {
+    await caughtUp('users');
+    const { rows } = await reads.users.list({ admins: true, active: true }, { limit: 1_000, offset: 0 });
+    return rows.flatMap(({ userId, adminRole }) => (adminRole === 'super_admin' ? [userId] : []));
+  }
+  const adminRoles = createAdminRoles({ bus, refusals, superAdmins, exclusively: (work) => exclusively(db, 'admin-roles', work) });
   if (has('worker')) {
     await startWorker(ground, { bus, live, keyring, provisioner, deviceKeys, boxes, deadlines: createDeadlineQueue(reader, feed), retention: retention() });
   }
@@ -233,7 +244,8 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
       bus,
       unlocks,
       registration,
-      suspension: createSuspension(bus, boxes),
+      suspension: adminRoles.sparing(createSuspension(bus, boxes)),
+      adminRoles,
       idempotency,
       refusals,
       reads,
