@@ -399,7 +399,10 @@ export class DeviceCore implements BoxCore {
   #configure(command: Received): void {
     if (this.#isLate(command)) return this.#refuseOther(command, 'expired');
     if (command.seq < this.#image.configVersion) return;
-    const { config, rejected } = command.seq === this.#image.configVersion ? { config: this.#image.config, rejected: [] } : mergeConfig(this.#image.config, command.config);
+    const { config, rejected } =
+      command.seq === this.#image.configVersion
+        ? { config: this.#image.config, rejected: this.#image.configRejected ?? [] }
+        : mergeConfig(this.#image.config, command.config);
     const answer = this.#response(command, {
       phase: 'final',
       success: true,
@@ -409,7 +412,7 @@ export class DeviceCore implements BoxCore {
       extra: { config_version: command.seq, ...(rejected.length === 0 ? {} : { rejected }) },
     });
     const entry = outboxed('responses', answer, command.commandId);
-    if (!this.#commit({ configVersion: command.seq, config, outbox: this.#withOutbox([entry], this.#image.journal.ring) })) return this.#refuseOpenly(command, 'storage_failed');
+    if (!this.#commit({ configVersion: command.seq, config, configRejected: rejected, outbox: this.#withOutbox([entry], this.#image.journal.ring) })) return this.#refuseOpenly(command, 'storage_failed');
     this.#send(entry);
     this.#o.emit({ type: 'config', version: command.seq, rejected });
   }
@@ -423,6 +426,12 @@ export class DeviceCore implements BoxCore {
     if (command.seq !== current.version + 1 || (pending !== undefined && command.issuedAt <= pending.issuedAt)) return this.#refuseOpenly(command, 'stale_seq');
     const master = newMaster(openSecret(command.secret, keys.enc, this.#o.deviceId, command.commandId));
     if (master === undefined) return this.#refuseOpenly(command, 'malformed');
+    if (pending?.answered === true && pending.master === master) {
+      // The key that it has answered with already, sent again: taking that back would put the old one into use again.
+      const waiting = this.#image.outbox.find(({ commandId }) => commandId === pending.commandId);
+      if (waiting !== undefined) this.#send(waiting);
+      return;
+    }
     const stored = { version: command.seq, master, commandId: command.commandId, seq: command.seq, issuedAt: command.issuedAt, answered: false };
     if (!this.#commit({ keys: { current, pending: stored } })) return this.#refuseOpenly(command, 'storage_failed');
     this.#pending = this.#derive(stored);

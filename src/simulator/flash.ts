@@ -12,6 +12,8 @@ export interface FlashImage {
   readonly keys: StoredKeys;
   readonly configVersion: number;
   readonly config: DeviceConfig;
+  /** What of that version was refused: said again with every answer to it. */
+  readonly configRejected?: readonly string[];
 }
 
 export interface Journal {

@@ -559,7 +559,7 @@ describe('conformance of the simulated lockbox', () => {
       rejected: ['heartbeat_seconds', 'colour'],
     });
     expect(rig.box.state?.config).toMatchObject({ auto_lock_delay: 10, heartbeat_seconds: 60 });
-    expect(rig.carryOut(rig.config(3, { auto_lock_delay: 20 }))).toMatchObject({ result: 'applied', configVersion: 3 });
+    expect(rig.carryOut(rig.config(3, { auto_lock_delay: 20 }))).toMatchObject({ result: 'applied', configVersion: 3, rejected: ['heartbeat_seconds', 'colour'] });
     expect(rig.box.state?.config.auto_lock_delay).toBe(10);
     expect(rig.carryOut(rig.config(2, { auto_lock_delay: 20 }))).toBeUndefined();
     rig.box.powerOff();
@@ -599,6 +599,23 @@ describe('conformance of the simulated lockbox', () => {
     rig.time.advance(SECOND);
     expect(rig.responses().at(-1)).toMatchObject({ result: 'applied', keyVersion: 2 });
     expect(rig.box.state).toMatchObject({ keyVersion: 2, pendingKeyVersion: undefined });
+  });
+
+  it('24: the same key in another command, after its answer: nothing is taken back', () => {
+    const rig = new Rig().online();
+    const master = randomBytes(32);
+    const first = rig.rotate(master);
+    rig.time.advance(1);
+    const again = rig.rotate(master);
+    rig.acks = false;
+    rig.send(first);
+    rig.send(again);
+    expect(rig.box.state).toMatchObject({ keyVersion: 1, pendingKeyVersion: 2 });
+    expect(rig.responses()).toHaveLength(2);
+    expect(rig.payloads.at(-1)).toEqual(rig.payloads.at(-2));
+    rig.acks = true;
+    rig.time.advance(60 * SECOND);
+    expect(rig.box.state).toMatchObject({ keyVersion: 2, pendingKeyVersion: undefined, outbox: 0 });
   });
 
   const rotationSteps: readonly PowerCutStep[] = ['rotation_received', 'rotation_stored', 'rotation_answered', 'rotation_connected', 'rotation_finished'];
