@@ -306,6 +306,7 @@ function queryOf(req: Request): Record<string, unknown> {
   const query: Record<string, unknown> = { ...(req.query as Record<string, unknown>) };
   for (const [name, value] of Object.entries(query)) {
     if (typeof value !== 'string') throw invalid(name, 'must be given once');
+    if (UUID.test(value)) query[name] = value.toLowerCase();
   }
   return query;
 }

@@ -114,10 +114,19 @@ export interface LinkRow {
   readonly window: AccessWindow | null;
 }
 
+export interface LinkFilter {
+  readonly deviceId?: Uuid;
+  readonly active?: boolean;
+  readonly status?: LinkStatus;
+  /** Part of the name. */
+  readonly search?: string;
+}
+
 export interface LinkQueries {
   byId(linkId: Uuid): Promise<LinkRow | undefined>;
   byTokenHash(tokenHash: string): Promise<LinkRow | undefined>;
-  ofOwner(userId: Uuid, filter: { deviceId?: Uuid; active?: boolean }, page: Page): Promise<Paged<LinkRow>>;
+  /** Newest first, without what was deleted. */
+  ofOwner(userId: Uuid, filter: LinkFilter, page: Page): Promise<Paged<LinkRow>>;
 }
 
 export type UnlockState =
@@ -208,6 +217,8 @@ export interface UserQueries {
   count(): Promise<number>;
   /** Whether anyone has an admin role: until then the first start makes one. */
   hasAdmin(): Promise<boolean>;
+  /** Administrators of these roles who may sign in. */
+  withRole(roles: readonly AdminRole[]): Promise<readonly Uuid[]>;
 }
 
 /** Every event as one line: who, what, on what, when, from where, caused by what. */

@@ -141,10 +141,16 @@ export class World {
     links: {
       byId: async (id) => this.links.get(id),
       byTokenHash: async (hash) => [...this.links.values()].find((row) => row.tokenHash === hash),
-      ofOwner: async (userId, { deviceId, active }, page) =>
+      ofOwner: async (userId, { deviceId, active, status, search }, page) =>
         paged(
           [...this.links.values()].filter(
-            (row) => row.ownerId === userId && !row.deleted && (deviceId === undefined || row.deviceId === deviceId) && (active === undefined || row.isActive === active),
+            (row) =>
+              row.ownerId === userId &&
+              !row.deleted &&
+              (deviceId === undefined || row.deviceId === deviceId) &&
+              (active === undefined || row.isActive === active) &&
+              (status === undefined || row.status === status) &&
+              (search === undefined || (row.name ?? '').toLowerCase().includes(search.toLowerCase())),
           ),
           page,
         ),

@@ -18,7 +18,7 @@ export const deliveryRoutes: readonly Route[] = [
     row: Delivery,
     size: 20,
   })(async ({ query: { device_id: deviceId, completed }, who }, { deps }, page) => {
-    const filter = { ...(deviceId === undefined ? {} : { deviceId: deviceId.toLowerCase() }), ...(completed === undefined ? {} : { completed }) };
+    const filter = { ...(deviceId === undefined ? {} : { deviceId }), ...(completed === undefined ? {} : { completed }) };
     const { rows, total } = await deps.reads.deliveries.ofOwner(who.userId, filter, page);
     return { rows: rows.map(deliveryView), total };
   }),

@@ -1,20 +1,21 @@
-import { Type } from 'typebox';
 import { isTimeZone } from '../../commands/local-time.ts';
 import { isSealed, type Uuid } from '../../domain/kernel.ts';
-import type { DeviceEventOf } from '../../domain/device/events.ts';
+import type { AccessWindow, DeviceEventOf } from '../../domain/device/events.ts';
 import { instant } from '../../platform/clock.ts';
 import { derivedCommandId } from '../../platform/ids.ts';
+import type { LinkFilter, Page, Paged } from '../../projections/read-models.ts';
 import type { Accepted, Api } from '../api.ts';
-import { ApiError, invalid } from '../errors.ts';
+import { ApiError, invalid, refused } from '../errors.ts';
 import { linkTokenHash, newLinkToken } from '../link-token.ts';
 import { accessUrl, openToken, ownLink, shownUrl } from '../links.ts';
-import type { Page, Paged } from '../../projections/read-models.ts';
 import { listRoute } from '../paging.ts';
+import { qrPng, qrSvg } from '../qr.ts';
 import { account, route, type Route } from '../route.ts';
-import { Closed, DeviceId, Id, LinkId } from '../schemas/common.ts';
-import { Link, LinkChange, LinkCreated, LinkEnded, LinkReply, NewLink } from '../schemas/links.ts';
+import { Closed, DeviceId, LinkId } from '../schemas/common.ts';
+import { Image, ImageFormat, Link, LinkChange, LinkCreated, LinkEnded, LinkFilters, LinkReply, NewLink, type Window } from '../schemas/links.ts';
 import { instantFrom } from '../time.ts';
 import { linkView } from '../views.ts';
+import { ownDevice } from './devices.ts';
 
 const HOUR = 3_600_000;
 
@@ -25,12 +26,10 @@ export const linkRoutes: readonly Route[] = [
     summary: 'The access links of the signed-in owner',
     path: '/access/my-links',
     access: account,
-    filters: { device_id: Type.Optional(Id), active: Type.Optional(Type.Boolean()) },
+    filters: LinkFilters,
     row: Link,
     size: 100,
-  })(({ query: { device_id: deviceId, active }, who }, api, page) => {
-    return links(api, who.userId, { ...(deviceId === undefined ? {} : { deviceId }), ...(active === undefined ? {} : { active }) }, page);
-  }),
+  })(({ query: { device_id: deviceId, ...rest }, who }, api, page) => links(api, who.userId, { ...rest, ...(deviceId === undefined ? {} : { deviceId }) }, page)),
 
   listRoute({
     id: 'linksOfDevice',
@@ -40,9 +39,16 @@ export const linkRoutes: readonly Route[] = [
     aliases: [{ method: 'GET', path: '/access/links/device/{device_id}' }],
     access: account,
     params: DeviceId,
+    filters: { active: LinkFilters.active, status: LinkFilters.status, search: LinkFilters.search },
     row: Link,
     size: 100,
-  })(({ params, who }, api, page) => links(api, who.userId, { deviceId: params.device_id }, page)),
+    errors: [404],
+  })(async ({ params: { device_id: deviceId }, query, who: { userId } }, api, page) => {
+    const found = await links(api, userId, { ...query, deviceId }, page);
+    // Whoever gave a box up still sees what links it had; to everyone else it does not exist.
+    if (found.total === 0 && !(await hadLinks(api, userId, deviceId))) await ownDevice(api, userId, deviceId);
+    return found;
+  }),
 
   route({
     id: 'createLink',
@@ -59,9 +65,6 @@ export const linkRoutes: readonly Route[] = [
     const { body } = call;
     const { settings, clock } = api.deps;
     const now = clock.now();
-    if (body.window !== undefined && !isTimeZone(body.window.time_zone)) {
-      throw invalid('window.time_zone', 'must be an IANA time zone such as Europe/Istanbul');
-    }
     const token = newLinkToken();
     const accepted = await api.execute(call, {
       type: 'CreateLink',
@@ -78,9 +81,7 @@ export const linkRoutes: readonly Route[] = [
         requireIdentity: body.require_identity ?? false,
         ...(body.name === undefined ? {} : { name: body.name }),
         ...(body.starts_at === undefined ? {} : { startsAt: instantFrom(body.starts_at) }),
-        ...(body.window === undefined
-          ? {}
-          : { window: { timeZone: body.window.time_zone, days: body.window.days, from: body.window.from, to: body.window.to } }),
+        ...(body.window === undefined ? {} : { window: windowOf(body.window) }),
       },
     });
     const created = createdBy(accepted);
@@ -142,6 +143,7 @@ export const linkRoutes: readonly Route[] = [
         ...(body.expires_at === undefined ? {} : { expiresAt: instantFrom(body.expires_at) }),
         ...(body.max_uses === undefined ? {} : { maxUses: body.max_uses }),
         ...(body.require_identity === undefined ? {} : { requireIdentity: body.require_identity }),
+        ...(body.window === undefined ? {} : { window: body.window === null ? ('always' as const) : windowOf(body.window) }),
       },
     });
     const row = await ownLink(api, who.userId, linkId);
@@ -188,9 +190,44 @@ export const linkRoutes: readonly Route[] = [
     await api.execute(call, { type: 'RevokeLink', data: { linkId, deviceId, userId } });
     return { status: 200, body: { message: 'Link deactivated successfully', ...(await api.inFlight(deviceId, linkId)) } };
   }),
+
+  route({
+    id: 'linkImage',
+    tag: 'access-links',
+    summary: 'A QR code of the address of a link that works, as SVG or PNG',
+    method: 'GET',
+    path: '/access/links/{link_id}/qr',
+    aliases: [{ method: 'GET', path: '/links/{link_id}/qr' }],
+    access: account,
+    params: LinkId,
+    query: ImageFormat,
+    replies: { 200: Image },
+    contentTypes: ['image/svg+xml', 'image/png'],
+    errors: [404, 422],
+  })(async (call, api) => {
+    const row = await ownLink(api, call.who.userId, call.params.link_id);
+    if (row.status !== 'active') throw refused({ code: `link_${row.status}` });
+    const url = await shownUrl(api, row);
+    if (url === null) throw cannotBeShown();
+    const format = call.query.format ?? (call.req.accepts(['image/svg+xml', 'image/png']) === 'image/png' ? 'png' : 'svg');
+    return format === 'png'
+      ? { status: 200, body: qrPng(url), contentType: 'image/png' }
+      : { status: 200, body: qrSvg(url), contentType: 'image/svg+xml' };
+  }),
 ];
 
-async function links(api: Api, userId: Uuid, filter: { deviceId?: string; active?: boolean }, page: Page): Promise<Paged<Link>> {
+/** @throws ApiError 400 for a time zone that nobody knows, and for hours that never come */
+function windowOf({ time_zone: timeZone, days, from, to }: Window): AccessWindow {
+  if (!isTimeZone(timeZone)) throw invalid('window.time_zone', 'must be an IANA time zone such as Europe/Istanbul');
+  if (from === to) throw invalid('window.to', 'must be another time than from');
+  return { timeZone, days, from, to };
+}
+
+async function hadLinks({ deps }: Api, userId: Uuid, deviceId: Uuid): Promise<boolean> {
+  return (await deps.reads.links.ofOwner(userId, { deviceId }, { limit: 1, offset: 0 })).total > 0;
+}
+
+async function links(api: Api, userId: Uuid, filter: LinkFilter, page: Page): Promise<Paged<Link>> {
   const { rows, total } = await api.deps.reads.links.ofOwner(userId, filter, page);
   return { rows: await Promise.all(rows.map(async (row) => linkView(row, await shownUrl(api, row)))), total };
 }
@@ -205,6 +242,10 @@ function createdBy({ events }: Accepted): LinkCreatedData {
 
 async function tokenOf(api: Api, { token }: LinkCreatedData): Promise<string> {
   const opened = isSealed(token) ? await openToken(api, token) : token;
-  if (opened === undefined) throw new ApiError('unprocessable', 'This link can no longer be shown');
+  if (opened === undefined) throw cannotBeShown();
   return opened;
+}
+
+function cannotBeShown(): ApiError {
+  return new ApiError('unprocessable', 'This link can no longer be shown');
 }

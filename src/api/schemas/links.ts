@@ -5,12 +5,16 @@ import { UnlockState } from './devices.ts';
 const MaxUses = Type.Integer({ minimum: 1, maximum: 1_000 });
 const ClockTime = Type.String({ pattern: '^(?:[01][0-9]|2[0-3]):[0-5][0-9]$', ...words('must be HH:MM') });
 
-const Window = Closed({
-  time_zone: Type.String({ minLength: 1, maxLength: 64 }),
-  days: Type.Array(Type.Integer({ minimum: 1, maximum: 7 }), { minItems: 1, maxItems: 7, uniqueItems: true, description: '1 = Monday.' }),
-  from: ClockTime,
-  to: ClockTime,
-});
+const Window = Closed(
+  {
+    time_zone: Type.String({ minLength: 1, maxLength: 64, description: 'A name of the IANA database, as `Europe/Istanbul`.' }),
+    days: Type.Array(Type.Integer({ minimum: 1, maximum: 7 }), { minItems: 1, maxItems: 7, uniqueItems: true, description: '1 = Monday.' }),
+    from: ClockTime,
+    to: ClockTime,
+  },
+  { description: 'Hours of each week. One that ends before it begins runs over midnight, into the day after the one it is named for.' },
+);
+export type Window = Static<typeof Window>;
 
 export const NewLink = Closed({
   device_id: Id,
@@ -28,11 +32,22 @@ export const LinkChange = Closed(
     max_uses: Type.Optional(MaxUses),
     name: Type.Optional(Text(100)),
     require_identity: Type.Optional(Type.Boolean()),
+    window: Type.Optional(Nullable(Window)),
   },
   { minProperties: 1 },
 );
 
 export const LinkState = Type.Enum(['active', 'expired', 'used', 'revoked']);
+
+export const LinkFilters = {
+  device_id: Type.Optional(Id),
+  active: Type.Optional(Type.Boolean({ description: 'Those that work, or those that do not any more.' })),
+  status: Type.Optional(LinkState),
+  search: Type.Optional(Text(100)),
+};
+
+export const ImageFormat = Closed({ format: Type.Optional(Type.Enum(['svg', 'png'])) });
+export const Image = Type.Unsafe<string | Buffer>({ type: 'string', description: 'The image.' });
 
 export const Link = Closed(
   {

@@ -70,6 +70,7 @@ export type DeviceCommand =
       latestExpiry: Instant;
       maxUses?: number;
       requireIdentity?: boolean;
+      window?: AccessWindow | 'always';
     }>
   | C<'RevokeLink', { linkId: Uuid; userId: Uuid }>
   | C<'DeleteLink', { linkId: Uuid; userId: Uuid }>
@@ -84,7 +85,7 @@ export type DeviceCommand =
       /** True where this server lets couriers open a box of old firmware (development). */
       level0Deliveries: boolean;
       /** `HH:MM` and 1–7 in the link's time zone, where the link has a window. The domain knows no time zones. */
-      localTime?: { readonly weekday: number; readonly time: string };
+      localTime?: { readonly weekday: number; readonly time: string; readonly timeZone?: string };
     }>
   /** The dispatcher's claim. Refused or turned into an end of the unlock when it may no longer open. */
   | C<'DispatchUnlock', {

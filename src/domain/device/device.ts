@@ -204,12 +204,13 @@ function evolve(state: DeviceState, event: DeviceEvent, at: Instant): DeviceStat
     case 'LinkCreated':
       return { ...state, links: putLink(state.links, created(state, event)) };
     case 'LinkUpdated': {
-      const { linkId, expiresAt, maxUses, requireIdentity } = event.data;
+      const { linkId, expiresAt, maxUses, requireIdentity, window } = event.data;
       return withLink(state, linkId, (link) => ({
         ...link,
         expiresAt: expiresAt ?? link.expiresAt,
         maxUses: maxUses ?? link.maxUses,
         requireIdentity: requireIdentity ?? link.requireIdentity,
+        window: window === undefined ? link.window : window === 'always' ? null : window,
       }));
     }
     case 'LinkRevoked':

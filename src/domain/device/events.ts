@@ -61,7 +61,15 @@ export type DeviceEvent =
       requireIdentity: boolean;
       window?: AccessWindow;
     }>
-  | E<'LinkUpdated', { linkId: Uuid; name?: Sensitive<string>; expiresAt?: Instant; maxUses?: number; requireIdentity?: boolean }>
+  | E<'LinkUpdated', {
+      linkId: Uuid;
+      name?: Sensitive<string>;
+      expiresAt?: Instant;
+      maxUses?: number;
+      requireIdentity?: boolean;
+      /** `always`: it has no hours any more. */
+      window?: AccessWindow | 'always';
+    }>
   | E<'LinkRevoked', { linkId: Uuid }>
   | E<'LinkDeleted', { linkId: Uuid }>
   /** Recorded at its instant; that it no longer opens follows from the clock alone. */

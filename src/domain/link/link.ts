@@ -11,6 +11,8 @@ export interface LocalTime {
   readonly weekday: number;
   /** `HH:MM`. */
   readonly time: string;
+  /** Whose day and time that is. Absent: certainly that of the window. */
+  readonly timeZone?: string;
 }
 
 /** `void`: the assignment it was made under ended, or its owner was suspended since. */
@@ -67,10 +69,19 @@ export function linkRefusal(device: RegisteredDevice, linkId: Uuid, now: Instant
 /** A window that ends before it starts runs over midnight and belongs to the day it starts on. No local time: not within. */
 export function isWithin(window: AccessWindow, local: LocalTime | undefined): boolean {
   if (local === undefined) return false;
+  // Hours that were changed a moment ago: what was worked out for the old ones says nothing of the new ones.
+  if (local.timeZone !== undefined && local.timeZone !== window.timeZone) return false;
   const today = window.days.includes(local.weekday);
   if (window.from <= window.to) return today && window.from <= local.time && local.time < window.to;
   const yesterday = window.days.includes(local.weekday === 1 ? 7 : local.weekday - 1);
   return (today && local.time >= window.from) || (yesterday && local.time < window.to);
+}
+
+function sameWindow(wanted: AccessWindow | 'always', window: AccessWindow | null): boolean {
+  if (wanted === 'always' || window === null) return wanted === 'always' && window === null;
+  const { timeZone, days, from, to } = wanted;
+  const sameDays = days.length === window.days.length && days.every((day) => window.days.includes(day));
+  return sameDays && timeZone === window.timeZone && from === window.from && to === window.to;
 }
 
 /** Name and company are what the owner sees of a courier. */
@@ -127,12 +138,13 @@ export function updateLink(device: RegisteredDevice, { data }: DeviceCommandOf<'
   const expiresAt = data.expiresAt === link.expiresAt ? undefined : data.expiresAt;
   const maxUses = data.maxUses === link.maxUses ? undefined : data.maxUses;
   const requireIdentity = data.requireIdentity === link.requireIdentity ? undefined : data.requireIdentity;
+  const window = data.window === undefined || sameWindow(data.window, link.window) ? undefined : data.window;
   const invalid =
     (expiresAt === undefined ? undefined : expiryRefusal(expiresAt, data.latestExpiry, link.startsAt ?? undefined, now)) ??
     (maxUses === undefined ? undefined : usesRefusal(maxUses, link.uses));
   if (invalid !== undefined) return { events: [], refusal: invalid };
 
-  const changes = present({ name: data.name, expiresAt, maxUses, requireIdentity });
+  const changes = present({ name: data.name, expiresAt, maxUses, requireIdentity, window });
   if (Object.keys(changes).length === 0) return quiet;
   return accept({ type: 'LinkUpdated', data: { linkId: link.linkId, ...changes } });
 }

@@ -84,7 +84,7 @@ type LinkRows = { readonly links: Rows<LinkTableRow>; readonly uses: Rows<UseRow
 
 export const linksProjection = defineProjection({
   name: 'links',
-  version: 1,
+  version: 2,
   categories: ['device'],
   tables,
 
@@ -169,6 +169,7 @@ export const linksProjection = defineProjection({
         expires_at: data.expiresAt ?? link.expires_at,
         max_uses: data.maxUses ?? link.max_uses,
         require_identity: data.requireIdentity ?? link.require_identity,
+        access_window: data.window === undefined ? link.access_window : data.window === 'always' ? null : data.window,
       });
       tell(emit, row, 'updated', metadata.occurredAt);
     },

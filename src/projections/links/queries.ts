@@ -1,7 +1,9 @@
 import type { Clock } from '../../platform/clock.ts';
 import { instant } from '../../platform/clock.ts';
-import type { LinkQueries, LinkRow } from '../read-models.ts';
+import type { Uuid } from '../../domain/kernel.ts';
+import type { LinkFilter, LinkQueries, LinkRow } from '../read-models.ts';
 import type { Reader, Schemas } from '../schemas.ts';
+import { whereOf, type Conditions } from '../where.ts';
 
 /**
  * What a link is by the clock at `now`. Ended by its owner, or used up, before anything else; then whichever came first of
@@ -34,19 +36,12 @@ const byId = { name: 'links.by_id', text: (s: Schemas) => `${select(s, '$2')} WH
 /** Routing only, on the way to an opening: whether it opens is decided by the box's stream. */
 const byTokenHash = { name: 'links.by_token_hash', text: (s: Schemas) => `${select(s, '$2')} WHERE l.token_hash = $1` };
 
-const matches = `l.owner_id = $1 AND NOT l.deleted AND ($3::uuid IS NULL OR l.device_id = $3) AND ($4::boolean IS NULL OR (state.status = 'active') = $4)`;
-const ofOwner = {
-  name: 'links.of_owner',
-  text: (s: Schemas) => `${select(s, '$2')} WHERE ${matches} ORDER BY l.created_at DESC, l.link_id LIMIT $5 OFFSET $6`,
-};
-const ofOwnerTotal = {
-  name: 'links.of_owner_total',
-  text: (s: Schemas) => `
-    SELECT count(*)::integer AS total
-      FROM ${s['links']}.links l
-      JOIN ${s['links']}.assignments a ON a.assignment_id = l.assignment_id
-      CROSS JOIN LATERAL (SELECT ${status('$2')} AS status) state
-     WHERE ${matches}`,
+const conditions: Conditions<LinkFilter & { readonly ownerId: Uuid }> = {
+  ownerId: (p) => `NOT l.deleted AND l.owner_id = ${p}::uuid`,
+  deviceId: (p) => `l.device_id = ${p}::uuid`,
+  active: (p) => `(state.status = 'active') = ${p}::boolean`,
+  status: (p) => `state.status = ${p}`,
+  search: (p) => `strpos(lower(p.fields->>'name'), lower(${p})) > 0`,
 };
 
 export function createLinkQueries(reader: Reader, clock: Clock): LinkQueries {
@@ -54,11 +49,20 @@ export function createLinkQueries(reader: Reader, clock: Clock): LinkQueries {
   return {
     byId: (linkId) => reader.first<LinkRow>(byId, [linkId, now()]),
     byTokenHash: (tokenHash) => reader.first<LinkRow>(byTokenHash, [tokenHash, now()]),
-    async ofOwner(userId, { deviceId, active }, { limit, offset }) {
-      const filter = [userId, now(), deviceId ?? null, active ?? null];
+    async ofOwner(ownerId, filter, { limit, offset }) {
+      const { text: where, values, shape } = whereOf(conditions, { ownerId, ...filter }, 2);
       const [rows, totals] = await Promise.all([
-        reader.all<LinkRow>(ofOwner, [...filter, limit, offset]),
-        reader.first<{ total: number }>(ofOwnerTotal, filter),
+        reader.all<LinkRow>(
+          {
+            name: `links.of_owner.${shape}`,
+            text: (s) => `${select(s, '$1')} ${where} ORDER BY l.created_at DESC, l.link_id LIMIT $${values.length + 2} OFFSET $${values.length + 3}`,
+          },
+          [now(), ...values, limit, offset],
+        ),
+        reader.first<{ total: number }>(
+          { name: `links.of_owner_total.${shape}`, text: (s) => `SELECT count(*)::integer AS total FROM (${select(s, '$1')} ${where}) found` },
+          [now(), ...values],
+        ),
       ]);
       return { rows, total: totals?.total ?? 0 };
     },

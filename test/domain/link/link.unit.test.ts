@@ -84,6 +84,18 @@ describe('UpdateLink', () => {
     given(...shared).when(update({ maxUses: 1, expiresAt: later(3600) })).quiet();
     given(...shared).when(update({ name: 'Friday', maxUses: 1 })).happens(event('LinkUpdated', { linkId, name: 'Friday' }));
   });
+  it('gives it other hours, and takes them away', () => {
+    const evenings = { timeZone: 'Europe/Berlin', days: [1, 2], from: '18:00', to: '22:00' };
+    const changed = event('LinkUpdated', { linkId, window: evenings });
+    given(...shared).when(update({ window: evenings })).happens(changed).again().quiet();
+    given(...shared, changed).when(update({ window: { ...evenings, days: [2, 1] } })).quiet();
+    given(...shared, changed).when(update({ window: { ...evenings, to: '23:00' } })).happensAs('LinkUpdated');
+    given(...shared, changed).when(requestUnlock({ localTime: { weekday: 1, time: '17:59' } })).refused('link_outside_hours');
+    given(...shared, changed).when(requestUnlock({ localTime: { weekday: 1, time: '19:00', timeZone: 'Europe/Berlin' } })).happensAs('UnlockRequested');
+    given(...shared, changed).when(requestUnlock({ localTime: { weekday: 1, time: '19:00', timeZone: 'Asia/Tokyo' } })).refused('link_outside_hours');
+    given(...shared, changed).when(update({ window: 'always' })).happens(event('LinkUpdated', { linkId, window: 'always' })).again().quiet();
+    given(...shared, changed, event('LinkUpdated', { linkId, window: 'always' })).when(requestUnlock()).happensAs('UnlockRequested');
+  });
   it('refuses limits that cannot be', () => {
     given(...shared).when(update({ expiresAt: later(-1) })).refused('link_expiry_invalid');
     given(...shared).when(update({ maxUses: 0 })).refused('link_uses_invalid');
