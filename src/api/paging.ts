@@ -4,7 +4,7 @@ import type { Api } from './api.ts';
 import type { Call } from './call.ts';
 import { invalid } from './errors.ts';
 import { route, type Access, type Path, type PrincipalOf, type Route, type Tag } from './route.ts';
-import { Closed, ListOf, paging, type PagingMembers } from './schemas/common.ts';
+import { Closed, Cursor, ListOf, paging, type PagingMembers } from './schemas/common.ts';
 
 interface ListSpec<A extends Access, Row extends TSchema, P extends TObject, F extends TProperties> {
   readonly id: string;
@@ -21,6 +21,11 @@ interface ListSpec<A extends Access, Row extends TSchema, P extends TObject, F e
   readonly size: number;
   readonly most?: number;
   readonly errors?: readonly number[];
+  /**
+   * For a list that grows at its front: the cursor is then what this says of the last row, and the handler takes it from
+   * the query. By numbers of rows, what came meanwhile would show some twice.
+   */
+  readonly cursorOf?: (row: Static<Row>) => string;
 }
 
 type ListHandler<A extends Access, Row extends TSchema, P extends TObject, F extends TProperties> = (
@@ -36,15 +41,17 @@ type ListHandler<A extends Access, Row extends TSchema, P extends TObject, F ext
 export function listRoute<const A extends Access, Row extends TSchema, P extends TObject = TObject<Record<never, never>>, F extends TProperties = Record<never, never>>(
   spec: ListSpec<A, Row, P, F>,
 ): (handler: ListHandler<A, Row, P, F>) => Route {
-  const { row, filters, size, most, ...rest } = spec;
-  const members: TProperties = { ...filters, ...paging(size, most) };
+  const { row, filters, size, most, cursorOf, ...rest } = spec;
+  const members: TProperties = { ...filters, ...paging(size, most), ...(cursorOf === undefined ? {} : { cursor: Cursor }) };
   const list: ListSchema = ListOf(row);
   return (handler) =>
     route({ ...rest, method: 'GET', query: Closed(members), replies: { 200: list } })(async (call, api) => {
-      const paged = placeOf(call.query as PagingQuery, size);
+      const paged = placeOf(call.query as PagingQuery, size, cursorOf !== undefined);
       // The query that arrives was validated against these filters, and the parameters against `params`.
       const { rows, total } = await handler(call as unknown as Parameters<typeof handler>[0], api, paged);
-      return listReply(call as Call<unknown, object>, paged, rows, total);
+      const last = rows.at(-1);
+      const cursor = cursorOf === undefined || last === undefined ? undefined : cursorOf(last);
+      return listReply(call as Call<unknown, object>, paged, rows, total, cursor);
     });
 }
 
@@ -61,7 +68,7 @@ interface Place extends Page {
 const PAGE_SIZE = 20;
 
 /** @throws ApiError 400 for two ways of saying where to begin */
-function placeOf({ limit, offset, cursor, page, page_size: pageSize }: PagingQuery, size: number): Place {
+function placeOf({ limit, offset, cursor, page, page_size: pageSize }: PagingQuery, size: number, seeks: boolean): Place {
   const byPage = page !== undefined || pageSize !== undefined;
   if (cursor !== undefined && offset !== undefined) throw invalid('cursor', 'stands instead of offset');
   if (byPage) {
@@ -71,20 +78,20 @@ function placeOf({ limit, offset, cursor, page, page_size: pageSize }: PagingQue
     const rows = pageSize ?? PAGE_SIZE;
     return { limit: rows, offset: ((page ?? 1) - 1) * rows, byPage };
   }
-  return { limit: limit ?? size, offset: offset ?? (cursor === undefined ? 0 : Number(cursor)), byPage };
+  return { limit: limit ?? size, offset: offset ?? (cursor === undefined || seeks ? 0 : Number(cursor)), byPage };
 }
 
-function listReply(call: Call<unknown, object>, { limit, offset, byPage }: Place, rows: readonly unknown[], total: number) {
+function listReply(call: Call<unknown, object>, { limit, offset, byPage }: Place, rows: readonly unknown[], total: number, cursor?: string) {
   const next = offset + rows.length < total ? offset + limit : undefined;
   const previous = offset > 0 ? Math.max(0, offset - limit) : undefined;
   const links = [
-    ...(next === undefined ? [] : [`<${urlOf(call, { limit, offset: next })}>; rel="next"`]),
+    ...(next === undefined ? [] : [`<${urlOf(call, cursor === undefined ? { limit, offset: next } : { limit, cursor })}>; rel="next"`]),
     ...(previous === undefined ? [] : [`<${urlOf(call, { limit, offset: previous })}>; rel="prev"`]),
   ];
   const headers = {
     'X-Total-Count': `${total}`,
     ...(links.length === 0 ? {} : { Link: links.join(', ') }),
-    ...(next === undefined ? {} : { 'X-Next-Cursor': `${next}` }),
+    ...(next === undefined ? {} : { 'X-Next-Cursor': cursor ?? `${next}` }),
   };
   if (!byPage) return { status: 200 as const, body: [...rows], headers };
   const current = Math.floor(offset / limit) + 1;
@@ -105,7 +112,7 @@ function listReply(call: Call<unknown, object>, { limit, offset, byPage }: Place
 const noPlace = { limit: undefined, offset: undefined, cursor: undefined, page: undefined, page_size: undefined };
 
 /** This list's own address with another place in it; filters stay. */
-function urlOf(call: Call<unknown, object>, place: Readonly<Record<string, number>>): string {
+function urlOf(call: Call<unknown, object>, place: Readonly<Record<string, string | number>>): string {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries({ ...call.query, ...noPlace, ...place })) {
     if (value !== undefined) query.set(name, String(value));

@@ -1,5 +1,6 @@
 import type { Route } from './route.ts';
 import { adminAdminRoutes } from './routes/admin-admins.ts';
+import { adminAnalyticsRoutes } from './routes/admin-analytics.ts';
 import { adminAuditRoutes } from './routes/admin-audit.ts';
 import { adminDeviceRoutes } from './routes/admin-devices.ts';
 import { adminUserRoutes } from './routes/admin-users.ts';
@@ -23,5 +24,6 @@ export const routeTable: readonly Route[] = [
   ...adminUserRoutes,
   ...adminAdminRoutes,
   ...adminAuditRoutes,
+  ...adminAnalyticsRoutes,
   ...systemRoutes,
 ];

@@ -1,8 +1,27 @@
+import { invalid } from './errors.ts';
 import type { Instant } from '../domain/kernel.ts';
 
 /** Any valid ISO time → the one form that instants have here. */
 export function instantFrom(text: string): Instant {
   return new Date(text).toISOString();
+}
+
+/** @throws ApiError 400 for a name that no zone has */
+export function timeZoneOf(name: string | undefined, otherwise: string): string {
+  if (name === undefined) return otherwise;
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: name });
+    return name;
+  } catch {
+    throw invalid('tz', 'must be a time zone such as Europe/Istanbul');
+  }
+}
+
+/** The day that the clocks of a zone show, `YYYY-MM-DD`. */
+export function dayIn(ms: number, timeZone: string): string {
+  const parts = new Intl.DateTimeFormat('en', { timeZone, year: 'numeric', month: '2-digit', day: '2-digit' }).formatToParts(ms);
+  const of = Object.fromEntries(parts.map(({ type, value }) => [type, value]));
+  return `${of['year']?.padStart(4, '0')}-${of['month']}-${of['day']}`;
 }
 
 /** Midnight that began the current day of a zone. */

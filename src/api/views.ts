@@ -9,7 +9,7 @@ import { stateWords } from './words.ts';
 /** Rows of the read side in the words of the API. Nothing leaves that is not named here. */
 
 /** A box that has not been heard of for so long counts as offline for display. */
-const OFFLINE_AFTER_MS = 5 * 60_000;
+export const OFFLINE_AFTER_MS = 5 * 60_000;
 
 export function fullName({ firstName, lastName }: UserProfile): string {
   return `${firstName} ${lastName}`.trim();
@@ -148,10 +148,13 @@ export function auditView(row: AuditRow, position: string) {
     action: row.action,
     type: row.type,
     outcome: row.outcome,
-    actor: { kind: row.actorKind, id: row.actorId },
+    actor: { kind: row.actorKind, id: row.actorId, email: row.actorEmail },
     source: row.source,
+    ip_address: row.ip,
+    user_agent: row.userAgent,
     user_id: row.userId,
     device_id: row.deviceId,
+    serial_number: row.serialNumber,
     link_id: row.linkId,
     unlock_id: row.unlockId,
     event_id: row.eventId,

@@ -198,6 +198,111 @@ describe('what happened', () => {
   });
 });
 
+describe('the fleet', () => {
+  test('is asked for by state, battery, model, firmware and words', async () => {
+    const device = deviceRow({ deviceId, unlinkRequestedAt: '2026-11-20T10:00:00.000Z', unlinkReason: 'moved away' });
+    api.world.devices.set(deviceId, device);
+    expect((await ask('GET', '/devices?status=active&assigned=false&online=true&low_battery=true&model=LoqeyBox-V1&firmware=1.0.0&unlink_requested=true&search=mill%20lane')).body).toMatchObject([
+      { id: deviceId, unlink_requested_at: '2026-11-20T10:00:00.000Z', unlink_reason: 'moved away' },
+    ]);
+    expect(api.world.fleetAsked.at(-1)).toEqual({
+      lifecycle: 'active',
+      assigned: false,
+      online: { is: true, heardSince: '2026-11-21T09:55:00.000Z' },
+      batteryBelow: 20,
+      model: 'LoqeyBox-V1',
+      firmware: '1.0.0',
+      unlinkRequested: true,
+      search: 'mill lane',
+    });
+    await ask('GET', '/devices?battery_below=50&online=false');
+    expect(api.world.fleetAsked.at(-1)).toEqual({ batteryBelow: 50, online: { is: false, heardSince: '2026-11-21T09:55:00.000Z' } });
+    await ask('GET', '/devices');
+    expect(api.world.fleetAsked.at(-1)).toEqual({});
+    for (const query of ['online=maybe', 'battery_below=0', 'battery_below=x', 'low_battery=false', 'search=', 'colour=red']) {
+      expect(await ask('GET', `/devices?${query}`), query).toMatchObject({ status: 400, body: { error: 'validation_error' } });
+    }
+  });
+});
+
+describe('the audit list', () => {
+  test('is asked for by who, from where and by which way', async () => {
+    api.world.audit.push(auditRow({ actorEmail: 'ana@example.com' }));
+    const { body } = await ask('GET', `/logs/audit?actor=${admin.userId.toUpperCase()}&actor_kind=admin&source=web_dashboard&ip=203.0.113.7&outcome=refused&user_id=${admin.userId}`);
+    expect(body).toMatchObject([{ actor: { email: 'ana@example.com' }, ip_address: '203.0.113.7', user_agent: 'curl/8', serial_number: 'LB-004471' }]);
+    expect(api.world.auditAsked.at(-1)).toEqual({ actorId: admin.userId, actorKind: 'admin', source: 'web_dashboard', ip: '203.0.113.7', outcome: 'refused', userId: admin.userId });
+    for (const query of ['actor_kind=owner', 'source=fax', 'ip=somewhere', 'cursor=7']) expect((await ask('GET', `/logs/audit?${query}`)).status, query).toBe(400);
+  });
+
+  test('goes on after the last line shown, also while new ones come', async () => {
+    for (let position = 9n; position > 0n; position--) api.world.audit.push(auditRow({ position }));
+    const seen: string[] = [];
+    let path = '/logs/audit?limit=4&action=device_unlock';
+    for (;;) {
+      const { body, headers } = await ask('GET', path);
+      seen.push(...(body as { position: string }[]).map(({ position }) => position));
+      api.world.audit.unshift(auditRow({ position: BigInt(100 + seen.length) }));
+      const next = /<([^>]*)>; rel="next"/.exec(headers.get('link') ?? '')?.[1];
+      if (next === undefined) break;
+      const cursor = headers.get('x-next-cursor') ?? '';
+      expect(new URL(next, 'http://x').searchParams.get('cursor')).toBe(cursor);
+      path = `/logs/audit?limit=4&action=device_unlock&cursor=${cursor}`;
+    }
+    expect([seen.length, new Set(seen).size]).toEqual([9, 9]);
+    await ask('GET', `/logs/audit?after=${seen[0]}`);
+    expect(api.world.auditAsked.at(-1)).toEqual({ after: 9n });
+    await ask('GET', `/logs/audit?after=${seen[8]}&cursor=${seen[4]}`);
+    expect(api.world.auditAsked.at(-1)).toEqual({ after: 5n });
+  });
+});
+
+describe('deliveries in figures', () => {
+  const days = (body: unknown) => (body as { daily_breakdown: { date: string }[] }).daily_breakdown;
+
+  test('by day and by hour, with the days that had none', async () => {
+    api.world.statistics = {
+      days: [{ date: '2024-01-02', attempted: 5, completed: 4 }, { date: '2024-01-03', attempted: 1, completed: 0 }],
+      hours: [{ hour: 9, attempted: 2, completed: 1 }, { hour: 17, attempted: 4, completed: 3 }],
+    };
+    const { status, body } = await ask('GET', '/analytics/deliveries?date_from=2024-01-01&date_to=2024-01-03&tz=Europe/Istanbul');
+    expect([status, body]).toMatchObject([
+      200,
+      {
+        total_deliveries: 4,
+        total_attempts: 6,
+        time_zone: 'Europe/Istanbul',
+        daily_breakdown: [
+          { date: '2024-01-01', deliveries: 0, attempts: 0 },
+          { date: '2024-01-02', deliveries: 4, attempts: 5 },
+          { date: '2024-01-03', deliveries: 0, attempts: 1 },
+        ],
+        peak_hours: [{ hour: 17, deliveries: 3 }, { hour: 9, deliveries: 1 }],
+      },
+    ]);
+    expect((body as { hourly_breakdown: unknown[] }).hourly_breakdown).toHaveLength(24);
+    expect(api.world.statisticsAsked.at(-1)).toEqual(['2024-01-01', '2024-01-03', 'Europe/Istanbul']);
+  });
+
+  test('are those of the last thirty days of the zone where nothing is said', async () => {
+    api.world.now = Date.parse('2026-11-21T23:30:00.000Z');
+    admin = api.signIn({ adminRole: 'support' });
+    expect(days((await ask('GET', '/analytics/deliveries?tz=Europe/Istanbul')).body)).toHaveLength(30);
+    expect(api.world.statisticsAsked.at(-1)).toEqual(['2026-10-24', '2026-11-22', 'Europe/Istanbul']);
+    expect(await ask('GET', '/analytics/deliveries')).toMatchObject({ body: { time_zone: 'UTC', date_to: '2026-11-21' } });
+    // An instant is the day on which it falls there.
+    await ask('GET', '/analytics/deliveries?date_from=2026-03-28T22:30:00Z&date_to=2026-03-29T22:00:00Z&tz=Europe/Berlin');
+    expect(api.world.statisticsAsked.at(-1)).toEqual(['2026-03-28', '2026-03-30', 'Europe/Berlin']);
+  });
+
+  test('of days that are none are refused by name', async () => {
+    for (const [query, field] of [['date_from=2024-02-30', 'date_from'], ['date_to=soon', 'date_to'], ['date_from=2024-01-02&date_to=2024-01-01', 'date_from'], ['date_from=2014-01-01', 'date_from'], ['tz=Mars/Olympus', 'tz'], ['tz=%2B05:30', 'tz']] as const) {
+      expect(await ask('GET', `/analytics/deliveries?${query}`), query).toMatchObject({ status: 400, body: { error: 'validation_error', details: { [field]: expect.any(String) as string } } });
+    }
+    expect((await ask('GET', '/dashboard?tz=Mars/Olympus')).status).toBe(400);
+    expect((await ask('GET', '/dashboard?tz=Asia/Kathmandu')).status).toBe(200);
+  });
+});
+
 describe('the platform', () => {
   test('in figures and parts', async () => {
     expect((await ask('GET', '/dashboard')).body).toEqual({ total_devices: 1, active_devices: 1, total_users: 1, deliveries_today: 0, system_health: 'healthy' });

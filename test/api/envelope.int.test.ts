@@ -123,6 +123,7 @@ describe('refusals', () => {
         "device_offline": "conflict: Device is offline",
         "identity_required": "validation_error: Name and company are required",
         "key_rotation_unsupported": "unprocessable: The firmware of this device cannot take a new key",
+        "last_super_admin": "conflict: The last super_admin cannot be removed: make another one first",
         "level0_no_deliveries": "unprocessable: This device does not accept deliveries",
         "link_exists": "conflict: This access link already exists",
         "link_expired": "unprocessable: Access link has expired",

@@ -16,6 +16,7 @@ import type {
   AuditRow,
   DeliveryRow,
   DeliveryStatistics,
+  DeviceFilter,
   DeviceRow,
   LinkRow,
   LiveChange,
@@ -57,6 +58,8 @@ export class World {
   readonly audit: AuditRow[] = [];
   readonly activity: ActivityRow[] = [];
   statistics: DeliveryStatistics = { days: [], hours: [] };
+  readonly fleetAsked: DeviceFilter[] = [];
+  readonly auditAsked: AuditFilter[] = [];
   readonly statisticsAsked: [from: string, to: string, timeZone: string][] = [];
   readonly commands: { readonly command: AnyCommand; readonly context: CommandContext }[] = [];
   readonly asked: { readonly ask: UnlockAsk; readonly context: CommandContext; readonly until: string }[] = [];
@@ -129,13 +132,16 @@ export class World {
       byId: async (id) => this.devices.get(id),
       bySerial: async (serial) => [...this.devices.values()].find((row) => row.serialNumber === serial),
       ofOwner: async (userId) => [...this.devices.values()].filter((row) => row.ownerId === userId),
-      list: async ({ lifecycle, assigned }, page) =>
-        paged(
+      list: async (filter, page) => {
+        const { lifecycle, assigned } = filter;
+        this.fleetAsked.push(filter);
+        return paged(
           [...this.devices.values()]
             .filter((row) => (lifecycle === undefined || row.lifecycle === lifecycle) && (assigned === undefined || (row.ownerId !== null) === assigned))
             .map((row) => ({ ...row, ownerEmail: row.ownerId === null ? null : (this.users.get(row.ownerId)?.profile?.email ?? null) })),
           page,
-        ),
+        );
+      },
       counts: async () => ({ total: this.devices.size, active: [...this.devices.values()].filter((row) => row.lifecycle === 'active').length }),
     } as ReadModels['devices'],
     links: {
@@ -190,8 +196,10 @@ export class World {
       hasAdmin: async () => true,
     } as ReadModels['users'],
     audit: {
-      list: async (filter: AuditFilter, page: Page) =>
-        paged(this.audit.filter((row) => (filter.action === undefined || row.action === filter.action) && (filter.before === undefined || row.position < filter.before)), page),
+      list: async (filter: AuditFilter, page: Page) => {
+        this.auditAsked.push(filter);
+        return paged(this.audit.filter((row) => (filter.action === undefined || row.action === filter.action) && (filter.before === undefined || row.position < filter.before)), page);
+      },
       chain: async (correlationId) => this.audit.filter((row) => row.correlationId === correlationId),
     } as ReadModels['audit'],
     activity: {

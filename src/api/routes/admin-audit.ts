@@ -18,6 +18,7 @@ export const adminAuditRoutes: readonly Route[] = [
     row: AuditEntry,
     size: 100,
     most: 1_000,
+    cursorOf: ({ position }) => position,
   })(async (call, api, page) => {
     const { rows, total } = await api.deps.reads.audit.list(filterOf(api, call.query), page);
     return { rows: rows.map((row) => auditView(row, api.positions.encode(row.position))), total };
@@ -100,21 +101,32 @@ interface AuditQueryValues {
   readonly outcome?: AuditRow['outcome'];
   readonly date_from?: string;
   readonly date_to?: string;
+  readonly actor?: string;
+  readonly actor_kind?: string;
+  readonly source?: string;
+  readonly ip?: string;
   readonly before?: string;
   readonly after?: string;
+  readonly cursor?: string;
 }
 
 function filterOf(api: Api, query: AuditQueryValues): AuditFilter {
-  const position = (name: 'before' | 'after') => {
+  const position = (name: 'before' | 'after' | 'cursor') => {
     const token = query[name];
     if (token === undefined) return {};
     const decoded = api.positions.decode(token);
     if (decoded === undefined) throw invalid(name, 'is not a position of this log');
-    return { [name]: decoded };
+    if (name !== 'cursor') return { [name]: decoded };
+    // Newest first goes on backwards; what came after a place goes on forwards.
+    return query.after === undefined ? { before: decoded } : { after: decoded };
   };
   return {
     ...(query.action === undefined ? {} : { action: query.action }),
     ...(query.type === undefined ? {} : { types: query.type.split(',') }),
+    ...(query.actor === undefined ? {} : { actorId: query.actor.toLowerCase() }),
+    ...(query.actor_kind === undefined ? {} : { actorKind: query.actor_kind }),
+    ...(query.source === undefined ? {} : { source: query.source }),
+    ...(query.ip === undefined ? {} : { ip: query.ip }),
     ...(query.device_id === undefined ? {} : { deviceId: query.device_id.toLowerCase() }),
     ...(query.user_id === undefined ? {} : { userId: query.user_id.toLowerCase() }),
     ...(query.link_id === undefined ? {} : { linkId: query.link_id.toLowerCase() }),
@@ -125,6 +137,7 @@ function filterOf(api: Api, query: AuditQueryValues): AuditFilter {
     ...(query.date_to === undefined ? {} : { to: day('date_to', query.date_to, 'end') }),
     ...position('before'),
     ...position('after'),
+    ...position('cursor'),
   };
 }
 

@@ -1,6 +1,8 @@
 import type { AnyCommand } from '../../commands/port.ts';
+import { present } from '../../domain/kernel.ts';
+import { instant } from '../../platform/clock.ts';
 import { normaliseSerial } from '../../platform/ids.ts';
-import type { DeviceRow } from '../../projections/read-models.ts';
+import type { DeviceFilter, DeviceLifecycle, DeviceRow } from '../../projections/read-models.ts';
 import type { Api } from '../api.ts';
 import { invalid, notFound, refused } from '../errors.ts';
 import { listRoute } from '../paging.ts';
@@ -18,7 +20,7 @@ import {
 } from '../schemas/admin.ts';
 import { Closed, DeviceId } from '../schemas/common.ts';
 import { Ended } from '../schemas/devices.ts';
-import { deviceView } from '../views.ts';
+import { deviceView, OFFLINE_AFTER_MS } from '../views.ts';
 
 const UUID = /^[0-9A-F]{8}-(?:[0-9A-F]{4}-){3}[0-9A-F]{12}$/;
 const MASKED = '******';
@@ -33,10 +35,9 @@ export const adminDeviceRoutes: readonly Route[] = [
     filters: AdminDevicesQuery,
     row: AdminDeviceRow,
     size: 50,
-  })(async ({ query: { status = 'all', assigned } }, { deps }, page) => {
-    const filter = { ...(status === 'all' ? {} : { lifecycle: status }), ...(assigned === undefined ? {} : { assigned }) };
-    const { rows, total } = await deps.reads.devices.list(filter, page);
+  })(async ({ query }, { deps }, page) => {
     const now = deps.clock.now();
+    const { rows, total } = await deps.reads.devices.list(filterOf(query, now), page);
     return { rows: rows.map((row) => rowView(row, row.ownerEmail, now)), total };
   }),
 
@@ -194,6 +195,35 @@ export const adminDeviceRoutes: readonly Route[] = [
   })),
 ];
 
+interface FleetQuery {
+  readonly status?: 'all' | DeviceLifecycle;
+  readonly assigned?: boolean;
+  readonly online?: boolean;
+  readonly low_battery?: true;
+  readonly battery_below?: number;
+  readonly model?: string;
+  readonly firmware?: string;
+  readonly unlink_requested?: boolean;
+  readonly search?: string;
+}
+
+const LOW_BATTERY = 20;
+
+function filterOf(query: FleetQuery, nowMs: number): DeviceFilter {
+  const { status = 'all', assigned, online, low_battery: low, battery_below: below, model, firmware, unlink_requested: unlinkRequested, search } = query;
+  const batteryBelow = low === true ? Math.min(LOW_BATTERY, below ?? LOW_BATTERY) : below;
+  return present({
+    lifecycle: status === 'all' ? undefined : status,
+    assigned,
+    online: online === undefined ? undefined : { is: online, heardSince: instant(nowMs - OFFLINE_AFTER_MS) },
+    batteryBelow,
+    model,
+    firmware,
+    unlinkRequested,
+    search,
+  });
+}
+
 function lifecycleRoute(
   id: string,
   summary: string,
@@ -247,6 +277,8 @@ function rowView(row: DeviceRow, ownerEmail: string | null, nowMs: number) {
     owner_id: row.ownerId,
     registered_at: row.registeredAt,
     protocol_level: row.protocolLevel,
+    unlink_requested_at: row.unlinkRequestedAt,
+    unlink_reason: row.unlinkReason,
   };
 }
 

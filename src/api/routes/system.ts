@@ -3,9 +3,9 @@ import { instant } from '../../platform/clock.ts';
 import type { Api } from '../api.ts';
 import type { HealthReport } from '../ports.ts';
 import { admin, anyone, route, type Route } from '../route.ts';
-import { Dashboard, Health, SystemHealth } from '../schemas/admin.ts';
+import { Dashboard, Health, SystemHealth, TimeZone } from '../schemas/admin.ts';
 import { Closed } from '../schemas/common.ts';
-import { startOfDay } from '../time.ts';
+import { startOfDay, timeZoneOf } from '../time.ts';
 
 export const systemRoutes: readonly Route[] = [
   route({
@@ -90,13 +90,14 @@ export const systemRoutes: readonly Route[] = [
     method: 'GET',
     path: '/admin/dashboard',
     access: admin('system:read'),
+    query: Closed({ tz: Type.Optional(TimeZone) }),
     replies: { 200: Dashboard },
-  })(async (_call, api) => {
+  })(async (call, api) => {
     const { reads, clock, settings, health } = api.deps;
     const [devices, users, deliveries, report] = await Promise.all([
       reads.devices.counts(),
       reads.users.count(),
-      reads.deliveries.countSince(startOfDay(clock.now(), settings.timeZone)),
+      reads.deliveries.countSince(startOfDay(clock.now(), timeZoneOf(call.query.tz, settings.timeZone))),
       health(),
     ]);
     return {

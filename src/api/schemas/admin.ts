@@ -40,6 +40,8 @@ const deviceMembers = {
   owner_id: Nullable(Id),
   registered_at: Time,
   protocol_level: Type.Integer(),
+  unlink_requested_at: Nullable(Time),
+  unlink_reason: Nullable(Type.String()),
 };
 export const AdminDeviceRow = Closed(deviceMembers, { title: 'AdminDeviceRow' });
 export const AdminDevice = Closed(
@@ -57,6 +59,13 @@ export const AdminDevice = Closed(
 export const AdminDevicesQuery = {
   status: Type.Optional(Type.Enum(['all', 'available', 'assigned', 'active', 'maintenance', 'decommissioned'])),
   assigned: Type.Optional(Type.Boolean()),
+  online: Type.Optional(Type.Boolean({ description: 'Heard of within five minutes.' })),
+  low_battery: Type.Optional(Type.Literal(true, { description: 'Below 20 %.' })),
+  battery_below: Type.Optional(Type.Integer({ minimum: 1, maximum: 101, description: 'Percent.' })),
+  model: Type.Optional(Text(100)),
+  firmware: Type.Optional(Text(100)),
+  unlink_requested: Type.Optional(Type.Boolean({ description: 'Whose owner asked support to take it off the account.' })),
+  search: Type.Optional(Text(100)),
 };
 export const NewPin = Closed({ message: Type.String(), device_id: Id, new_pin: Type.String() });
 export const AdminUnlock = Closed({ message: Type.String(), device_id: Id, command_id: Id, expires_at: Time, status_url: Type.String() });
@@ -76,10 +85,13 @@ const auditMembers = {
   action: Type.String(),
   type: Type.String(),
   outcome: Type.Enum(['accepted', 'refused', 'failed']),
-  actor: Closed({ kind: Type.String(), id: Type.String() }),
+  actor: Closed({ kind: Type.String(), id: Type.String(), email: Nullable(Type.String({ description: 'Of a person with an account.' })) }),
   source: Type.String(),
+  ip_address: Nullable(Type.String({ description: 'From where a person acted; null once forgotten.' })),
+  user_agent: Nullable(Type.String()),
   user_id: Nullable(Id),
   device_id: Nullable(Id),
+  serial_number: Nullable(Type.String()),
   link_id: Nullable(Id),
   unlock_id: Nullable(Id),
   event_id: Id,
@@ -97,6 +109,10 @@ const Day = Type.String({ pattern: '^\\d{4}-\\d{2}-\\d{2}(T.*)?$', maxLength: 40
 export const AuditQuery = {
   action: Type.Optional(Type.String({ minLength: 1, maxLength: 100 })),
   type: Type.Optional(Type.String({ minLength: 1, maxLength: 200, description: 'Event types, separated by commas.' })),
+  actor: Type.Optional(Type.String({ minLength: 1, maxLength: 100, description: 'Who acted: id of an account, link or device, or a name of the system.' })),
+  actor_kind: Type.Optional(Type.Enum(['user', 'admin', 'courier', 'device', 'system'])),
+  source: Type.Optional(Type.Enum(['mobile_app', 'web_dashboard', 'delivery_link', 'scheduled_task', 'mqtt_device', 'http_device', 'system'])),
+  ip: Type.Optional(Type.String({ pattern: '^[0-9A-Fa-f.:]{2,45}$', maxLength: 45, 'x-invalid': { text: 'must be an IP address' } })),
   device_id: Type.Optional(Id),
   user_id: Type.Optional(Id),
   link_id: Type.Optional(Id),
@@ -140,6 +156,23 @@ export const Dashboard = Closed({
   deliveries_today: Type.Integer(),
   system_health: Type.Enum(['healthy', 'degraded', 'unhealthy']),
 });
+
+const Count = Type.Integer({ description: 'Completed deliveries.' });
+const Attempts = Type.Integer({ description: 'Asked for by couriers, whatever came of it.' });
+const Date = Type.String({ description: '`YYYY-MM-DD` in the time zone.' });
+const Hour = Type.Integer({ description: '0–23 by the clocks of the time zone.' });
+export const DeliveryAnalytics = Closed({
+  total_deliveries: Count,
+  total_attempts: Attempts,
+  date_from: Date,
+  date_to: Date,
+  time_zone: Type.String(),
+  daily_breakdown: Type.Array(Closed({ date: Date, deliveries: Count, attempts: Attempts })),
+  peak_hours: Type.Array(Closed({ hour: Hour, deliveries: Count }), { description: 'Hours with deliveries, the busiest first.' }),
+  hourly_breakdown: Type.Array(Closed({ hour: Hour, deliveries: Count, attempts: Attempts }), { description: 'All 24.' }),
+});
+export const TimeZone = Type.String({ pattern: '^[A-Za-z][A-Za-z0-9_+/-]*$', maxLength: 64, description: 'As `Europe/Istanbul`. Default: that of the server.', 'x-invalid': { text: 'must be a time zone such as Europe/Istanbul' } });
+export const AnalyticsQuery = { date_from: Type.Optional(Day), date_to: Type.Optional(Day), tz: Type.Optional(TimeZone) };
 
 const Part = Type.Enum(['healthy', 'degraded', 'down', 'not_here']);
 export const SystemHealth = Closed({

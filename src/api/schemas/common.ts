@@ -57,6 +57,11 @@ export const ErrorBody = Type.Object(
   { additionalProperties: false, title: 'Error' },
 );
 
+/** Of a list whose cursors are places in the log. */
+export const Cursor = Type.Optional(
+  Type.String({ minLength: 1, maxLength: 64, description: 'Where to go on: `X-Next-Cursor` of the answer before.' }),
+);
+
 /** `limit` and `offset` give a bare array; `page` or `page_size` the envelope with counts. */
 export const paging = (defaultLimit: number, maxLimit = 100) => ({
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: maxLimit, description: `Default ${defaultLimit}.` })),
