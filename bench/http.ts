@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import autocannon from 'autocannon';
 import { table } from '../src/shell/terminal.ts';
 import { registerBox, registerOwner, signInAdmin, type BenchBox, type BenchOwner } from './support/people.ts';
+import { cpuSeconds } from './support/cpu.ts';
 import { startBenchServer } from './support/server.ts';
 
 /** Commands and reads over HTTP, 32 connections, each an owner of its own with five boxes. Server in its own process. */
@@ -40,6 +41,7 @@ const loads: readonly Load[] = [
 
 async function run({ what, limit, method, path, body }: Load, duration: number): Promise<(string | number)[]> {
   let next = 0;
+  const before = cpuSeconds(server.pid);
   const result = await autocannon({
     url: `${server.url}${path}`,
     method,
@@ -52,8 +54,11 @@ async function run({ what, limit, method, path, body }: Load, duration: number):
       else client.setHeadersAndBody(headers, body(index));
     },
   });
+  const after = cpuSeconds(server.pid);
   const failed = result.non2xx + result.errors + result.timeouts;
-  return [what, Math.round(result.requests.average), `${result.latency.p50} ms`, `${result.latency.p99} ms`, failed, limit];
+  const each = (seconds: number) => `${Math.round((seconds / result.requests.total) * 1e6)} µs`;
+  const cpu = before === undefined || after === undefined ? ['?', '?'] : [each(after.own - before.own), each(after.children - before.children)];
+  return [what, Math.round(result.requests.average), `${result.latency.p50} ms`, `${result.latency.p99} ms`, ...cpu, failed, limit];
 }
 
 const rows: (string | number)[][] = [];
@@ -61,6 +66,6 @@ for (const load of loads) {
   await run(load, 3); // to warm up
   rows.push(await run(load, seconds));
 }
-process.stdout.write(`${table(['over HTTP', 'per second', 'p50', 'p99', 'failed', 'must be'], rows)}\n${connections} connections, ${seconds} s each, embedded engines\n`);
+process.stdout.write(`${table(['over HTTP', 'per second', 'p50', 'p99', 'CPU each', 'PostgreSQL', 'failed', 'must be'], rows)}\n${connections} connections, ${seconds} s each, embedded engines\n`);
 await server.stop();
 process.exit();

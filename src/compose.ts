@@ -40,7 +40,7 @@ import { createDeadlineQueue } from './projections/deadlines/queries.ts';
 import { createLiveFeed } from './projections/live-feed.ts';
 import { forgetCouriers, forgetRefused } from './projections/people/retention.ts';
 import { createReadModels } from './projections/queries.ts';
-import { projections } from './projections/registry.ts';
+import { backgroundProjections, projections } from './projections/registry.ts';
 import { createProjectionRunner } from './projections/runner.ts';
 import { createReader, ReadModelUnavailable } from './projections/schemas.ts';
 
@@ -107,7 +107,7 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
   const reader = createReader(db);
   const reads = createReadModels(reader, clock);
   const onSwitched = () => reader.refresh();
-  const feed = createLiveFeed({ db, notifications, onSwitched, logger, metrics });
+  const feed = createLiveFeed({ db, notifications, background: backgroundProjections, onSwitched, logger, metrics });
   await start('notifications', notifications);
   await start('sealer', sealer);
   if (has('projector')) {

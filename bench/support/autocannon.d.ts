@@ -16,7 +16,7 @@ declare module 'autocannon' {
     setHeadersAndBody(headers: Readonly<Record<string, string>>, body: string): void;
   }
   export interface Result {
-    readonly requests: { readonly average: number };
+    readonly requests: { readonly average: number; readonly total: number };
     /** Milliseconds. */
     readonly latency: { readonly p50: number; readonly p99: number };
     readonly non2xx: number;

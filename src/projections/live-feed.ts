@@ -8,6 +8,8 @@ import type { LiveChange, LiveFeed } from './read-models.ts';
 
 export interface LiveFeedOptions {
   readonly db: Database;
+  /** Projections of the background group: how far they are does not count. */
+  readonly background: readonly string[];
   /** Where another process runs the live group, or may come to: its commits are heard by these. Handlers are added before its start. */
   readonly notifications?: Notifications;
   /** Awaited before anything after a switch counts as reached: reads must not meet the old generation then. */
@@ -98,7 +100,8 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeedComponent {
     try {
       const { rows } = await db.pool.query<{ position: string | null }>({
         name: 'live.position',
-        text: `SELECT min(position) AS position FROM work.projections WHERE state = 'running'`,
+        text: `SELECT min(position) AS position FROM work.projections WHERE state = 'running' AND name <> ALL($1)`,
+        values: [options.background],
       });
       const at = rows[0]?.position;
       if (at !== null && at !== undefined) tell(BigInt(at));

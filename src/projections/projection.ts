@@ -22,8 +22,16 @@ export interface Projection<T extends Tables = Tables> {
   /** What a handler needs and only a promise can give (opened seals). Called once for a batch, before its handlers. */
   readonly prepare?: (events: readonly Recorded[]) => Promise<void>;
   readonly on: Handlers<T>;
+  /** Default `live`. `background`: no request waits for it and it tells no changes, so it is applied in larger batches. */
+  readonly group?: Group;
   /** Instead of `on`: sees every event of every category as stored, of unknown type too. */
   readonly every?: (event: RecordedEvent, rows: RowsOf<T>) => void;
+}
+
+export type Group = 'live' | 'background';
+
+export function groupOf({ group = 'live' }: AnyProjection): Group {
+  return group;
 }
 
 export type Handlers<T extends Tables> = { readonly [E in DomainEventType]?: Handler<RecordedOf<E>, T> };

@@ -8,6 +8,9 @@ import type { AnyProjection } from './projection.ts';
 import { unlocksProjection } from './unlocks/projection.ts';
 import { usersProjection } from './users/projection.ts';
 
+/** Those that no request waits for. */
+export const backgroundProjections: readonly string[] = [auditProjection].map(({ name }) => name);
+
 /** All read models. One more is a folder and a line here. */
 export function projections({ sealer }: { readonly sealer: SealOpener }): readonly AnyProjection[] {
   return [

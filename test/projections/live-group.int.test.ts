@@ -120,13 +120,12 @@ describe('one outcome, whichever way', () => {
         }
       },
     };
-    let reached = -1n;
     const head = (await side.store.head()) ?? 0n;
     // A projection of its own beside the real ones, so that the log is not built before the group starts but followed.
-    const runner = runnerOn(side, { store: again, onCommitted: (_, position) => (reached = position) });
+    const runner = runnerOn(side, { store: again });
     await runner.start();
     const more = await write(side, 3, 200);
-    await until('the group has caught up', () => reached >= more, 20_000);
+    await until('all have caught up', () => runner.health().projections.every(({ position }) => position >= more), 20_000);
     expect(more).toBeGreaterThan(head);
     const live = await hashes(side);
     await runner.stop();
@@ -153,7 +152,7 @@ describe('one outcome, whichever way', () => {
       last = await writing;
     }
     const runner = await run();
-    await until('the end', () => reached >= last, 20_000);
+    await until('the end', () => runner.health().projections.every(({ position }) => position >= last), 20_000);
     await runner.stop();
     const live = await hashes(side);
     await rebuildAll(side);

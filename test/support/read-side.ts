@@ -16,7 +16,8 @@ import type { SealOpener } from '../../src/projections/people/projection.ts';
 import type { AnyProjection } from '../../src/projections/projection.ts';
 import { createReadModels } from '../../src/projections/queries.ts';
 import type { ReadModels } from '../../src/projections/read-models.ts';
-import { projections } from '../../src/projections/registry.ts';
+import { caughtUp } from '../../src/projections/caught-up.ts';
+import { backgroundProjections, projections } from '../../src/projections/registry.ts';
 import { createProjectionRunner, type ProjectionRunner } from '../../src/projections/runner.ts';
 import { createReader, type Reader } from '../../src/projections/schemas.ts';
 import type { TestPostgres } from './servers.ts';
@@ -128,7 +129,7 @@ export async function startReadSide(postgres: TestPostgres, options: ReadSideOpt
   const all = (options.projections ?? ((sealer) => projections({ sealer })))(vault);
   const reader = createReader(db);
   const notifications = createNotifications({ url, applicationName: 'loqey-test-listen', logger });
-  const feed = createLiveFeed({ db, notifications, onSwitched: () => reader.refresh(), logger, metrics, pollMs: 100 });
+  const feed = createLiveFeed({ db, notifications, background: backgroundProjections, onSwitched: () => reader.refresh(), logger, metrics, pollMs: 100 });
   const runner = createProjectionRunner({
     db,
     store,
@@ -150,6 +151,7 @@ export async function startReadSide(postgres: TestPostgres, options: ReadSideOpt
     store.append(stream, 'any', events.map((event) => toAppend(sealed(vault, event), instant(time++), metadata)));
   const readable = async (position: bigint) => {
     if (!(await feed.reached(position, 20_000))) throw new Error(`Position ${position} was not readable within 20 s`);
+    for (const name of backgroundProjections) await caughtUp(reader, name, 20_000);
   };
   return {
     db,

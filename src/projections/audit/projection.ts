@@ -73,6 +73,7 @@ const audit = defineTable<AuditTableRow>({
 export const auditProjection = defineProjection({
   name: 'audit',
   version: 1,
+  group: 'background',
   categories: [],
   tables: { audit },
   on: {},

@@ -1,4 +1,6 @@
+import { caughtUp } from '../caught-up.ts';
 import { actionOf } from './actions.ts';
+import { auditProjection } from './projection.ts';
 import type { AuditFilter, AuditQueries, AuditRow } from '../read-models.ts';
 import type { Reader, Schemas } from '../schemas.ts';
 import { whereOf, type Conditions } from '../where.ts';
@@ -60,6 +62,7 @@ const chain = {
 export function createAuditQueries(reader: Reader): AuditQueries {
   return {
     async list(asked, { limit, offset }) {
+      await caughtUp(reader, auditProjection.name);
       const filter: StoredFilter = asked.types === undefined ? asked : { ...asked, actions: asked.types.map(actionOf) };
       const whereIn = (s: Schemas) => whereOf(conditionsOf(s), filter);
       const { shape, values } = whereIn({});
@@ -90,6 +93,7 @@ export function createAuditQueries(reader: Reader): AuditQueries {
     },
 
     async chain(correlationId) {
+      await caughtUp(reader, auditProjection.name);
       return (await reader.all<Stored>(chain, [correlationId])).map(rowOf);
     },
   };
