@@ -1,10 +1,11 @@
 import type { HealthPart, HealthReport, PartHealth } from './api/ports.ts';
-import { createDownlink } from './bridge/downlink.ts';
+import { createHttpAdapter } from './bridge/http-adapter.ts';
 import { createKeyring } from './bridge/keyring.ts';
 import { createLiveDevices } from './bridge/live-devices.ts';
+import { createMailbox } from './bridge/mailbox.ts';
 import { createPresence } from './bridge/presence.ts';
 import { createProvisioner } from './bridge/provisioning.ts';
-import { connectUplink } from './bridge/uplink.ts';
+import { createRejectedMessages } from './bridge/rejected-messages.ts';
 import { createAdmin, type FirstAdmin } from './commands/first-admin.ts';
 import { createCommandBus } from './commands/handle.ts';
 import { createIdempotency } from './commands/idempotency.ts';
@@ -15,7 +16,8 @@ import { createRegistration } from './commands/registration.ts';
 import { createSnapshots } from './commands/snapshots.ts';
 import { createUnlockWatches } from './commands/unlock-watch.ts';
 import { createUnlockService } from './commands/unlocks.ts';
-import { brokerHealth, openBroker } from './compose/broker.ts';
+import { startDownlink, startUplink } from './compose/bridge.ts';
+import { openBroker, type Broker } from './compose/broker.ts';
 import { openGround, type ComposeOptions } from './compose/ground.ts';
 import { startHealth } from './compose/health.ts';
 import { startWorker, type RetentionTask } from './compose/worker.ts';
@@ -65,6 +67,11 @@ export interface App {
   stop(): Promise<void>;
 }
 
+function needed<T>(env: string, secret: T | undefined): T {
+  if (secret === undefined) throw new Error(`${env} is needed by the roles of this process`);
+  return secret;
+}
+
 /** Builds and starts what the roles of this process need. If something fails, what had started is stopped again. */
 export async function compose(options: ComposeOptions): Promise<App> {
   const { config, logger } = options;
@@ -83,22 +90,37 @@ export async function compose(options: ComposeOptions): Promise<App> {
 async function build(options: ComposeOptions, parts: Stack): Promise<App> {
   const ground = await openGround(options, parts);
   const { config, clock, logger, metrics, store, relay, logId, url, start, health } = ground;
-  const { secrets, version, onStep } = options;
+  const { secrets, version } = options;
   const has = (role: (typeof config.roles)[number]) => config.roles.includes(role);
 
-  // The vault.
   const db = ground.database('loqey', config.databasePoolSize);
-  await checkSecrets(db, [
-    { env: 'DATA_KEY_MASTER', secret: secrets.dataKeyMaster },
-    { env: 'SECRET_KEY', secret: secrets.secretKey, previous: config.secretKeyPrevious },
-    { env: 'AUDIT_SIGNING_KEY', secret: secrets.auditSigningKey },
-  ]);
   const notifications = createNotifications({ url, applicationName: 'loqey-listen', logger });
-  const master = createMasterKey(secrets.dataKeyMaster);
+  const deviceCredentials = createDeviceCredentials({ db, notifications });
+  const broker = await openBroker(ground, deviceCredentials);
+  /** How far this process has seen the log; what sees nothing of it lags behind nothing. */
+  let seen: (() => bigint) | undefined;
+  if (config.roles.every((role) => role === 'bridge')) {
+    // It carries bytes: no vault, no read models, and none of the secrets that open them.
+    await start('notifications', notifications);
+    await startDownlink(ground, broker);
+    await startUplink(ground, broker);
+    return running(broker, await startHealth({ report, metrics, logger }, config, start), undefined);
+  }
+
+  // The vault.
+  const { dataKeyMaster, secretKey, auditSigningKey } = secrets;
+  await checkSecrets(
+    db,
+    [
+      { env: 'DATA_KEY_MASTER', secret: dataKeyMaster },
+      { env: 'SECRET_KEY', secret: secretKey, previous: config.secretKeyPrevious },
+      { env: 'AUDIT_SIGNING_KEY', secret: auditSigningKey },
+    ].flatMap(({ secret, ...each }) => (secret === undefined ? [] : [{ ...each, secret }])),
+  );
+  const master = createMasterKey(needed('DATA_KEY_MASTER', dataKeyMaster));
   const tags = createTags(master);
   const sealer = createSealer({ db, notifications, master, logger, metrics, inAdvance: ['delivery'] });
   const deviceKeys = createDeviceKeys({ db, notifications, master });
-  const deviceCredentials = createDeviceCredentials({ db, notifications });
   const passwords = createPasswords({ db, metrics, rounds: config.bcryptRounds });
   const emails = createEmailIndex({ db, tags });
   const sessions = createRefreshTokens({ db, notifications, master, lifetimeDays: config.refreshTokenDays });
@@ -108,6 +130,8 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
   const reads = createReadModels(reader, clock);
   const onSwitched = () => reader.refresh();
   const feed = createLiveFeed({ db, notifications, background: backgroundProjections, onSwitched, logger, metrics });
+  seen = () => feed.position;
+  const mailbox = createMailbox({ db, notifications, clock });
   await start('notifications', notifications);
   await start('sealer', sealer);
   if (has('projector')) {
@@ -136,16 +160,14 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
   // With the relay in this process no other one takes in reports: what the boxes said last is then at hand in memory.
   const live = createLiveDevices(unlockDb, { soleWriter: config.kafkaBrokers === undefined });
   const keyring = createKeyring(deviceKeys);
-  const broker = await openBroker(ground, deviceCredentials);
+  const rejected = await start('rejected messages', createRejectedMessages({ db, clock, logger, metrics }));
   const provisioner = createProvisioner({
     keys: deviceKeys,
     credentials: broker.credentials,
     live,
     settings: { brokerUrl: () => broker.url(), caPem: broker.caPem },
   });
-  if (has('bridge') && broker.device !== undefined) {
-    await start('downlink', createDownlink({ relay, downlink: broker.device.downlink, clock, logger, metrics }));
-  }
+  await startDownlink(ground, broker);
   const boxes = {
     async deviceIdsOf(userId: string) {
       await caughtUp('devices');
@@ -164,30 +186,25 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
   }
   const adminRoles = createAdminRoles({ bus, refusals, superAdmins, exclusively: (work) => exclusively(db, 'admin-roles', work) });
   if (has('worker')) {
-    await startWorker(ground, { bus, live, keyring, provisioner, deviceKeys, boxes, deadlines: createDeadlineQueue(reader, feed), retention: retention() });
+    await startWorker(ground, { bus, live, keyring, rejected, provisioner, deviceKeys, boxes, deadlines: createDeadlineQueue(reader, feed), retention: retention() });
   }
 
-  // Intake last: whoever sends now is heard by everything behind.
-  if (broker.device !== undefined) {
-    connectUplink(broker.device.uplink, relay, metrics);
-    await start('device broker', broker.device);
-    brokerHealth(ground, broker.device);
-    onStep?.({ name: 'device broker', detail: broker.describe() });
-  }
+  await startUplink(ground, broker);
   await start('passwords', passwords);
   const firstAdmin = await makeFirstAdmin();
   const http = has('api') ? await serveApi() : await startHealth({ report, metrics, logger }, config, start);
 
-  return {
-    addresses: {
-      http,
-      ...(broker.device === undefined || config.mqttUrl !== undefined ? {} : { mqtt: broker.url() }),
-    },
-    firstAdmin,
-    metrics,
-    health: report,
-    stop: () => parts.stop(),
-  };
+  return running(broker, http, firstAdmin);
+
+  function running({ device, url: brokerUrl }: Broker, address: string, madeAdmin: FirstAdmin | undefined): App {
+    return {
+      addresses: { http: address, ...(device === undefined || config.mqttUrl !== undefined ? {} : { mqtt: brokerUrl() }) },
+      firstAdmin: madeAdmin,
+      metrics,
+      health: report,
+      stop: () => parts.stop(),
+    };
+  }
 
   /** What is not the log and ages: personal data first loses its key, then its row. */
   function retention(): RetentionTask[] {
@@ -195,6 +212,8 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
     return [
       { name: 'idempotency keys', run: () => idempotency.prune() },
       { name: 'telemetry', run: () => live.prune(daysAgo(TELEMETRY_DAYS)) },
+      { name: 'rejected messages', run: () => rejected.prune(daysAgo(TELEMETRY_DAYS)) },
+      { name: 'commands to be fetched', run: () => mailbox.prune() },
       { name: 'sessions', run: () => sessions.sweep() },
       {
         name: 'refusals without an account',
@@ -240,9 +259,12 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
       settings: { pinLength: config.devicePinLength, pinExpiryHours: config.devicePinExpiryHours, defaultModel: 'LoqeyBox-V1' },
       clock,
     });
+    const devices = await start('device http', createHttpAdapter({ relay, mailbox, live, keyring, credentials: deviceCredentials, clock, logger, metrics }));
     const deps = {
       bus,
       unlocks,
+      devices,
+      rejected,
       registration,
       suspension: adminRoles.sparing(createSuspension(bus, boxes)),
       adminRoles,
@@ -279,7 +301,8 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
     const entries = await Promise.all(names.map(async (name): Promise<[HealthPart, PartHealth]> => [name, (await health.get(name)?.()) ?? { state: 'not_here' }]));
     const byName = Object.fromEntries(entries) as HealthReport['parts'];
     const head = await store.head().catch(() => undefined);
-    const lag = head === undefined || head <= feed.position ? 0 : Number(head - feed.position);
+    const position = seen?.() ?? head;
+    const lag = head === undefined || position === undefined || head <= position ? 0 : Number(head - position);
     return { ready: entries.every(([, { state }]) => state !== 'down'), parts: byName, lag: { live: lag } };
   }
 }

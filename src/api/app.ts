@@ -7,6 +7,7 @@ import type { Api } from './api.ts';
 import { Call } from './call.ts';
 import { accessLog } from './access-log.ts';
 import { hostAllowed } from './client.ts';
+import { admitDevice } from './device-access.ts';
 import { ApiError, invalid, notFound, refused, toApiError, unauthorized } from './errors.ts';
 import { securityHeaders } from './headers.ts';
 import { linkOfToken } from './links.ts';
@@ -106,6 +107,10 @@ export function createApp(api: Api, sites: readonly Site[] = []): Express {
       return;
     }
     const token = bearer(call.req);
+    if (access.kind === 'device') {
+      call.who = await admitDevice(api, call, token);
+      return;
+    }
     const claims = token === undefined ? undefined : api.tokens.verify(token);
     if (claims === undefined) {
       unauthenticated.inc();
@@ -141,7 +146,7 @@ export function createApp(api: Api, sites: readonly Site[] = []): Express {
 
   /** The same key is the same command: its id is the first one's, and so is its effect. */
   async function idempotency(call: Call, { route }: Endpoint, key: string | string[] | undefined): Promise<void> {
-    if (key === undefined || !route.idempotent || call.who.kind === 'none') return;
+    if (key === undefined || !route.idempotent || call.who.kind === 'none' || call.who.kind === 'device') return;
     if (typeof key !== 'string' || !IDEMPOTENCY_KEY.test(key)) throw invalid('Idempotency-Key', 'must be 1 to 255 printable ASCII characters');
     const by = call.who.kind === 'courier' ? call.who.link.linkId : call.who.userId;
     const hash = createHash('sha256').update(JSON.stringify([call.params, call.query, call.body])).digest('hex');

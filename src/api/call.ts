@@ -84,8 +84,9 @@ export class Call<P = unknown, Q = unknown, B = unknown, Who extends Principal =
         return this.route?.access.kind === 'admin'
           ? { actor: { kind: 'admin', id: who.userId }, source: 'web_dashboard' }
           : { actor: { kind: 'user', id: who.userId }, source: 'mobile_app' };
+      case 'device':
       case 'none':
-        throw new Error('A command needs a principal');
+        throw new Error('A command needs a person');
     }
   }
 }

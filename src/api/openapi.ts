@@ -28,6 +28,7 @@ const tags = [
   { name: 'deliveries', description: 'What came by links.' },
   { name: 'delivery', description: 'For couriers: a link and no account.' },
   { name: 'commands', description: 'How far a request to open has come.' },
+  { name: 'device-adapter', description: 'For boxes without MQTT, with their own key.' },
   { name: 'admin', description: 'For administrators.' },
   { name: 'system', description: 'For operations.' },
 ];
@@ -54,7 +55,10 @@ export function openApiDocument(settings: Pick<ApiSettings, 'name' | 'version'>,
     tags,
     paths,
     components: {
-      securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } },
+      securitySchemes: {
+        bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
+        device: { type: 'http', scheme: 'bearer', description: "The box's `http` key, 64 lower hex digits." },
+      },
       responses: Object.fromEntries(
         Object.entries(errorTexts).map(([status, description]) => [
           `Error${status}`,
@@ -108,6 +112,8 @@ function accessOf(access: Access): Json {
       return { security: [] };
     case 'account':
       return { security: [{ bearer: [] }] };
+    case 'device':
+      return { security: [{ device: [] }] };
     case 'admin':
       return { security: [{ bearer: [] }], 'x-permission': access.permission };
   }
@@ -122,7 +128,7 @@ export function errorStatuses(route: Route): readonly number[] {
     503,
     ...(open ? [] : [401, 403]),
     ...(route.limit === 'none' ? [] : [429]),
-    ...(route.body === undefined ? [] : [413, 415]),
+    ...(route.body === undefined ? [] : route.rawBody === true ? [413] : [413, 415]),
     ...(route.idempotent ? [422, 409] : []),
     ...(route.errors ?? []),
   ]);

@@ -26,6 +26,8 @@ export interface ApiDeps {
   readonly live: LiveFeed;
   readonly credentials: Credentials;
   readonly sealer: Opener;
+  readonly devices: DeviceAdapter;
+  readonly rejected: RejectedMessages;
   readonly health: () => Promise<HealthReport>;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -96,6 +98,41 @@ export type Rotation =
   /** A token that was exchanged before came again: its family has ended. */
   | { readonly kind: 'reused'; readonly session: Session }
   | { readonly kind: 'invalid' };
+
+/** Boxes that speak HTTP instead of MQTT. What they send is bytes: nothing here looks into them. */
+export interface DeviceAdapter {
+  /** Whether this is the box's own bearer, and the box in service. */
+  authenticate(deviceId: Uuid, bearer: string, address: string | undefined): Promise<boolean>;
+  report(deviceId: Uuid, kind: DeviceReportKind, payload: Buffer): Promise<DeviceReportOutcome>;
+  /** Signed texts, or undefined where it asks too often. Waits for the first one, at most so long. */
+  commands(deviceId: Uuid, waitMs: number, signal: AbortSignal): Promise<readonly string[] | undefined>;
+  acknowledge(deviceId: Uuid, commandId: Uuid, answer: Buffer): Promise<Exclude<DeviceReportOutcome, 'taken'> | 'acknowledged' | 'not_found'>;
+  endPolls(): void;
+}
+
+export type DeviceReportKind = 'status' | 'heartbeat' | 'battery' | 'responses';
+export type DeviceReportOutcome = 'taken' | 'too_large' | 'too_many' | 'no_such_kind' | 'unavailable';
+
+/** What had no effect, for administrators. */
+export interface RejectedMessages {
+  ofDevice(deviceId: Uuid): Promise<RejectedPage>;
+  ofStrangers(): Promise<RejectedPage>;
+}
+
+export interface RejectedPage {
+  readonly messages: readonly {
+    readonly reason: string;
+    readonly via: 'mqtt' | 'http';
+    readonly topic: string | undefined;
+    readonly field: string | undefined;
+    readonly claimed: string | undefined;
+    readonly address: string | undefined;
+    readonly size: number;
+    readonly sample: string;
+    readonly receivedAt: Instant;
+  }[];
+  readonly counts: readonly { readonly reason: string; readonly messages: number; readonly lastAt: Instant }[];
+}
 
 export interface HealthReport {
   /** False: this process should get no traffic. */

@@ -3,7 +3,7 @@ import type { AdminRole, SessionScope } from '../domain/user/events.ts';
 import type { LinkRow } from '../projections/read-models.ts';
 
 /** On whose behalf a request is. */
-export type Principal = NoPrincipal | AccountPrincipal | CourierPrincipal;
+export type Principal = NoPrincipal | AccountPrincipal | CourierPrincipal | DevicePrincipal;
 
 export interface NoPrincipal {
   readonly kind: 'none';
@@ -24,6 +24,12 @@ export interface AccountPrincipal {
 export interface CourierPrincipal {
   readonly kind: 'courier';
   readonly link: LinkRow;
+}
+
+/** A box, by its own key. What it says is proven by its signature, not by this. */
+export interface DevicePrincipal {
+  readonly kind: 'device';
+  readonly deviceId: Uuid;
 }
 
 export const nobody: NoPrincipal = { kind: 'none' };

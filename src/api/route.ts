@@ -2,7 +2,7 @@ import { Type, type Static, type TObject, type TSchema } from 'typebox';
 import type { Call } from './call.ts';
 import type { Api } from './api.ts';
 import type { Permission } from './permissions.ts';
-import type { AccountPrincipal, CourierPrincipal, NoPrincipal } from './principal.ts';
+import type { AccountPrincipal, CourierPrincipal, DevicePrincipal, NoPrincipal } from './principal.ts';
 
 /** Who may call a route. Denied is what is not declared: a route without it does not compile. */
 export type Access =
@@ -12,21 +12,26 @@ export type Access =
   | { readonly kind: 'link' }
   /** Any signed-in account; whose things it may see is decided by owner. */
   | { readonly kind: 'account' }
+  /** The box of the parameter `device_id`, with its own key. */
+  | { readonly kind: 'device' }
   | { readonly kind: 'admin'; readonly permission: Permission };
 
 export type PrincipalOf<A extends Access> = A extends { kind: 'link' }
   ? CourierPrincipal
   : A extends { kind: 'account' | 'admin' }
     ? AccountPrincipal
-    : NoPrincipal;
+    : A extends { kind: 'device' }
+      ? DevicePrincipal
+      : NoPrincipal;
 
 export const anyone = { kind: 'anyone' } as const;
 export const linkBearer = { kind: 'link' } as const;
 export const account = { kind: 'account' } as const;
+export const device = { kind: 'device' } as const;
 export const admin = (permission: Permission) => ({ kind: 'admin', permission }) as const;
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
-export type Tag = 'authentication' | 'devices' | 'access-links' | 'deliveries' | 'delivery' | 'commands' | 'admin' | 'system';
+export type Tag = 'authentication' | 'devices' | 'access-links' | 'deliveries' | 'delivery' | 'commands' | 'notifications' | 'device-adapter' | 'admin' | 'system';
 
 type Replies = Readonly<Record<number, TSchema>>;
 
@@ -65,6 +70,8 @@ interface Declared {
   readonly body: TSchema | undefined;
   /** An absent body is an empty one. */
   readonly bodyOptional?: boolean;
+  /** The body goes to the handler as the bytes that it is (`call.bytes`); `body` only describes it. */
+  readonly rawBody?: true;
   readonly replies: Replies;
   /** Statuses of the error envelope beyond those that follow from the rest. */
   readonly errors?: readonly number[];
@@ -116,7 +123,7 @@ export function route<
     params: params ?? nothing,
     query: query ?? nothing,
     body,
-    idempotent: idempotent ?? (spec.method !== 'GET' && spec.access.kind !== 'anyone'),
+    idempotent: idempotent ?? (spec.method !== 'GET' && spec.access.kind !== 'anyone' && spec.access.kind !== 'device'),
     // The call that arrives was validated against these very schemas and this access.
     handle: handler as unknown as Route['handle'],
   });

@@ -3,27 +3,35 @@ import { adminAdminRoutes } from './routes/admin-admins.ts';
 import { adminAnalyticsRoutes } from './routes/admin-analytics.ts';
 import { adminAuditRoutes } from './routes/admin-audit.ts';
 import { adminDeviceRoutes } from './routes/admin-devices.ts';
+import { adminJobRoutes } from './routes/admin-jobs.ts';
 import { adminUserRoutes } from './routes/admin-users.ts';
 import { authRoutes } from './routes/auth.ts';
 import { commandRoutes } from './routes/commands.ts';
 import { deliveryRoutes } from './routes/deliveries.ts';
+import { monitoringRoutes } from './routes/monitoring.ts';
 import { publicDeliveryRoutes } from './routes/delivery.ts';
+import { deviceAdapterRoutes } from './routes/device-adapter.ts';
 import { deviceRoutes } from './routes/devices.ts';
 import { linkRoutes } from './routes/links.ts';
+import { notificationRoutes } from './routes/notifications.ts';
 import { systemRoutes } from './routes/system.ts';
 
 /** Everything that the API answers. What is not here does not exist. */
 export const routeTable: readonly Route[] = [
   ...authRoutes,
   ...deviceRoutes,
+  ...monitoringRoutes,
   ...linkRoutes,
   ...deliveryRoutes,
   ...publicDeliveryRoutes,
   ...commandRoutes,
+  ...notificationRoutes,
+  ...deviceAdapterRoutes,
   ...adminDeviceRoutes,
   ...adminUserRoutes,
   ...adminAdminRoutes,
   ...adminAuditRoutes,
   ...adminAnalyticsRoutes,
+  ...adminJobRoutes,
   ...systemRoutes,
 ];

@@ -35,13 +35,11 @@ import {
 } from './protocol/commands.ts';
 import type { DeviceKeys } from './protocol/keys.ts';
 import { signCommand } from './protocol/signature.ts';
-import { encodeCommand } from './relay-messages.ts';
+import { encodeCommand, lastMoment } from './relay-messages.ts';
 import { topicFor, topicOwner } from './topics.ts';
 
 /** Old firmware has no memory: what it is sent is worth nothing after this. */
 const LEVEL0_VALIDITY_MS = 10_000;
-/** The bytes of an unlock are given to the relay so close to their expiry and no closer. */
-const UNLOCK_MARGIN_MS = 2_000;
 const REMEMBERED = 10_000;
 const BOXES_REMEMBERED = 100_000;
 /** A box is ahead of the server by the way of an answer (5 s at most) and its drift. */
@@ -159,7 +157,7 @@ export function createDispatcher(deps: {
   async function send(event: RecordedOf<'UnlockRequested'>, claim: RecordedOf<'UnlockDispatched'>, device: LiveDevice, keys: DeviceKeys, since: number): Promise<void> {
     const { unlockId } = event.data;
     const known = signed.get(unlockId);
-    const tooLate = known !== undefined && (device.level === 0 || clock.now() > Date.parse(event.data.expiresAt) - UNLOCK_MARGIN_MS);
+    const tooLate = known !== undefined && (device.level === 0 || clock.now() >= lastMoment({ action: 'unlock', expiresAt: Date.parse(event.data.expiresAt) }));
     if (tooLate) {
       dispatched.inc({ outcome: 'not_sent' });
       return;
@@ -203,6 +201,7 @@ export function createDispatcher(deps: {
       deviceId: device.deviceId,
       commandId: body['command_id'] as string,
       action,
+      via: device.via ?? 'mqtt',
       topic: topicFor(topicOwner(device), action),
       payload: signCommand(body, keys.cmd),
       qos: device.level === 1 ? commandQos[action] : 0,

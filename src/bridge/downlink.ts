@@ -5,7 +5,7 @@ import { component, type Component } from '../platform/lifecycle.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Metrics } from '../platform/metrics.ts';
 import type { Relay, RelayMessage } from '../platform/relay/port.ts';
-import { decodeCommand, encodePublished, type CommandMessage } from './relay-messages.ts';
+import { decodeCommand, encodePublished, lastMoment, maxCopies, type CommandMessage } from './relay-messages.ts';
 
 /** Largest command (device protocol, section 3). */
 const MAX_BYTES = 2_048;
@@ -13,8 +13,6 @@ const MAX_BYTES = 2_048;
 const UNLOCK_MARGIN_MS = 2_000;
 /** How long the broker has for its PUBACK. */
 const PUBACK_MS = 5_000;
-/** The first time and two more. */
-const ATTEMPTS = 3;
 /** Publishes under way at once; beyond it the relay waits. */
 const MAX_UNDER_WAY = 5_000;
 
@@ -40,13 +38,11 @@ export function createDownlink(deps: {
   const underWay = new Set<Promise<void>>();
   const abort = new AbortController();
 
-  const timeLeft = ({ action, expiresAt }: CommandMessage) => expiresAt - clock.now() - (action === 'unlock' ? UNLOCK_MARGIN_MS : 0);
-
   async function send(command: CommandMessage): Promise<void> {
-    const { action, deviceId, topic, payload, qos, level, commandId } = command;
-    const attempts = level === 1 && qos === 1 ? ATTEMPTS : 1;
+    const { action, deviceId, topic, payload, qos, commandId } = command;
+    const attempts = maxCopies(command);
     for (let attempt = 1; ; attempt++) {
-      const left = timeLeft(command);
+      const left = lastMoment(command) - clock.now();
       if (left <= 0) {
         published.inc({ action, outcome: 'expired' });
         return;
@@ -85,7 +81,8 @@ export function createDownlink(deps: {
         published.inc({ action: 'unknown', outcome: 'malformed' });
         continue;
       }
-      if (command.level !== level) continue;
+      // What a box fetches is not published as well.
+      if (command.level !== level || command.via !== 'mqtt') continue;
       while (underWay.size >= MAX_UNDER_WAY) await Promise.race(underWay);
       const work = send(command)
         .catch((error: unknown) => logger.error({ err: error, deviceId: command.deviceId }, 'A command could not be published'))

@@ -14,11 +14,12 @@ import type { Relay, RelayConsumer, RelayMessage } from '../platform/relay/port.
 import type { Dispatcher } from './dispatcher.ts';
 import type { DeviceKeys as DeviceKeyStore } from '../platform/vault/device-keys.ts';
 import type { BoxKeys, Keyring } from './keyring.ts';
-import type { LiveDevice, LiveDevices, RejectedReport, TelemetryRow } from './live-devices.ts';
+import type { LiveDevice, LiveDevices, TelemetryRow } from './live-devices.ts';
 import { isUuid } from './protocol/fields.ts';
 import { openReport, parseUnsigned, type Report, type ReportKey, type ReportProblem, type SignedReport } from './protocol/reports.ts';
 import { looksSigned, type ReportKind } from './protocol/signature.ts';
-import { decodeUp, type PublishedMessage, type ReportMessage } from './relay-messages.ts';
+import { edgeReasons, type RejectedMessages } from './rejected-messages.ts';
+import { decodeUp, type PublishedMessage, type RejectedMessage, type ReportMessage } from './relay-messages.ts';
 import { signedEffects, unsignedEffects, type ReportEffects } from './report-effects.ts';
 import { parseUpTopic, type Profile } from './topics.ts';
 
@@ -40,6 +41,7 @@ export interface IngestDeps {
   readonly relay: Relay;
   readonly dispatcher: Pick<Dispatcher, 'sendTime' | 'sendAck' | 'sendConfig' | 'sendRotation'>;
   readonly deviceKeys: Pick<DeviceKeyStore, 'promote'>;
+  readonly rejected: Pick<RejectedMessages, 'add'>;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
@@ -66,18 +68,12 @@ interface Box {
   returning: boolean;
 }
 
-/** Everything that one batch leaves behind. */
-interface Harvest {
-  readonly telemetry: TelemetryRow[];
-  readonly rejected: RejectedReport[];
-}
-
 /**
  * Relay → facts. A batch is verified, what changed a fact becomes commands, then one statement keeps the rest. Only then
  * is the batch handled: so a PUBACK that waits for it, and every signed `ack`, stand for something durable.
  */
 export function createIngest(deps: IngestDeps): RelayConsumer {
-  const { bus, live, keyring, relay, dispatcher, deviceKeys, clock, metrics } = deps;
+  const { bus, live, keyring, relay, dispatcher, deviceKeys, rejected, clock, metrics } = deps;
   const logger = deps.logger.child({ component: 'ingest' });
   const accepted = metrics.counter('loqey_device_reports_total', 'Reports of devices that counted', ['kind', 'evidence']);
   const dropped = metrics.counter('loqey_device_reports_dropped_total', 'Reports of devices that had no effect', ['problem']);
@@ -92,10 +88,23 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
       const decoded = decodeUp(message);
       if (decoded === undefined) dropped.inc({ problem: 'malformed_relay' });
       else if (decoded.kind === 'published') published.push(decoded);
+      else if (decoded.kind === 'rejected') rejectedBefore(decoded);
       else reports.push(decoded);
     }
     holdPublished(published);
     await ingest(reports);
+  }
+
+  /** Refused at the edge, where nobody knows the boxes: of one that did not prove who it is, the topic says whose it may be. */
+  function rejectedBefore({ reason, deviceId, ...message }: RejectedMessage): void {
+    dropped.inc({ problem: edgeReasons.has(reason) ? reason : 'other' });
+    rejected.add({ ...message, reason, deviceId: deviceId !== undefined && isUuid(deviceId) ? deviceId : undefined });
+  }
+
+  /** A report that no box of ours can have sent. */
+  function fromStranger(problem: Problem, { topic, via, payload, receivedAt }: ReportMessage, claimed?: string): void {
+    dropped.inc({ problem });
+    rejected.add({ reason: problem, via, deviceId: undefined, topic, claimed, size: payload.length, payload, receivedAt });
   }
 
   /**
@@ -140,20 +149,20 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
     for (const each of addressed) {
       const device = rows.get(each.deviceId);
       if (device === undefined) {
-        dropped.inc({ problem: 'unknown_device' });
+        fromStranger('unknown_device', each.message, each.deviceId);
         continue;
       }
       let box = boxes.get(each.deviceId);
       if (box === undefined) boxes.set(each.deviceId, (box = { device, keys: keys.get(each.deviceId), reports: [], acked: [], challenge: undefined, returning: false }));
       box.reports.push(each);
     }
-    const harvest: Harvest = { telemetry: [], rejected: [] };
+    const telemetry: TelemetryRow[] = [];
     await sideBySide([...boxes.values()], async (box) => {
-      for (const report of box.reports) await takeIn(box, report, harvest);
+      for (const report of box.reports) await takeIn(box, report, telemetry);
     });
     // A row that no report of this batch changed stays as it is: another batch may be at work on it.
     const changed = [...boxes.values()].filter(({ device }) => device !== rows.get(device.deviceId));
-    await live.save(changed.map(({ device }) => device), harvest.telemetry, harvest.rejected);
+    await live.save(changed.map(({ device }) => device), telemetry);
     const now = clock.now();
     for (const { kind, message } of addressed) latency.labels(kind).observe(Math.max(0, now - message.receivedAt) / 1_000);
     for (const { device, acked, challenge, returning } of changed) {
@@ -182,12 +191,12 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
     for (const message of messages) {
       const topic = parseUpTopic(message.topic);
       if (topic === undefined) {
-        dropped.inc({ problem: 'wrong_family' });
+        fromStranger('wrong_family', message);
         continue;
       }
       const { profile, kind } = topic;
       const key = topic.key ?? nameInPayload(kind, message.payload);
-      if (key === undefined) dropped.inc({ problem: 'unknown_device' });
+      if (key === undefined) fromStranger('unknown_device', message);
       else if (profile === 'smartlock') byHardware.push({ key, kind, message });
       else found.push({ deviceId: isUuid(key) ? key : deviceIdOfSerial(key), profile, kind, message });
     }
@@ -195,7 +204,7 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
       const ids = await live.byTopicKey('smartlock', [...new Set(byHardware.map(({ key }) => key))]);
       for (const { key, kind, message } of byHardware) {
         const deviceId = ids.get(key);
-        if (deviceId === undefined) dropped.inc({ problem: 'unknown_device' });
+        if (deviceId === undefined) fromStranger('unknown_device', message, key);
         else found.push({ deviceId, profile: 'smartlock', kind, message });
       }
     }
@@ -203,12 +212,13 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
   }
 
   /** One report of one box. What concerns this box alone must not hold up the others: it is dropped and not acknowledged. */
-  async function takeIn(box: Box, { kind, profile, message }: Addressed, harvest: Harvest): Promise<void> {
+  async function takeIn(box: Box, { kind, profile, message }: Addressed, telemetry: TelemetryRow[]): Promise<void> {
     const { device, keys } = box;
     const receivedAt = instant(message.receivedAt);
     const reject = (problem: Problem, field?: string): void => {
       dropped.inc({ problem });
-      harvest.rejected.push({ deviceId: device.deviceId, topic: message.topic, problem, field, size: message.payload.length, receivedAt });
+      const { topic, via, payload } = message;
+      rejected.add({ reason: problem, via, deviceId: device.deviceId, topic, field, size: payload.length, payload, receivedAt: message.receivedAt });
     };
     // A message counts only on the family of the box's own profile.
     if (profile !== device.profile) return reject('wrong_family');
@@ -218,7 +228,7 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
     if (!parsed.ok) return reject(parsed.problem, parsed.field);
 
     const { report } = parsed;
-    const effects = report.level === 1 ? signedEffects(device, report, receivedAt) : unsignedEffects(device, report, receivedAt);
+    const effects = report.level === 1 ? signedEffects(device, report, receivedAt, message.via) : unsignedEffects(device, report, receivedAt, message.via);
     try {
       if (!(await ownsItsKey(box, report))) return reject('bad_signature');
       // The commands first: if they fail, the row must not say that their facts were told.
@@ -232,7 +242,7 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
     box.returning ||= effects.returning;
     if (effects.ack !== undefined) box.acked.push(effects.ack);
     box.challenge = effects.timeChallenge ?? box.challenge;
-    harvest.telemetry.push(telemetryOf(report, effects.device, kind, message, receivedAt));
+    telemetry.push(telemetryOf(report, effects.device, kind, message, receivedAt));
     accepted.inc({ kind, evidence: report.level === 1 ? 'signed' : 'unsigned' });
   }
 
@@ -303,11 +313,15 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
   }
 
   /** A box that is to have another key is given it again and again until it signs with it, not in the middle of an opening. */
-  function rotateIfWanted({ device, quietKeyVersion }: ReportEffects, { keys, unlocks, decommissioned }: RegisteredDevice): void {
+  function rotateIfWanted({ device, quietKeyVersion, routine }: ReportEffects, { keys, unlocks, decommissioned }: RegisteredDevice): void {
     const to = keys.rotatingTo;
     if (to === null || quietKeyVersion === undefined || quietKeyVersion >= to || unlocks.current !== null || decommissioned) return;
     const before = device.rotation?.to === to ? device.rotation : undefined;
-    if (before !== undefined && clock.now() - Date.parse(before.sentAt) < Math.min(ROTATION_AGAIN_MS * 2 ** (before.sends - 1), ROTATION_AGAIN_AT_LEAST_MS)) return;
+    if (before !== undefined) {
+      // A hello is a new beginning: what was in the way before may be gone.
+      const wait = routine ? Math.min(ROTATION_AGAIN_MS * 2 ** (before.sends - 1), ROTATION_AGAIN_AT_LEAST_MS) : ROTATION_AGAIN_MS;
+      if (clock.now() - Date.parse(before.sentAt) < wait) return;
+    }
     device.rotation = { to, sentAt: instant(clock.now()), sends: (before?.sends ?? 0) + 1 };
     background(() => dispatcher.sendRotation(device, to), 'A new key could not be sent');
   }

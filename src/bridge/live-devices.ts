@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { sqlState, sqlStates, type Database } from '../platform/postgres/db.ts';
+import type { Via } from './relay-messages.ts';
 import type { Profile } from './topics.ts';
 
 /** What was last heard of one box (`work.device_live`). Absent = it never said. Numbers above 2^53 do not occur. */
@@ -11,6 +12,8 @@ export interface LiveDevice {
   level: 0 | 1;
   /** False: it shares its command topic with another box that has it, so it is sent nothing. */
   readonly downlink: boolean;
+  /** Which way the newest hello came; absent: MQTT. */
+  via?: Via;
   lastHeardAt?: string;
   connectId?: string;
   connectHeardAt?: string;
@@ -61,15 +64,6 @@ export interface TelemetryRow {
   readonly body: string;
 }
 
-export interface RejectedReport {
-  readonly deviceId: string;
-  readonly topic: string;
-  readonly problem: string;
-  readonly field: string | undefined;
-  readonly size: number;
-  readonly receivedAt: string;
-}
-
 export interface LiveDevices {
   /** Called at registration; again for the same box it changes nothing. */
   add(deviceId: string, profile: Profile, topicKey: string): Promise<{ readonly downlink: boolean }>;
@@ -80,13 +74,14 @@ export interface LiveDevices {
   /** Device ids of the old family whose topics name a hardware id. */
   byTopicKey(profile: Profile, keys: readonly string[]): Promise<Map<string, string>>;
   /** One transaction: what a batch of reports changed. Telemetry that is there already stays. */
-  save(devices: readonly LiveDevice[], telemetry: readonly TelemetryRow[], rejected: readonly RejectedReport[]): Promise<void>;
+  save(devices: readonly LiveDevice[], telemetry: readonly TelemetryRow[]): Promise<void>;
   /** Boxes not heard since `before` whose facts still say online. */
   silentSince(before: string, limit: number): Promise<readonly { readonly deviceId: string; readonly lastHeardAt: string }[]>;
+  /** Boxes whose facts say online. */
+  onlineCount(): Promise<number>;
   /** Only if it was not heard since; false: it was. */
   markOffline(deviceId: string, before: string): Promise<boolean>;
-  rejectedOf(deviceId: string): Promise<readonly RejectedReport[]>;
-  /** Removes telemetry older than that, and all but the last 20 dropped messages of each box. */
+  /** Removes telemetry older than that. */
   prune(telemetryBefore: string): Promise<void>;
 }
 
@@ -98,7 +93,6 @@ export interface LiveDevicesOptions {
   readonly soleWriter?: boolean;
 }
 
-const KEPT_REJECTED = 20;
 const ROWS_IN_MEMORY = 50_000;
 
 export function createLiveDevices(db: Database, { soleWriter = false }: LiveDevicesOptions = {}): LiveDevices {
@@ -171,14 +165,12 @@ export function createLiveDevices(db: Database, { soleWriter = false }: LiveDevi
       return new Map(rows.map((row) => [row.topic_key, row.device_id]));
     },
 
-    async save(devices, telemetry, rejected) {
-      if (devices.length === 0 && telemetry.length === 0 && rejected.length === 0) return;
+    async save(devices, telemetry) {
+      if (devices.length === 0 && telemetry.length === 0) return;
       // Sorted: two batches that touch the same boxes take their rows in the same order and never deadlock.
       const sorted = devices.toSorted((a, b) => (a.deviceId < b.deviceId ? -1 : 1));
-      const [text, name] = rejected.length === 0 ? [saveStatement, 'save-live'] : [saveWithRejected, 'save-live-rejected'];
       const values = [arrayOf(sorted, (device) => device.deviceId), ...columns.map((column) => arrayOf(sorted, column.of)), ...telemetryColumns.map(({ of }) => arrayOf(telemetry, of))];
-      if (rejected.length > 0) values.push(...rejectedColumns.map(({ of }) => arrayOf(rejected, of)));
-      await pool.query({ name, text, values });
+      await pool.query({ name: 'save-live', text: saveStatement, values });
       if (memory !== undefined) for (const device of devices) memory.set(device.deviceId, device);
     },
 
@@ -192,6 +184,11 @@ export function createLiveDevices(db: Database, { soleWriter = false }: LiveDevi
       return rows.map((row) => ({ deviceId: row.device_id, lastHeardAt: row.last_heard_at }));
     },
 
+    async onlineCount() {
+      const { rows } = await pool.query<{ online: number }>(`SELECT count(*)::integer AS online FROM work.device_live WHERE facts ->> 'online' = 'true'`);
+      return rows[0]?.online ?? 0;
+    },
+
     async markOffline(deviceId, before) {
       const { rowCount } = await pool.query(
         `UPDATE work.device_live SET facts = (facts::jsonb || '{"online": false}')::json WHERE device_id = $1 AND last_heard_at < $2`,
@@ -203,22 +200,8 @@ export function createLiveDevices(db: Database, { soleWriter = false }: LiveDevi
       return true;
     },
 
-    async rejectedOf(deviceId) {
-      const { rows } = await pool.query<{ topic: string; problem: string; field: string | null; size: number; received_at: string }>(
-        'SELECT topic, problem, field, size, received_at FROM work.rejected_reports WHERE device_id = $1 ORDER BY id DESC LIMIT $2',
-        [deviceId, KEPT_REJECTED],
-      );
-      return rows.map((row) => ({ deviceId, topic: row.topic, problem: row.problem, field: row.field ?? undefined, size: row.size, receivedAt: row.received_at }));
-    },
-
     async prune(telemetryBefore) {
       await pool.query('DELETE FROM work.telemetry WHERE received_at < $1', [telemetryBefore]);
-      await pool.query(
-        `DELETE FROM work.rejected_reports WHERE id IN (
-           SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY device_id ORDER BY id DESC) AS n FROM work.rejected_reports) ranked
-           WHERE n > $1)`,
-        [KEPT_REJECTED],
-      );
     },
   };
 }
@@ -250,6 +233,7 @@ const jsonColumn = <K extends 'rotation' | 'senders' | 'facts'>(key: K): Column<
 
 const columns = [
   columnOf('level', 'level', 'smallint'),
+  columnOf('via', 'via', 'text'),
   columnOf('lastHeardAt', 'last_heard_at', 'timestamptz'),
   columnOf('connectId', 'connect_id', 'text'),
   columnOf('connectHeardAt', 'connect_heard_at', 'timestamptz'),
@@ -281,15 +265,6 @@ const telemetryColumns: readonly Column<TelemetryRow>[] = [
   { name: 'body', type: 'text', of: (row) => row.body },
 ];
 
-const rejectedColumns: readonly Column<RejectedReport>[] = [
-  { name: 'device_id', type: 'uuid', of: (row) => row.deviceId },
-  { name: 'topic', type: 'text', of: (row) => row.topic },
-  { name: 'problem', type: 'text', of: (row) => row.problem },
-  { name: 'field', type: 'text', of: (row) => row.field },
-  { name: 'size', type: 'integer', of: (row) => row.size },
-  { name: 'received_at', type: 'timestamptz', of: (row) => row.receivedAt },
-];
-
 /** One statement, so one round trip and one commit for a whole batch. */
 const liveParameters = columns.length + 1;
 const saveStatement = `
@@ -301,11 +276,6 @@ const saveStatement = `
   INSERT INTO work.telemetry (${names(telemetryColumns)})
   SELECT * FROM unnest(${parameters(telemetryColumns, liveParameters)})
   ON CONFLICT DO NOTHING`;
-const saveWithRejected = `
-  ${saveStatement.replace('\n  INSERT INTO work.telemetry', ', reports AS (\n  INSERT INTO work.telemetry')})
-  INSERT INTO work.rejected_reports (${names(rejectedColumns)})
-  SELECT * FROM unnest(${parameters(rejectedColumns, liveParameters + telemetryColumns.length)})`;
-
 function names(of: readonly Column<never>[]): string {
   return of.map(({ name }) => name).join(', ');
 }

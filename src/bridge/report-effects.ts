@@ -1,5 +1,6 @@
 import type { DeviceCommand, DeviceReport, JournalStatus, UnlockAnswer } from '../domain/device/commands.ts';
 import type { LiveDevice } from './live-devices.ts';
+import type { Via } from './relay-messages.ts';
 import type { ResponseReport, SignedReport, StatusReport, UnsignedReport, WillReport } from './protocol/reports.ts';
 
 /** What one report asks for. Pure: the same report on the same row asks for the same. */
@@ -44,8 +45,8 @@ const TURNS_ALLOWED = 5;
 const TURNS_WITHIN_MS = 600_000;
 
 /** A verified report of level 1 (device protocol, sections 6 and 7). `receivedAt` is an instant. */
-export function signedEffects(before: LiveDevice, report: SignedReport, receivedAt: string): ReportEffects {
-  const effects = ofSigned({ ...before, level: 1 }, before, report, receivedAt);
+export function signedEffects(before: LiveDevice, report: SignedReport, receivedAt: string, via: Via = 'mqtt'): ReportEffects {
+  const effects = ofSigned({ ...before, level: 1 }, before, report, receivedAt, via);
   // The log learns of it with the first signed report, also where that changes no fact.
   const pin: readonly DeviceCommand[] = before.level === 1 ? [] : [{ type: 'PinProtocol', data: { deviceId: before.deviceId } }];
   const commands = [...pin, ...newKey(effects.device, before, report, receivedAt), ...effects.commands, ...senders(effects.device, before, report, receivedAt)];
@@ -98,7 +99,7 @@ function isSentOnce(report: SignedReport): boolean {
   }
 }
 
-function ofSigned(device: LiveDevice, before: LiveDevice, report: SignedReport, receivedAt: string): ReportEffects {
+function ofSigned(device: LiveDevice, before: LiveDevice, report: SignedReport, receivedAt: string, via: Via): ReportEffects {
   const order = compareOrder(before, report.keyVersion, report.reportSeq, before.reportSeq);
   if (report.kind === 'status' && (report.reason === 'will' || report.reason === 'bye')) return goodbye(device, report, receivedAt, order);
 
@@ -113,6 +114,9 @@ function ofSigned(device: LiveDevice, before: LiveDevice, report: SignedReport, 
   if (report.kind === 'status' && report.reason === 'hello' && compareOrder(before, report.keyVersion, report.reportSeq, before.helloSeq) === 'newer') {
     device.connectId = report.connectId;
     device.helloSeq = report.reportSeq;
+    // From now on commands go this way, and no other.
+    if (via === 'mqtt') delete device.via;
+    else device.via = via;
     delete device.goneAt;
     delete device.connectHeardAt;
   }
@@ -137,10 +141,13 @@ function ofSigned(device: LiveDevice, before: LiveDevice, report: SignedReport, 
   }
 }
 
-/** A report of old firmware: believed as far as it goes, marked as unsigned, proof of nothing. */
-export function unsignedEffects(before: LiveDevice, report: UnsignedReport, receivedAt: string): ReportEffects {
+/**
+ * A report of old firmware: believed as far as it goes, marked as unsigned, proof of nothing. Over HTTP it makes no box
+ * reachable: what such a box would fetch it would obey however late, so it fetches nothing.
+ */
+export function unsignedEffects(before: LiveDevice, report: UnsignedReport, receivedAt: string, via: Via = 'mqtt'): ReportEffects {
   const heardAt = later(receivedAt, before.lastHeardAt);
-  const device: LiveDevice = { ...before, lastHeardAt: heardAt, connectHeardAt: heardAt };
+  const device: LiveDevice = { ...before, lastHeardAt: heardAt, ...(via === 'mqtt' ? { connectHeardAt: heardAt } : {}) };
   const online = 'online' in report ? report.online : true;
   if (online) delete device.goneAt;
   else device.goneAt = receivedAt;

@@ -11,7 +11,9 @@ import type { Secrets } from './ground.ts';
 
 /** The part of the configuration that the API knows. */
 function apiSettings(config: Config, secrets: Secrets, version: string, listening: () => string): ApiSettings {
-  const secretKeys = [secrets.secretKey, ...(config.secretKeyPrevious === undefined ? [] : [config.secretKeyPrevious])];
+  const { secretKey } = secrets;
+  if (secretKey === undefined) throw new Error('SECRET_KEY is needed by the role api');
+  const secretKeys = [secretKey, ...(config.secretKeyPrevious === undefined ? [] : [config.secretKeyPrevious])];
   return {
     production: config.environment === 'production',
     name: config.projectName,
@@ -63,7 +65,14 @@ export async function startApi(
     logger: deps.logger,
     drainMs: config.stopTimeoutSeconds * 1_000,
   });
-  await start('http', { start: () => http.start(), stop: () => http.stop().finally(() => api.stop()) });
+  await start('http', {
+    start: () => http.start(),
+    stop() {
+      // Boxes that wait for a command would hold up the stop.
+      deps.devices.endPolls();
+      return http.stop().finally(() => api.stop());
+    },
+  });
   const isLocal = ['127.0.0.1', '0.0.0.0', '::', '::1'].includes(config.host);
   url = `http://${isLocal ? 'localhost' : config.host}:${http.address()?.port ?? config.port}`;
   return url;

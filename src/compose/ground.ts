@@ -16,12 +16,13 @@ import { migrate } from '../platform/postgres/migrate.ts';
 import { createInProcessRelay } from '../platform/relay/in-process.ts';
 import type { Relay } from '../platform/relay/port.ts';
 
+/** Those that the roles of this process need (`secretsOf`); the others are undefined. */
 export interface Secrets {
-  readonly secretKey: string;
+  readonly secretKey: string | undefined;
   /** 32 bytes. */
-  readonly dataKeyMaster: Buffer;
+  readonly dataKeyMaster: Buffer | undefined;
   /** 32 bytes, an Ed25519 seed. */
-  readonly auditSigningKey: Buffer;
+  readonly auditSigningKey: Buffer | undefined;
 }
 
 export interface ComposeOptions {
@@ -41,7 +42,7 @@ export interface ComposeOptions {
 }
 
 export interface StartStep {
-  readonly name: 'event store' | 'read models' | 'relay' | 'device broker';
+  readonly name: 'event store' | 'read models' | 'relay' | 'device broker' | 'mail';
   readonly detail: string;
 }
 

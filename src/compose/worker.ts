@@ -3,6 +3,7 @@ import { createIngest } from '../bridge/ingest.ts';
 import { integrationReactor } from '../bridge/integration-events.ts';
 import type { Keyring } from '../bridge/keyring.ts';
 import type { LiveDevices } from '../bridge/live-devices.ts';
+import type { RejectedMessages } from '../bridge/rejected-messages.ts';
 import type { DeviceProvisioner } from '../bridge/provisioning.ts';
 import { offlineWatch } from '../bridge/offline.ts';
 import type { Aggregates } from '../commands/handle.ts';
@@ -29,6 +30,7 @@ export interface WorkerParts {
   readonly bus: Aggregates;
   readonly live: LiveDevices;
   readonly keyring: Keyring;
+  readonly rejected: RejectedMessages;
   readonly provisioner: DeviceProvisioner;
   readonly deviceKeys: DeviceKeys;
   readonly boxes: BoxesOfOwner;
@@ -38,7 +40,7 @@ export interface WorkerParts {
 
 /** What turns facts into effects: dispatcher, policies, deadlines, and the other end of the reports. */
 export async function startWorker(ground: Ground, parts: WorkerParts): Promise<void> {
-  const { bus, live, keyring, provisioner, deviceKeys, boxes, deadlines } = parts;
+  const { bus, live, keyring, rejected, provisioner, deviceKeys, boxes, deadlines } = parts;
   const { config, store, logId, relay, clock, logger, metrics, url } = ground;
   const pool = ground.database('loqey-worker', 6).pool;
 
@@ -49,7 +51,7 @@ export async function startWorker(ground: Ground, parts: WorkerParts): Promise<v
 
   const reactors: readonly Reactor[] = [dispatcher.reactor, suspensionReactor(bus, boxes), provisioningReactor(provisioner), keyRotationReactor(bus), integrationReactor(relay)];
   const running = reactors.map((reactor) => runReactor(reactor, { store, pool, logId, clock, logger, metrics }));
-  await ground.start('ingest', createIngest({ bus, live, keyring, relay, dispatcher, deviceKeys, clock, logger, metrics }));
+  await ground.start('ingest', createIngest({ bus, live, keyring, relay, dispatcher, deviceKeys, rejected, clock, logger, metrics }));
   for (const [index, reactor] of running.entries()) await ground.start(reactors[index]!.name, reactor);
   const keeper = deadlineKeeper({ queue: deadlines, bus, clock, logger, metrics });
   ground.health.set('worker', () => {

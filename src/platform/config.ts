@@ -40,6 +40,20 @@ export interface Basis {
 export type Environment = 'development' | 'staging' | 'production';
 export type Role = 'api' | 'projector' | 'worker' | 'bridge';
 
+export type SecretName = 'secretKey' | 'dataKeyMaster' | 'auditSigningKey';
+
+/** Who needs which secret. A bridge carries bytes that others sign and read: it holds none. */
+const secretsByRole: Readonly<Record<Role, readonly SecretName[]>> = {
+  api: ['secretKey', 'dataKeyMaster'],
+  projector: ['dataKeyMaster'],
+  worker: ['dataKeyMaster', 'auditSigningKey'],
+  bridge: [],
+};
+
+export function secretsOf(roles: readonly Role[]): readonly SecretName[] {
+  return [...new Set(roles.flatMap((role) => secretsByRole[role]))];
+}
+
 export const sections = [
   'Server',
   'First administrator',
@@ -401,9 +415,8 @@ function contradictions(config: Config): string[] {
     problems.push('MQTT_USERNAME and MQTT_DOWNLINK_USERNAME must differ: one hears devices, the other commands them.');
   }
   if (config.environment === 'production') {
-    const needed = { SECRET_KEY: config.secretKey, DATA_KEY_MASTER: config.dataKeyMaster, AUDIT_SIGNING_KEY: config.auditSigningKey };
-    for (const [env, value] of Object.entries(needed)) {
-      if (value === undefined) problems.push(`${env} must be set: with ENVIRONMENT=production no secret is made.`);
+    for (const name of secretsOf(config.roles)) {
+      if (config[name] === undefined) problems.push(`${table[name].env} must be set: with ENVIRONMENT=production no secret is made.`);
     }
     if (config.adminEmail !== undefined && config.adminPassword === undefined) {
       problems.push('ADMIN_PASSWORD must be set with ADMIN_EMAIL: with ENVIRONMENT=production no password is made.');

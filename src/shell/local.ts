@@ -47,7 +47,7 @@ export async function withLocal<T>({ environ, version, logger = silentLogger, me
   try {
     const url = config.databaseUrl ?? (running === undefined ? undefined : await embeddedPostgresUrl(config.dataDir));
     const { secretKey, dataKeyMaster, auditSigningKey } = config;
-    const secrets = await loadSecrets({ dataDir: config.dataDir, given: { secretKey, dataKeyMaster, auditSigningKey }, mayMake: config.environment !== 'production' && dataDir !== undefined });
+    const secrets = await loadSecrets({ dataDir: config.dataDir, given: { secretKey, dataKeyMaster, auditSigningKey }, needed: ['dataKeyMaster'], mayMake: config.environment !== 'production' && dataDir !== undefined });
     // No relay is used from here: the in-process one costs nothing and reaches nobody.
     const { kafkaBrokers: _unused, ...rest } = config;
     const localConfig = { ...rest, kafkaBrokers: undefined, ...(url === undefined ? {} : { databaseUrl: url }) };
@@ -55,6 +55,7 @@ export async function withLocal<T>({ environ, version, logger = silentLogger, me
     const { store, clock, metrics } = ground;
     const db = ground.database('loqey-cli', 4);
     const notifications = createNotifications({ url: ground.url, applicationName: 'loqey-cli-listen', logger });
+    if (secrets.dataKeyMaster === undefined) throw new Error('DATA_KEY_MASTER is needed here');
     const master = createMasterKey(secrets.dataKeyMaster);
     const sealer = createSealer({ db, notifications, master, logger, metrics, inAdvance: [] });
     const emails = createEmailIndex({ db, tags: createTags(master) });

@@ -3,7 +3,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import pino from 'pino';
 import { compose, type App } from '../compose.ts';
-import { ConfigError, loadConfig, type Config } from '../platform/config.ts';
+import { ConfigError, loadConfig, secretsOf, type Config } from '../platform/config.ts';
 import { openDataDir, type DataDir } from '../platform/data-dir/data-dir.ts';
 import { PortTaken, requireFreePorts, type WantedPort } from '../platform/data-dir/ports.ts';
 import { loadSecrets, SecretMissing, type Secrets } from '../platform/data-dir/secrets.ts';
@@ -67,7 +67,7 @@ async function tryToStart({ environ, version, verbose, terminal }: StartOptions)
     steps('checks', `${ports.length === 0 ? '' : `port${ports.length > 1 ? 's' : ''} ${ports.map(({ port }) => port).join(' ')} free, `}${gigabytes(dataDir.freeBytes)} disk, data folder locked`);
 
     const { secretKey, dataKeyMaster, auditSigningKey } = config;
-    const secrets = await loadSecrets({ dataDir: config.dataDir, given: { secretKey, dataKeyMaster, auditSigningKey }, mayMake: config.environment !== 'production' });
+    const secrets = await loadSecrets({ dataDir: config.dataDir, given: { secretKey, dataKeyMaster, auditSigningKey }, needed: secretsOf(config.roles), mayMake: config.environment !== 'production' });
     log = await openLog(config, verbose);
     for (const { env, reason } of config.ignored) log.logger.warn({ env }, `${env} is set and changes nothing: ${reason}`);
     const onWait = (engine: string, reason: string) => {

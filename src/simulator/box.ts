@@ -28,6 +28,8 @@ export type BoxEventOf<T extends BoxEventType> = Extract<BoxEvent, { type: T }>;
 
 export interface Connecting {
   readonly password: string;
+  /** The same key's, for HTTP. */
+  readonly bearer: string;
   readonly will: { readonly kind: ReportKind; readonly payload: Buffer };
   /** When the broker refuses this password, another one may be good. */
   readonly otherPassword: boolean;

@@ -15,6 +15,7 @@ interface SimulateOptions {
   readonly save?: string;
   readonly url?: string;
   readonly level: 0 | 1;
+  readonly transport: 'mqtt' | 'http';
   readonly loss: number;
   readonly duplicates: number;
   readonly delay?: Amount;
@@ -41,6 +42,7 @@ export function registerSimulateCommand(program: Command, terminalOf: (command: 
     .option('--provisioning <file>', 'take boxes that were registered before, one provisioning block a line')
     .option('--save <file>', 'write the provisioning blocks there (they are the keys of the boxes)')
     .option('--url <url>', 'another broker than the provisioned one')
+    .addOption(new Option('--transport <how>', 'http: where MQTT does not get through, over --api').choices(['mqtt', 'http']).default('mqtt'))
     .option('--level <0|1>', '0: old firmware without signatures', level, 1)
     .option('--loss <p>', 'probability that a message is lost, each way', probability, 0)
     .option('--duplicates <p>', 'probability that a message comes twice, each way', probability, 0)
@@ -65,7 +67,9 @@ async function simulate(options: SimulateOptions, terminal: Terminal): Promise<v
   }
   // Loaded here: the server's own command line registers this command too.
   const { createFleet } = await import('./fleet.ts');
-  const fleet = createFleet(provisionings.map((provisioning, n) => lockboxOptions(options, provisioning, n)));
+  const { httpConnector } = await import('./http-connector.ts');
+  const connect = options.transport === 'http' ? { connect: httpConnector({ api: options.api }) } : {};
+  const fleet = createFleet(provisionings.map((provisioning, n) => ({ ...lockboxOptions(options, provisioning, n), ...connect })));
   const started = performance.now();
   const status = statusLine(terminal, fleet, started);
   const pacer = pace(fleet, options.rate);

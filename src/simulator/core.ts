@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { LockStatus } from '../domain/device/events.ts';
 import { openSecret, type DeviceConfig } from '../bridge/protocol/commands.ts';
 import { MAX_COMMAND_BYTES } from '../bridge/protocol/json.ts';
-import { deriveKeys, mqttPassword, type DeviceKeys } from '../bridge/protocol/keys.ts';
+import { deriveKeys, httpBearer, mqttPassword, type DeviceKeys } from '../bridge/protocol/keys.ts';
 import type { FailureReason, FinalRefusal, OpenRefusal, StatusCause, StatusReason } from '../bridge/protocol/reports.ts';
 import { signReport, verifyCommand, type ReportKind } from '../bridge/protocol/signature.ts';
 import type { BoxCore, BoxEvent, Connecting, RejectReason } from './box.ts';
@@ -131,6 +131,7 @@ export class DeviceCore implements BoxCore {
     this.#passwordOf = keys.version;
     return {
       password: mqttPassword(keys),
+      bearer: httpBearer(keys),
       will: { kind: 'status', payload: this.#report('status', { reason: 'will', ...this.#statusFacts(false) }).payload },
       otherPassword: pending?.answered === true,
     };

@@ -12,6 +12,7 @@ export interface Level0Options {
   /** Set where one command topic serves all boxes: then it looks at the device id of a command. */
   readonly sharedTopic: boolean;
   readonly password: string;
+  readonly bearer: string;
   readonly hardware: Hardware;
   readonly time: BoxTime;
   /** Its own idea of the time, milliseconds since the epoch. Nobody should believe it. */
@@ -42,7 +43,7 @@ export class Level0Core implements BoxCore {
   }
 
   connecting(): Connecting {
-    return { password: this.#o.password, will: { kind: 'status', payload: this.#status(false) }, otherPassword: false };
+    return { password: this.#o.password, bearer: this.#o.bearer, will: { kind: 'status', payload: this.#status(false) }, otherPassword: false };
   }
 
   connected(): void {

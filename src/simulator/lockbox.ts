@@ -1,5 +1,5 @@
 import { downTopics, reportTopic, type Profile, type TopicOwner } from '../bridge/topics.ts';
-import { deriveKeys, mqttPassword } from '../bridge/protocol/keys.ts';
+import { deriveKeys, httpBearer, mqttPassword } from '../bridge/protocol/keys.ts';
 import type { ReportKind } from '../bridge/protocol/signature.ts';
 import type { BoxCore, BoxEvent, BoxEventOf, BoxEventType } from './box.ts';
 import { DeviceCore, newJournal, type CoreState, type PowerCutStep } from './core.ts';
@@ -233,6 +233,7 @@ export function createLockbox(options: LockboxOptions): Lockbox {
         style: provisioning.profile === 'smartlock' ? 'smartlock' : 'loqey',
         sharedTopic: provisioning.profile === 'transisttag',
         password: provisioning.mqtt.password,
+        bearer: httpBearer(deriveKeys(Buffer.from(provisioning.device_key, 'hex'), deviceId, provisioning.key_version)),
         hardware,
         time: boxTime,
         rtc: () => time.now() + rtcSkewMs,
@@ -289,7 +290,7 @@ export function createLockbox(options: LockboxOptions): Lockbox {
           };
         },
         request: () => {
-          const { password, will, otherPassword: other } = firmware.connecting();
+          const { password, bearer, will, otherPassword: other } = firmware.connecting();
           otherPassword = other;
           return {
             url: options.url ?? provisioning.mqtt.url,
@@ -297,6 +298,7 @@ export function createLockbox(options: LockboxOptions): Lockbox {
             clientId: provisioning.mqtt.client_id,
             username: provisioning.mqtt.username,
             password,
+            bearer,
             clean: level === 1 || options.cleanSession !== false,
             will: { topic: kindTopic(will.kind)!, payload: will.payload },
           };

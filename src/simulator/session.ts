@@ -8,6 +8,8 @@ export interface ConnectRequest {
   readonly clientId: string;
   readonly username: string;
   readonly password: string;
+  /** What it signs in with over HTTP. */
+  readonly bearer: string;
   /** Always true in level 1; old firmware may ask for a stored session. */
   readonly clean: boolean;
   readonly keepaliveSeconds: number;

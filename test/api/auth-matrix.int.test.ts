@@ -74,6 +74,8 @@ describe('who may call what', () => {
     if (access.kind === 'anyone' || access.kind === 'link') return (status) => status !== 401 && status !== 403;
     if (who === 'none' || who === 'wrong') return (status) => status === 401;
     if (access.kind === 'account') return (status) => status !== 401 && status !== 403;
+    // A box's own key, and nobody's account.
+    if (access.kind === 'device') return (status) => status === 401;
     const role = who === 'support' || who === 'admin' ? who : null;
     return permissionsOf(role, []).has(access.permission) ? (status) => status !== 401 && status !== 403 : (status) => status === 403;
   }

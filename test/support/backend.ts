@@ -2,10 +2,13 @@ import { createDispatcher, type Dispatcher } from '../../src/bridge/dispatcher.t
 import { createDownlink } from '../../src/bridge/downlink.ts';
 import { createIngest } from '../../src/bridge/ingest.ts';
 import { createKeyring, type Keyring } from '../../src/bridge/keyring.ts';
+import { createHttpAdapter, type HttpAdapter } from '../../src/bridge/http-adapter.ts';
 import { createLiveDevices, type LiveDevices } from '../../src/bridge/live-devices.ts';
+import { createMailbox, type Mailbox } from '../../src/bridge/mailbox.ts';
 import { createPresence } from '../../src/bridge/presence.ts';
 import { createProvisioner } from '../../src/bridge/provisioning.ts';
 import type { Profile } from '../../src/bridge/topics.ts';
+import { createRejectedMessages, type RejectedMessages } from '../../src/bridge/rejected-messages.ts';
 import { connectUplink } from '../../src/bridge/uplink.ts';
 import { createCommandBus, type Aggregates } from '../../src/commands/handle.ts';
 import type { AnyCommand, CommandContext, CommandOutcome, DeviceRegistration, UnlockService } from '../../src/commands/port.ts';
@@ -103,6 +106,9 @@ export interface Backend {
   readonly deviceKeys: DeviceKeyStore;
   readonly sealer: Sealer;
   readonly live: LiveDevices;
+  readonly rejected: RejectedMessages;
+  readonly mailbox: Mailbox;
+  readonly http: HttpAdapter;
   readonly keyring: Keyring;
   readonly relay: Relay;
   readonly dispatcher: Dispatcher;
@@ -152,7 +158,10 @@ export async function startBackend(server: Pick<TestPostgres, 'connect'>, option
   const allowLevel0 = options.allowLevel0 ?? true;
   const provisioner = createProvisioner({ keys: deviceKeys, credentials, live, settings: { brokerUrl: () => 'mqtt://broker.test:1883', caPem: undefined } });
   const dispatcher = createDispatcher({ bus, live, keyring, relay, provisioner, allowLevel0, clock, logger, metrics });
-  const ingest = createIngest({ bus, live, keyring, relay, dispatcher, deviceKeys, clock, logger, metrics });
+  const rejected = createRejectedMessages({ db, clock, logger, metrics, everyMs: 1 });
+  const ingest = createIngest({ bus, live, keyring, relay, dispatcher, deviceKeys, rejected, clock, logger, metrics });
+  const mailbox = createMailbox({ db, notifications, clock });
+  const http = createHttpAdapter({ relay, mailbox, live, keyring, credentials, clock, logger, metrics });
   const downlink = new TestDownlink();
   const down = createDownlink({ relay, downlink, clock, logger, metrics });
   const watches = createUnlockWatches({ store, onAppended: bus.onAppended, foreign: undefined, logger });
@@ -168,7 +177,7 @@ export async function startBackend(server: Pick<TestPostgres, 'connect'>, option
     clock,
   });
   let take: ((message: UplinkMessage) => Promise<void>) | undefined;
-  connectUplink({ onMessage: (handler) => (take = handler) }, relay, metrics);
+  connectUplink({ onMessage: (handler) => (take = handler) }, relay, metrics, clock);
   const reactors: RunningReactor[] = [];
 
   await notifications.start();
@@ -180,6 +189,7 @@ export async function startBackend(server: Pick<TestPostgres, 'connect'>, option
   await relay.start();
   await ingest.start();
   await down.start();
+  await http.start();
   bus.onAppended((events) => dispatcher.hint(events));
 
   const execute = (command: AnyCommand, context: Partial<CommandContext> = {}) => bus.execute(command, { ...asSystem(), ...context });
@@ -204,6 +214,9 @@ export async function startBackend(server: Pick<TestPostgres, 'connect'>, option
     deviceKeys,
     sealer,
     live,
+    rejected,
+    mailbox,
+    http,
     keyring,
     relay,
     dispatcher,
@@ -235,8 +248,10 @@ export async function startBackend(server: Pick<TestPostgres, 'connect'>, option
     async stop() {
       await Promise.all(reactors.map((reactor) => reactor.stop()));
       await dispatcher.drained();
+      await http.stop();
       await down.stop();
       await ingest.stop();
+      await rejected.stop();
       await relay.stop();
       await snapshots.stop();
       await refusals.stop();

@@ -1,5 +1,5 @@
 import { createSuspension } from '../../src/commands/policies/suspension.ts';
-import type { ApiDeps, HealthReport, Session } from '../../src/api/ports.ts';
+import type { ApiDeps, DeviceReportOutcome, HealthReport, RejectedPage, Session } from '../../src/api/ports.ts';
 import { defaultRateLimits, type ApiSettings } from '../../src/api/settings.ts';
 import type { AnyCommand, CommandContext, CommandOutcome, UnlockAsk, UnlockProgress, UnlockReply } from '../../src/commands/port.ts';
 import type { DomainEvent, Recorded } from '../../src/domain/events.ts';
@@ -65,6 +65,12 @@ export class World {
   readonly asked: { readonly ask: UnlockAsk; readonly context: CommandContext; readonly until: string }[] = [];
   readonly refusals: { readonly command: string; readonly target: RefusalTarget; readonly refusal: Refusal }[] = [];
   readonly passwords = new Map<string, string>();
+  /** What boxes without MQTT sign in with, said, and fetch. */
+  readonly deviceKeys = new Map<string, string>();
+  readonly deviceReports: { readonly deviceId: string; readonly kind: string; readonly payload: Buffer }[] = [];
+  readonly deviceCommands = new Map<string, readonly string[]>();
+  deviceOutcome: DeviceReportOutcome = 'taken';
+  rejected: RejectedPage = { messages: [], counts: [] };
   readonly emails = new Map<string, string>();
   readonly sessions = new Map<string, Session & { live: boolean }>();
   readonly refreshTokens = new Map<string, { readonly session: Session; used: boolean }>();
@@ -318,6 +324,20 @@ export class World {
       refusals: { recordAs: (command, target, refusal) => void this.refusals.push({ command, target, refusal }) },
       reads: this.reads,
       live: this.live,
+      devices: {
+        authenticate: async (deviceId, bearer) => this.deviceKeys.get(deviceId) === bearer,
+        report: async (deviceId, kind, payload) => {
+          this.deviceReports.push({ deviceId, kind, payload });
+          return this.deviceOutcome;
+        },
+        commands: async (deviceId) => this.deviceCommands.get(deviceId) ?? [],
+        acknowledge: async (deviceId, commandId, payload) => {
+          this.deviceReports.push({ deviceId, kind: commandId, payload });
+          return this.deviceOutcome === 'taken' ? 'acknowledged' : this.deviceOutcome;
+        },
+        endPolls: () => undefined,
+      },
+      rejected: { ofDevice: async () => this.rejected, ofStrangers: async () => this.rejected },
       credentials: {
         passwords: {
           hash: async (password) => `hash:${password}`,

@@ -1,15 +1,17 @@
 import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { SecretName } from '../config.ts';
 import { key32, longSecret, type Value } from '../config-values.ts';
 
+/** Undefined: not needed here, so not looked for. */
 export interface Secrets {
   /** Signs access tokens. */
-  readonly secretKey: string;
+  readonly secretKey: string | undefined;
   /** Wraps data keys and device keys, and keys the tags: 32 bytes. */
-  readonly dataKeyMaster: Buffer;
+  readonly dataKeyMaster: Buffer | undefined;
   /** Ed25519 seed: 32 bytes. */
-  readonly auditSigningKey: Buffer;
+  readonly auditSigningKey: Buffer | undefined;
   /** Names of those that were made by this call: the person is told to back them up. */
   readonly made: readonly string[];
   readonly folder: string;
@@ -23,6 +25,7 @@ export interface SecretsOptions {
     readonly dataKeyMaster: Buffer | undefined;
     readonly auditSigningKey: Buffer | undefined;
   };
+  readonly needed: readonly SecretName[];
   /** False in production. */
   readonly mayMake: boolean;
 }
@@ -32,7 +35,7 @@ export class SecretMissing extends Error {
 }
 
 /** Given by setting, else kept in DATA_DIR/secrets (0600), else made there once. */
-export async function loadSecrets({ dataDir, given, mayMake }: SecretsOptions): Promise<Secrets> {
+export async function loadSecrets({ dataDir, given, needed, mayMake }: SecretsOptions): Promise<Secrets> {
   const folder = join(dataDir, 'secrets');
   const made: string[] = [];
 
@@ -57,10 +60,12 @@ export async function loadSecrets({ dataDir, given, mayMake }: SecretsOptions): 
     return schema.parse(fresh) as T;
   }
 
+  const of = async <T>(name: SecretName, value: T | undefined, env: string, schema: Value<T>): Promise<T | undefined> =>
+    needed.includes(name) ? (value ?? (await kept(env, schema))) : undefined;
   return {
-    secretKey: given.secretKey ?? (await kept('SECRET_KEY', longSecret)),
-    dataKeyMaster: given.dataKeyMaster ?? (await kept('DATA_KEY_MASTER', key32)),
-    auditSigningKey: given.auditSigningKey ?? (await kept('AUDIT_SIGNING_KEY', key32)),
+    secretKey: await of('secretKey', given.secretKey, 'SECRET_KEY', longSecret),
+    dataKeyMaster: await of('dataKeyMaster', given.dataKeyMaster, 'DATA_KEY_MASTER', key32),
+    auditSigningKey: await of('auditSigningKey', given.auditSigningKey, 'AUDIT_SIGNING_KEY', key32),
     made,
     folder,
   };

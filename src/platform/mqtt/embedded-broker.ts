@@ -7,6 +7,7 @@ import { systemClock, type Clock } from '../clock.ts';
 import { component } from '../lifecycle.ts';
 import { silentLogger, type Logger } from '../logger.ts';
 import { Metrics } from '../metrics.ts';
+import { tokenBuckets } from '../token-buckets.ts';
 import { GuardedConnection } from './framing-guard.ts';
 import {
   BrokerUnavailable,
@@ -14,6 +15,7 @@ import {
   type DeviceBroker,
   type DeviceCredential,
   type PublishAnswer,
+  type RefusedByBroker,
   type UplinkMessage,
 } from './port.ts';
 import { SessionMachine } from './session-only.ts';
@@ -90,19 +92,12 @@ interface Session {
   readonly clientId: string;
   readonly passwordHash: string;
   readonly client: Client;
-  readonly bucket: Bucket;
   publishTopics: ReadonlySet<string>;
   subscribeTopics: ReadonlySet<string>;
   revoked: boolean;
   /** Messages with the handler, and when the last one began or ended while there were any. */
   pending: number;
   progressAt: number;
-}
-
-/** Tokens for messages; belongs to the device, not to its connection: connecting again refills nothing. */
-interface Bucket {
-  tokens: number;
-  at: number;
 }
 
 interface AddressCounts {
@@ -124,14 +119,19 @@ class Connection extends GuardedConnection {
   certificateName: string | undefined;
 }
 
-type DropReason = 'topic' | 'retained' | 'too_large' | 'rate' | 'revoked' | 'failed';
+type Told = { readonly [K in keyof Omit<RefusedByBroker, 'receivedAt'>]?: RefusedByBroker[K] | undefined } & Pick<RefusedByBroker, 'reason'>;
+
+type DropReason = 'foreign_topic' | 'retained' | 'too_large' | 'rate' | 'revoked' | 'failed';
 type Refusal = 'unknown_user' | 'wrong_password' | 'foreign_client_id' | 'foreign_will' | 'wrong_certificate' | 'lookup_failed';
+
+/** Reasons that are looked for only once the password was right. */
+const provenBy: ReadonlySet<Refusal> = new Set(['foreign_client_id', 'wrong_certificate', 'foreign_will']);
 
 const NOT_AUTHORIZED = 5;
 const SERVER_UNAVAILABLE = 3;
 const WILL_ATTEMPTS = 5;
-const MAX_BUCKETS = 50_000;
 const NO_HASH = Buffer.alloc(32);
+const NOTHING = Buffer.alloc(0);
 
 /**
  * An MQTT 3.1.1 broker in this process, for devices only. aedes speaks the protocol; who may connect, what becomes of a
@@ -147,6 +147,7 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
   const limits: EmbeddedBrokerLimits = { ...defaultLimits, ...options.limits };
 
   let handler: ((message: UplinkMessage) => Promise<void>) | undefined;
+  let onRefused: ((refused: RefusedByBroker) => void) | undefined;
   let machine: SessionMachine | undefined;
   let server: Server | undefined;
   let sweep: NodeJS.Timeout | undefined;
@@ -162,7 +163,8 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
   const strangers = new Map<Socket, AddressCounts>();
   const sessions = new Map<string, Set<Connection>>();
   const subscribers = new Map<string, Set<Connection>>();
-  const buckets = new Map<string, Bucket>();
+  /** Belongs to the device, not to its connection: connecting again refills nothing. */
+  const mayPublish = tokenBuckets({ perSecond: limits.messagesPerSecond, burst: limits.messageBurst, clock });
 
   const connectedGauge = metrics.gauge('loqey_mqtt_connected_devices', 'Devices connected to the embedded broker');
   const refusedCounter = metrics.counter('loqey_mqtt_connects_refused_total', 'Connects the embedded broker refused', ['reason']);
@@ -222,26 +224,6 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
     if (listening?.delete(connection) === true && listening.size === 0) subscribers.delete(topic);
   }
 
-  function bucketOf(username: string): Bucket {
-    let bucket = buckets.get(username);
-    if (bucket === undefined) {
-      // The oldest goes: a device that was away that long has a full one anyway.
-      if (buckets.size >= MAX_BUCKETS) for (const oldest of buckets.keys()) if (buckets.delete(oldest)) break;
-      buckets.set(username, (bucket = { tokens: limits.messageBurst, at: clock.monotonic() }));
-    }
-    return bucket;
-  }
-
-  function spend(bucket: Bucket): boolean {
-    if (limits.messagesPerSecond === Infinity) return true;
-    const now = clock.monotonic();
-    bucket.tokens = Math.min(limits.messageBurst, bucket.tokens + ((now - bucket.at) / 1000) * limits.messagesPerSecond);
-    bucket.at = now;
-    if (bucket.tokens < 1) return false;
-    bucket.tokens--;
-    return true;
-  }
-
   // Who may connect
 
   async function letIn(client: Client, username: string | undefined, password: Buffer | undefined): Promise<Refusal | undefined> {
@@ -275,7 +257,6 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
       clientId: credential.clientId,
       passwordHash,
       client,
-      bucket: bucketOf(username),
       publishTopics: new Set(credential.publishTopics),
       subscribeTopics: new Set(credential.subscribeTopics),
       revoked: false,
@@ -298,17 +279,23 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
 
   // What becomes of a publication
 
-  function drop(reason: DropReason, session: Session | undefined): void {
+  function drop(reason: DropReason, session: Session | undefined, packet?: Pick<PublishPacket, 'topic' | 'payload'>): void {
     droppedCounter.inc({ reason });
     logger.debug({ clientId: session?.clientId, reason }, 'device message dropped');
+    // A handler that failed has the message refused by nobody: the device sends it again.
+    if (reason !== 'failed') tellRefused({ reason, username: session?.username, topic: packet?.topic, payload: packet?.payload as Buffer | undefined });
+  }
+
+  function tellRefused({ reason, username, claimed, address, topic, payload = NOTHING }: Told): void {
+    onRefused?.({ reason, username, claimed, address, topic, payload, receivedAt: clock.now() });
   }
 
   /** Why this publication may not pass, or nothing. A will is the device's own last word: no rate, no live session. */
   function objection(session: Session, packet: PublishPacket, isWill: boolean): DropReason | undefined {
     if (session.revoked) return 'revoked';
-    if (!isWill && !spend(session.bucket)) return 'rate';
+    if (!isWill && !mayPublish(session.username)) return 'rate';
     if (packet.retain) return 'retained';
-    if (!session.publishTopics.has(packet.topic)) return 'topic';
+    if (!session.publishTopics.has(packet.topic)) return 'foreign_topic';
     if (packet.payload.length > limits.maxPayloadBytes) return 'too_large';
     return undefined;
   }
@@ -317,14 +304,14 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
     const connection = client?.conn as Connection | undefined;
     const session = connection?.session;
     if (connection === undefined || session === undefined) {
-      drop('topic', undefined);
+      drop('foreign_topic', undefined, packet);
       callback(new Error('not a device'));
       return;
     }
     const isWill = packet === connection.introduction?.will;
     const reason = objection(session, packet, isWill);
     if (reason !== undefined) {
-      drop(reason, session);
+      drop(reason, session, packet);
       callback(null);
       return;
     }
@@ -418,13 +405,20 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
           .then((reason) => {
             if (reason === undefined) return done(null, true);
             refusedCounter.inc({ reason });
-            logger.info({ reason, address: (client.conn as Connection).transport.remoteAddress }, 'device connect refused');
+            const { introduction, transport } = client.conn as Connection;
+            const address = transport.remoteAddress;
+            logger.info({ reason, address }, 'device connect refused');
+            // Only the password proves who it is; the reasons that are found after it concern a box of ours.
+            const known = provenBy.has(reason) ? username : undefined;
+            if (reason !== 'lookup_failed') tellRefused({ reason, username: known, claimed: username ?? introduction?.clientId, address, topic: introduction?.willTopic });
             done(refusal(reason), null);
           });
       },
       authorizePublish,
       authorizeSubscribe(client, subscription, callback) {
-        const allowed = (client.conn as Connection).session?.subscribeTopics.has(subscription.topic) === true;
+        const { session } = client.conn as Connection;
+        const allowed = session?.subscribeTopics.has(subscription.topic) === true;
+        if (!allowed) tellRefused({ reason: 'foreign_subscription', username: session?.username, topic: subscription.topic });
         callback(null, allowed ? subscription : null); // null = SUBACK 0x80
       },
       authorizeForward(client, packet) {
@@ -564,6 +558,9 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
     uplink: {
       onMessage(next) {
         handler = next;
+      },
+      onRefused(next) {
+        onRefused = next;
       },
     },
     downlink: { publish },

@@ -27,6 +27,21 @@ export interface Uplink {
    * (embedded: always; an external broker: the bridge's own PUBACK). A rejection leaves the message unacknowledged.
    */
   onMessage(handler: (message: UplinkMessage) => Promise<void>): void;
+  /** Runs for what the broker refused by itself, where it tells (embedded: always). Set before `start`; must not throw. */
+  onRefused?(handler: (refused: RefusedByBroker) => void): void;
+}
+
+export interface RefusedByBroker {
+  readonly reason: string;
+  /** Who it was, where that is proven. */
+  readonly username: string | undefined;
+  /** What a stranger called itself. */
+  readonly claimed: string | undefined;
+  readonly address: string | undefined;
+  readonly topic: string | undefined;
+  readonly payload: Buffer;
+  /** Milliseconds since the epoch. */
+  readonly receivedAt: number;
 }
 
 export interface Downlink {

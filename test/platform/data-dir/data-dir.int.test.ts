@@ -8,6 +8,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { notEnoughSpace, openDataDir } from '../../../src/platform/data-dir/data-dir.ts';
 import { lockFolder, lockHolder } from '../../../src/platform/data-dir/lock.ts';
 import { PortTaken, requireFreePorts } from '../../../src/platform/data-dir/ports.ts';
+import { secretsOf } from '../../../src/platform/config.ts';
 import { loadSecrets, SecretMissing } from '../../../src/platform/data-dir/secrets.ts';
 import { StartFailure } from '../../../src/platform/data-dir/start-failure.ts';
 
@@ -201,37 +202,47 @@ describe('ports', () => {
 
 describe('secrets', () => {
   const none = { secretKey: undefined, dataKeyMaster: undefined, auditSigningKey: undefined };
+  const all = secretsOf(['api', 'projector', 'worker', 'bridge']);
+
+  it('are only those that the roles need: a bridge holds none', async () => {
+    expect(await loadSecrets({ dataDir, given: none, needed: secretsOf(['bridge']), mayMake: false })).toMatchObject({ ...none, made: [] });
+    const given = { ...none, secretKey: 'k'.repeat(32) };
+    expect(await loadSecrets({ dataDir, given, needed: secretsOf(['bridge']), mayMake: true })).toMatchObject({ ...none, made: [] });
+    expect((await loadSecrets({ dataDir, given: none, needed: secretsOf(['projector']), mayMake: true })).made).toEqual(['DATA_KEY_MASTER']);
+    expect(secretsOf(['worker'])).not.toContain('secretKey');
+    expect(secretsOf(['api'])).not.toContain('auditSigningKey');
+  });
 
   it('are made once, readable by the owner only', async () => {
-    const first = await loadSecrets({ dataDir, given: none, mayMake: true });
+    const first = await loadSecrets({ dataDir, given: none, needed: all, mayMake: true });
     expect(first.made).toEqual(['SECRET_KEY', 'DATA_KEY_MASTER', 'AUDIT_SIGNING_KEY']);
     expect(first.dataKeyMaster).toHaveLength(32);
-    expect(Buffer.byteLength(first.secretKey)).toBeGreaterThanOrEqual(32);
+    expect(Buffer.byteLength(first.secretKey ?? '')).toBeGreaterThanOrEqual(32);
     expect(statSync(first.folder).mode & 0o777).toBe(0o700);
     for (const name of readdirSync(first.folder)) expect(statSync(join(first.folder, name)).mode & 0o777).toBe(0o600);
-    const second = await loadSecrets({ dataDir, given: none, mayMake: true });
+    const second = await loadSecrets({ dataDir, given: none, needed: all, mayMake: true });
     expect(second).toEqual({ ...first, made: [] });
   });
 
   it('given ones win, and nothing is written for them', async () => {
     const given = { secretKey: 'k'.repeat(32), dataKeyMaster: Buffer.alloc(32, 1), auditSigningKey: Buffer.alloc(32, 2) };
-    expect(await loadSecrets({ dataDir, given, mayMake: false })).toMatchObject({ ...given, made: [] });
+    expect(await loadSecrets({ dataDir, given, needed: all, mayMake: false })).toMatchObject({ ...given, made: [] });
     expect(readdirSync(dataDir)).toEqual([]);
   });
 
   it('are not made in production', async () => {
-    await expect(loadSecrets({ dataDir, given: none, mayMake: false })).rejects.toThrow(SecretMissing);
-    await expect(loadSecrets({ dataDir, given: none, mayMake: false })).rejects.toThrow(/^SECRET_KEY must be set/);
+    await expect(loadSecrets({ dataDir, given: none, needed: all, mayMake: false })).rejects.toThrow(SecretMissing);
+    await expect(loadSecrets({ dataDir, given: none, needed: all, mayMake: false })).rejects.toThrow(/^SECRET_KEY must be set/);
   });
 
   it('that are damaged stop the start instead of being replaced; open permissions are closed', async () => {
-    const { folder } = await loadSecrets({ dataDir, given: none, mayMake: true });
+    const { folder } = await loadSecrets({ dataDir, given: none, needed: all, mayMake: true });
     const path = join(folder, 'data-key-master');
     chmodSync(path, 0o644);
-    await loadSecrets({ dataDir, given: none, mayMake: true });
+    await loadSecrets({ dataDir, given: none, needed: all, mayMake: true });
     expect(statSync(path).mode & 0o777).toBe(0o600);
     writeFileSync(path, 'half');
-    await expect(loadSecrets({ dataDir, given: none, mayMake: true })).rejects.toThrow(/data-key-master does not hold a DATA_KEY_MASTER/);
+    await expect(loadSecrets({ dataDir, given: none, needed: all, mayMake: true })).rejects.toThrow(/data-key-master does not hold a DATA_KEY_MASTER/);
     expect(readFileSync(path, 'utf8')).toBe('half');
   });
 });

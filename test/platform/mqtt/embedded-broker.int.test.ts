@@ -139,7 +139,7 @@ describe('embedded broker', () => {
     expect(messages.map(({ payload }) => payload.length)).toEqual([4_096, 8, 8, 8, 8]);
     expect(closed()).toBe(false);
     const dropped = (reason: string) => counted(metrics, 'loqey_mqtt_dropped_messages_total', reason);
-    expect([await dropped('too_large'), await dropped('topic'), await dropped('retained'), await dropped('rate')]).toEqual([1, 1, 1, 2]);
+    expect([await dropped('too_large'), await dropped('foreign_topic'), await dropped('retained'), await dropped('rate')]).toEqual([1, 1, 1, 2]);
   });
 
   it('gives a device no new allowance for connecting again', async () => {
