@@ -5,7 +5,6 @@ import { describe, expect, it } from 'vitest';
 import { commandActions } from '../../../src/bridge/protocol/commands.ts';
 import { openReport, parseUnsigned } from '../../../src/bridge/protocol/reports.ts';
 import { reportKinds, signReport, verifyCommand, type ReportKind } from '../../../src/bridge/protocol/signature.ts';
-import { downTopics, topicFor, uplinkFilters, type TopicOwner } from '../../../src/bridge/topics.ts';
 import { readCommand } from '../../../src/simulator/received.ts';
 import { vectorDeviceId, vectorKeys, vectors } from './vectors.ts';
 
@@ -79,29 +78,5 @@ describe('the contract of the device messages', () => {
       }),
       { numRuns: 2000 },
     );
-  });
-
-  it('AsyncAPI names the topics of the code, and no other', () => {
-    const { channels, operations } = JSON.parse(read('asyncapi.json').toString()) as {
-      channels: Record<string, { address: string; messages: Record<string, { payload: { schema: { $ref: string } } }> }>;
-      operations: Record<string, { action: 'send' | 'receive'; channel: { $ref: string } }>;
-    };
-    const addresses = (action: string): string[] => Object.values(operations).filter((operation) => operation.action === action).map(({ channel }) => channels[channel.$ref.split('/').at(-1)!]!.address);
-    const received = new Set(addresses('receive').map((address) => address.replace(/\{\w+\}/, '+')));
-    expect([...received].sort()).toEqual([...uplinkFilters].sort());
-
-    const owner = (profile: TopicOwner['profile']): TopicOwner => ({ profile, deviceId: 'DEVICE', serialNumber: 'SERIAL', hardwareId: 'HARDWARE' });
-    const down = (['loqey', 'loqey_serial', 'smartlock', 'transisttag'] as const).flatMap((profile) => downTopics(owner(profile)));
-    const named = addresses('send').map((address) => address.replace('{deviceId}', 'DEVICE').replace('{serial}', 'SERIAL').replace('{hardwareId}', 'HARDWARE'));
-    expect(named.sort()).toEqual(down.sort());
-    for (const { address, messages } of Object.values(channels)) {
-      for (const { payload } of Object.values(messages)) {
-        const message = payload.schema.$ref.replace('schemas/', '').replace('.schema.json', '');
-        expect(schemas.map(({ name }) => name)).toContain(message);
-        if (message.startsWith('command.') && address.startsWith('loqey/devices/{deviceId}')) {
-          expect(topicFor(owner('loqey'), message.slice('command.'.length) as 'unlock')).toBe(address.replace('{deviceId}', 'DEVICE'));
-        }
-      }
-    }
   });
 });

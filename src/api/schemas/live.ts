@@ -1,0 +1,115 @@
+import { Type, type TProperties } from 'typebox';
+import { Closed, Id, LockState, Nullable, Time } from './common.ts';
+import { UnlockState } from './devices.ts';
+import { LinkState } from './links.ts';
+
+/** What is said over WebSockets: `live-messages.ts` makes these, and `contracts/asyncapi.json` publishes them. */
+
+const news = {
+  position: Type.String({ description: 'Opaque; `?after=` takes it to go on from here.' }),
+  event_id: Id,
+};
+
+const message = <T extends string, P extends TProperties>(type: T, title: string, description: string, members: P) =>
+  Closed({ type: Type.Literal(type), ...members }, { title, description });
+
+const outcome = {
+  command_id: Id,
+  heading: Type.String(),
+  text: Type.String(),
+  use_returned: Type.Boolean(),
+  timestamp: Time,
+};
+
+export const Subscribed = message('subscribed', 'Subscribed', 'The first message of every socket: from here on nothing is missed.', {});
+export const Resync = message('resync', 'Resync', 'What happened since `after` is no longer kept: read the state anew.', {});
+export const Auth = message('auth', 'Auth', 'The first message of a client that could set neither a header nor a subprotocol.', { token: Type.String() });
+
+export const StatusUpdate = message('status_update', 'StatusUpdate', 'A box reported something new.', {
+  device_id: Id,
+  status: LockState,
+  timestamp: Time,
+  online: Type.Boolean(),
+  door_open: Nullable(Type.Boolean()),
+  battery_level: Nullable(Type.Integer()),
+  firmware_version: Nullable(Type.String()),
+  ...news,
+});
+
+export const LinkUpdate = message('link_update', 'LinkUpdate', 'A link was made, changed, used or ended.', {
+  link_id: Id,
+  device_id: Id,
+  status: LinkState,
+  change: Type.Enum(['created', 'updated', 'used', 'expired', 'revoked']),
+  usage_count: Type.Integer(),
+  max_uses: Type.Integer(),
+  timestamp: Time,
+  ...news,
+});
+
+export const UnlockUpdate = message('unlock_progress', 'UnlockUpdate', 'How far an opening has come.', {
+  command_id: Id,
+  unlock_id: Id,
+  device_id: Id,
+  cause: Type.String(),
+  link_id: Type.Optional(Id),
+  status: UnlockState,
+  reason: Nullable(Type.String()),
+  use_returned: Type.Boolean(),
+  expires_at: Time,
+  timestamp: Time,
+  ...news,
+});
+
+export const Alert = message('alert', 'Alert', 'Something that somebody should look at.', {
+  alert: Type.String(),
+  device_id: Id,
+  command_id: Type.Optional(Id),
+  timestamp: Time,
+  ...news,
+});
+
+export const DeliveryConfirmation = message('unlock_confirmation', 'DeliveryConfirmation', 'The box is open.', {
+  device_id: Id,
+  status: Type.Literal('unlocked'),
+  delivery_complete: Type.Literal(true),
+  ...outcome,
+  ...news,
+});
+
+export const DeliveryProgress = message('unlock_progress', 'DeliveryProgress', 'How far the opening by this link has come, in the words of the courier.', {
+  device_id: Id,
+  status: UnlockState,
+  expires_at: Time,
+  ...outcome,
+  ...news,
+});
+
+export const DoorUpdate = message('door_update', 'DoorUpdate', 'The door or the bolt of the box moved, for whoever has just opened it.', {
+  status: LockState,
+  door_open: Nullable(Type.Boolean()),
+  timestamp: Time,
+  ...news,
+});
+
+export const DeliveryLinkUpdate = message('link_update', 'DeliveryLinkUpdate', 'The link was changed or ended.', { status: LinkState, timestamp: Time, ...news });
+
+export const DeviceActivity = message('device_activity', 'DeviceActivity', 'Something happened with a box.', {
+  device_id: Id,
+  action: Type.String(),
+  user: Type.String({ description: 'Where it came from: `mobile_app`, `delivery_link`, `mqtt_device`, …' }),
+  success: Type.Boolean(),
+  timestamp: Time,
+  ...news,
+});
+
+const framing = [Subscribed, Resync];
+const ofOwners = [...framing, StatusUpdate, LinkUpdate, UnlockUpdate, Alert];
+
+/** The paths of sockets, who may listen, and what is heard there. Each is served below `/api/v1` and `/api` too. */
+export const liveChannels = [
+  { id: 'device', path: '/ws/devices/{device_id}', summary: 'One box of the signed-in owner', bearer: true, messages: ofOwners },
+  { id: 'devices', path: '/ws/device-status', summary: 'All boxes of the signed-in owner', bearer: true, messages: ofOwners },
+  { id: 'delivery', path: '/ws/delivery/{link_token}', summary: 'The opening by a link, for its courier', bearer: false, messages: [...framing, DeliveryConfirmation, DeliveryProgress, DoorUpdate, DeliveryLinkUpdate] },
+  { id: 'system', path: '/ws/admin/system', summary: 'What happens, for administrators', bearer: true, messages: [...framing, DeviceActivity, Alert] },
+] as const;
