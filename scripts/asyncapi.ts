@@ -83,8 +83,8 @@ export function asyncApiDocument(): Json {
     const parameters = [...path.matchAll(/\{(\w+)\}/g)].map(([, name = '']) => name);
     const all = bearer ? [...heard, Auth] : heard;
     for (const schema of all) {
-      const { title, description, ...rest } = JSON.parse(JSON.stringify(schema)) as { title: string; description: string } & Json;
-      schemas[title] = { title, description, ...rest };
+      const { title, description } = schema;
+      schemas[title] = JSON.parse(JSON.stringify(schema));
       messages[title] = { name: title, title, summary: description, contentType: 'application/json', payload: { schemaFormat, schema: { $ref: `#/components/schemas/${title}` } } };
     }
     const channel = `ws_${id}`;

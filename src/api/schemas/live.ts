@@ -1,4 +1,4 @@
-import { Type, type TProperties } from 'typebox';
+import { Type, type TObject, type TProperties } from 'typebox';
 import { Closed, Id, LockState, Nullable, Time } from './common.ts';
 import { UnlockState } from './devices.ts';
 import { LinkState } from './links.ts';
@@ -10,8 +10,10 @@ const news = {
   event_id: Id,
 };
 
-const message = <T extends string, P extends TProperties>(type: T, title: string, description: string, members: P) =>
-  Closed({ type: Type.Literal(type), ...members }, { title, description });
+type LiveMessage = TObject & { readonly title: string; readonly description: string };
+
+const message = (type: string, title: string, description: string, members: TProperties): LiveMessage =>
+  Object.assign(Closed({ type: Type.Literal(type), ...members }), { title, description });
 
 const outcome = {
   command_id: Id,
