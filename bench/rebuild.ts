@@ -22,7 +22,6 @@ import { migrate } from '../src/platform/postgres/migrate.ts';
 import { createNotifications } from '../src/platform/postgres/notifications.ts';
 import { createMasterKey } from '../src/platform/vault/master-key.ts';
 import { createSealer } from '../src/platform/vault/sealer.ts';
-import { decode } from '../src/projections/decode.ts';
 import { ensureLogIdentity } from '../src/projections/log-identity.ts';
 import { rebuild } from '../src/projections/rebuild.ts';
 import { projections } from '../src/projections/registry.ts';
@@ -150,7 +149,7 @@ try {
   for (const names of [...all.map(({ name }) => [name]), all.map(({ name }) => name)]) {
     const what = names.length === 1 ? (names[0] ?? '') : 'all';
     const start = performance.now();
-    const [result] = await rebuild({ db, store, projections: all, decode, logId, clock: systemClock, logger, names });
+    const [result] = await rebuild({ db, store, projections: all, logId, clock: systemClock, logger, names });
     if (result === undefined || result.failure !== undefined) throw result?.failure ?? new Error(`${what} was not rebuilt`);
     const seconds = (performance.now() - start) / 1_000;
     rows.push({ what, seconds, rate: result.events / seconds, target: targets[what] ?? ORDINARY });

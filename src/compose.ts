@@ -37,7 +37,6 @@ import { createRefreshTokens } from './platform/vault/refresh-tokens.ts';
 import { createSealer } from './platform/vault/sealer.ts';
 import { createTags } from './platform/vault/tags.ts';
 
-import { decode } from './projections/decode.ts';
 import { createDeadlineQueue } from './projections/deadlines/queries.ts';
 import { createLiveFeed } from './projections/live-feed.ts';
 import { forgetCouriers, forgetRefused } from './projections/people/retention.ts';
@@ -136,7 +135,7 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
   await start('sealer', sealer);
   if (has('projector')) {
     const onCommitted = feed.push.bind(feed);
-    const runner = createProjectionRunner({ db, store, projections: projections({ sealer }), decode, logId, clock, logger, metrics, onCommitted, onSwitched });
+    const runner = createProjectionRunner({ db, store, projections: projections({ sealer }), logId, clock, logger, metrics, onCommitted, onSwitched });
     await start('projections', runner);
     health.set('projections', () => {
       const { ok, role, projections: each } = runner.health();

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import { decodeEvent, type Aggregate } from '../domain/registry.ts';
+import { decodeEvent, recordedOf, type Aggregate } from '../domain/registry.ts';
 import type { DomainEvent, Recorded } from '../domain/events.ts';
 import { isSealed, type EventMetadata, type Refusal, type Sealed } from '../domain/kernel.ts';
 import { fullJitter, pause } from '../platform/backoff.ts';
@@ -362,10 +362,6 @@ export function createCommandBus(deps: CommandBusDeps): Aggregates {
       return () => listeners.delete(listener);
     },
   };
-}
-
-export function recordedOf(event: RecordedEvent): Recorded<DomainEvent> {
-  return { ...event, ...decodeEvent(event) } as unknown as Recorded<DomainEvent>;
 }
 
 function nextOf({ revision }: Folded): bigint {

@@ -2,7 +2,7 @@ import type { DomainEvent, Recorded } from '../domain/events.ts';
 import { deviceStream } from '../domain/device/stream.ts';
 import type { EventStore } from '../platform/event-store/port.ts';
 import type { Logger } from '../platform/logger.ts';
-import { recordedOf } from './handle.ts';
+import { recordedOf } from '../domain/registry.ts';
 import type { UnlockProgress } from './port.ts';
 import { advance, isOver, unlockIdOf } from './unlock-progress.ts';
 

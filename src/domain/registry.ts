@@ -5,7 +5,7 @@ import { deviceDecider } from './device/device.ts';
 import type { DeviceEvent } from './device/events.ts';
 import { deviceStateVersion, type DeviceState } from './device/state.ts';
 import { deviceCategory, deviceStream } from './device/stream.ts';
-import type { DomainEvent, DomainEventType } from './events.ts';
+import type { DomainEvent, DomainEventType, Recorded } from './events.ts';
 import type { Decider } from './kernel.ts';
 import { systemCodec } from './system/codec.ts';
 import { userCodec } from './user/codec.ts';
@@ -57,6 +57,14 @@ export const eventTypes: readonly DomainEventType[] = [...codecs.keys()] as Doma
  */
 export function decodeEvent(wire: WireEvent): DomainEvent {
   return codecOf(wire.type, wire.metadata.schemaVersion).decode(wire) as DomainEvent;
+}
+
+/**
+ * A stored event in today's shape, with its place in the log.
+ * @throws UnknownEvent
+ */
+export function recordedOf(stored: Omit<Recorded, 'type' | 'data' | 'metadata'> & WireEvent): Recorded {
+  return { ...stored, ...decodeEvent(stored) } as Recorded;
 }
 
 /** The version in which this build writes events of this type. */

@@ -7,7 +7,6 @@ import type { Database } from '../platform/postgres/db.ts';
 import { PROJECTIONS_CHANNEL, readCheckpoints, type Checkpoint, type ProjectionError } from './checkpoints.ts';
 import { dropRetired } from './generations.ts';
 import { systemLog } from './log-identity.ts';
-import type { Decode } from './member.ts';
 import type { AnyProjection } from './projection.ts';
 import { rebuild, UnknownProjection, type RebuildProgress, type RebuildResult } from './rebuild.ts';
 
@@ -52,7 +51,6 @@ export interface ProjectionAdminOptions {
   readonly db: Database;
   readonly store: EventStore;
   readonly projections: readonly AnyProjection[];
-  readonly decode: Decode;
   readonly logId: Uuid;
   readonly clock: Clock;
   readonly logger: Logger;

@@ -22,7 +22,7 @@ import {
 } from './checkpoints.ts';
 import { dropRetired, startEmpty } from './generations.ts';
 import { checkLogIdentity } from './log-identity.ts';
-import { decodeBatch, Member, stage, type BatchEvent, type Decode, type Poison } from './member.ts';
+import { decodeBatch, Member, stage, type BatchEvent, type Poison } from './member.ts';
 import type { AnyProjection, Group } from './projection.ts';
 import type { LiveChange } from './read-models.ts';
 import { rebuild, type RebuildFailure } from './rebuild.ts';
@@ -34,7 +34,6 @@ export interface ProjectionGroupOptions {
   readonly db: Database;
   readonly store: EventStore;
   readonly projections: readonly AnyProjection[];
-  readonly decode: Decode;
   /** Of `ensureLogIdentity`. */
   readonly logId: Uuid;
   readonly clock: Clock;
@@ -369,7 +368,7 @@ export function createProjectionGroup(options: ProjectionGroupOptions): Projecti
       }
       behindSince ??= Date.parse(events[0]?.recordedAt ?? last.recordedAt);
       const timer = batchSeconds.startTimer({ group: groupName });
-      const changes = await commit(session, [...group], decodeBatch(events, options.decode), endOf(last), isLive);
+      const changes = await commit(session, [...group], decodeBatch(events), endOf(last), isLive);
       position = last.position;
       timer();
       eventsApplied.inc({ group: groupName }, events.length);
@@ -520,7 +519,7 @@ export function createProjectionGroup(options: ProjectionGroupOptions): Projecti
         }
         const last = events.at(-1);
         // What it tells of so late is kept for those who resume; those who listen have long seen what came after.
-        if (last !== undefined) await commit(own, [member], decodeBatch(events, options.decode), endOf(last), false);
+        if (last !== undefined) await commit(own, [member], decodeBatch(events), endOf(last), false);
         return events.length === limit;
       };
       try {

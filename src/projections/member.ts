@@ -1,13 +1,11 @@
 import type { Recorded } from '../domain/events.ts';
+import { recordedOf } from '../domain/registry.ts';
 import type { RecordedEvent } from '../platform/event-store/port.ts';
 import { categoryOfStream, schemaOf, type AnyProjection, type Emit, type RowsOf, type Tables, type Wants } from './projection.ts';
 import type { LiveChange } from './read-models.ts';
 import { TableRows } from './rows.ts';
 import type { Statement } from './pipeline.ts';
 import type { Session } from './session.ts';
-
-/** @throws UnknownEvent for a type or schema version that this program does not know */
-export type Decode = (event: RecordedEvent) => Recorded;
 
 /** An event as stored, and what it decodes to, done once for all projections. */
 export interface BatchEvent {
@@ -18,11 +16,11 @@ export interface BatchEvent {
   readonly undecodable: Error | undefined;
 }
 
-export function decodeBatch(events: readonly RecordedEvent[], decode: Decode): readonly BatchEvent[] {
+export function decodeBatch(events: readonly RecordedEvent[]): readonly BatchEvent[] {
   return events.map((stored) => {
     const category = categoryOfStream(stored.stream);
     try {
-      return { stored, category, event: decode(stored), undecodable: undefined };
+      return { stored, category, event: recordedOf(stored), undecodable: undefined };
     } catch (error) {
       return { stored, category, event: undefined, undecodable: error as Error };
     }

@@ -6,7 +6,7 @@ import type { Logger } from '../platform/logger.ts';
 import { isTransient, sqlState, type Database } from '../platform/postgres/db.ts';
 import { problemOf, type ProjectionError } from './checkpoints.ts';
 import { activate, createGeneration, dropGeneration } from './generations.ts';
-import { decodeBatch, Member, stage, type Decode, type Poison } from './member.ts';
+import { decodeBatch, Member, stage, type Poison } from './member.ts';
 import { createIndexes, type AnyProjection } from './projection.ts';
 import { openSession, type Session } from './session.ts';
 
@@ -14,7 +14,6 @@ export interface RebuildOptions {
   readonly db: Database;
   readonly store: EventStore;
   readonly projections: readonly AnyProjection[];
-  readonly decode: Decode;
   readonly logId: Uuid;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -116,7 +115,7 @@ class WriteRefused extends Error {
 }
 
 async function onePass(options: RebuildOptions, chosen: readonly AnyProjection[], slowAfter?: bigint): Promise<readonly RebuildResult[]> {
-  const { db, store, decode, clock, signal } = options;
+  const { db, store, clock, signal } = options;
   const logger = options.logger.child({ component: 'rebuild' });
   const session = await openSession({ url: db.url, name: 'loqey-rebuild', statementTimeoutMs: 0 });
   const began = clock.monotonic();
@@ -149,7 +148,7 @@ async function onePass(options: RebuildOptions, chosen: readonly AnyProjection[]
 
   /** Brings the members in memory to the end of these events. One that cannot take one is left out from here on. */
   const fold = async (members: readonly Member[], events: readonly RecordedEvent[]): Promise<readonly Member[]> => {
-    const staged = await stage(session, members, decodeBatch(events, decode));
+    const staged = await stage(session, members, decodeBatch(events));
     const last = events.at(-1);
     return members.filter((member) => {
       const poison = staged.get(member)?.poison;

@@ -1,4 +1,3 @@
-import { decode } from '../projections/decode.ts';
 import { createProjectionAdmin, type ProjectionAdmin } from '../projections/admin.ts';
 import type { RebuildProgress } from '../projections/rebuild.ts';
 import { projections } from '../projections/registry.ts';
@@ -8,7 +7,7 @@ import { seconds, table, type Terminal } from './terminal.ts';
 function withAdmin<T>(options: LocalOptions, work: (admin: ProjectionAdmin) => Promise<T>): Promise<T> {
   return withLocal({ ...options, mending: true }, ({ ground, db, sealer }) => {
     const { store, logId, clock, logger } = ground;
-    return work(createProjectionAdmin({ db, store, projections: projections({ sealer }), decode, logId, clock, logger }));
+    return work(createProjectionAdmin({ db, store, projections: projections({ sealer }), logId, clock, logger }));
   });
 }
 

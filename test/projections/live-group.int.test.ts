@@ -5,7 +5,6 @@ import { silentLogger } from '../../src/platform/logger.ts';
 import { Metrics } from '../../src/platform/metrics.ts';
 import { createProjectionAdmin, NotStoppedThere } from '../../src/projections/admin.ts';
 import { canonicalHash } from '../../src/projections/canonical.ts';
-import { decode } from '../../src/projections/decode.ts';
 import { LogIdentityError } from '../../src/projections/log-identity.ts';
 import { defineProjection, defineTable, idOfStream, type AnyProjection } from '../../src/projections/projection.ts';
 import type { LiveChange } from '../../src/projections/read-models.ts';
@@ -36,7 +35,7 @@ async function start(options: ReadSideOptions = {}): Promise<ReadSide> {
 function runnerOn(side: ReadSide, change: Partial<ProjectionRunnerOptions> = {}) {
   const { db, store, logId, clock } = side;
   const runner = createProjectionRunner({
-    db, store, projections: side.projections, decode, logId, clock, logger: silentLogger, metrics: new Metrics(), ...change,
+    db, store, projections: side.projections, logId, clock, logger: silentLogger, metrics: new Metrics(), ...change,
   });
   started.push(runner);
   return runner;
@@ -47,7 +46,7 @@ async function hashes(side: ReadSide): Promise<Record<string, unknown>> {
 }
 
 async function rebuildAll(side: ReadSide) {
-  const admin = createProjectionAdmin({ ...side, decode, logger: silentLogger });
+  const admin = createProjectionAdmin({ ...side, logger: silentLogger });
   const results = await admin.rebuild('all');
   expect(results.filter(({ failure }) => failure !== undefined)).toEqual([]);
 }
@@ -163,7 +162,7 @@ describe('one outcome, whichever way', () => {
 describe('an event that a projection cannot take', () => {
   it.each(['handler', 'database'] as const)('stops only that one (%s), visibly; skipped, it goes on', async (kind) => {
     const side = await start({ projections: (sealer) => [...projections({ sealer }), counting((level) => (level === 13 ? kind : undefined))] });
-    const admin = createProjectionAdmin({ ...side, decode, logger: silentLogger });
+    const admin = createProjectionAdmin({ ...side, logger: silentLogger });
     const deviceId = newId();
     const stream = `device-${deviceId}`;
     const data = { deviceId, serialNumber: deviceId, model: 'm', profile: 'loqey', keyVersion: 1, pin: '1', pinTag: 't', pinExpiresAt: '2027-01-01T00:00:00.000Z' } as const;

@@ -3,7 +3,6 @@ import { newId } from '../../src/platform/ids.ts';
 import { silentLogger } from '../../src/platform/logger.ts';
 import { createProjectionAdmin, type ProjectionAdmin } from '../../src/projections/admin.ts';
 import { canonicalHash } from '../../src/projections/canonical.ts';
-import { decode } from '../../src/projections/decode.ts';
 import { defineProjection, defineTable, type AnyProjection } from '../../src/projections/projection.ts';
 import type { RebuildProgress } from '../../src/projections/rebuild.ts';
 import { RebuildRunning, UnknownProjection } from '../../src/projections/rebuild.ts';
@@ -27,7 +26,7 @@ afterAll(() => postgres?.stop());
 async function start(options: ReadSideOptions = {}): Promise<ReadSide & { admin: ProjectionAdmin }> {
   const side = await startReadSide(postgres, options);
   started.push(side);
-  return { ...side, admin: createProjectionAdmin({ ...side, decode, logger: silentLogger }) };
+  return { ...side, admin: createProjectionAdmin({ ...side, logger: silentLogger }) };
 }
 
 async function write(side: ReadSide, seed: number, steps: number): Promise<bigint> {

@@ -19,7 +19,7 @@ import { createSnapshots, type Snapshots } from '../../src/commands/snapshots.ts
 import { createUnlockWatches, type UnlockWatches } from '../../src/commands/unlock-watch.ts';
 import { createUnlockService, type UnlockSettings } from '../../src/commands/unlocks.ts';
 import type { DomainEvent, Recorded } from '../../src/domain/events.ts';
-import { recordedOf } from '../../src/commands/handle.ts';
+import { recordedOf } from '../../src/domain/registry.ts';
 import { systemClock, type Clock } from '../../src/platform/clock.ts';
 import type { EventStore } from '../../src/platform/event-store/port.ts';
 import { createPostgresEventStore } from '../../src/platform/event-store/postgres.ts';

@@ -9,7 +9,6 @@ import { silentLogger } from '../../src/platform/logger.ts';
 import { Metrics } from '../../src/platform/metrics.ts';
 import type { Database } from '../../src/platform/postgres/db.ts';
 import { createNotifications } from '../../src/platform/postgres/notifications.ts';
-import { decode } from '../../src/projections/decode.ts';
 import { createLiveFeed, type LiveFeedComponent } from '../../src/projections/live-feed.ts';
 import { ensureLogIdentity } from '../../src/projections/log-identity.ts';
 import type { SealOpener } from '../../src/projections/people/projection.ts';
@@ -134,7 +133,6 @@ export async function startReadSide(postgres: TestPostgres, options: ReadSideOpt
     db,
     store,
     projections: all,
-    decode,
     logId,
     clock,
     logger,

@@ -6,7 +6,7 @@ import type { EventStore, RecordedEvent } from '../../platform/event-store/port.
 import { component, type Component } from '../../platform/lifecycle.ts';
 import type { Logger } from '../../platform/logger.ts';
 import type { Metrics } from '../../platform/metrics.ts';
-import { recordedOf } from '../handle.ts';
+import { recordedOf } from '../../domain/registry.ts';
 
 /**
  * From an event to an effect. Its checkpoint is its own, so a rebuild of a read model never repeats an effect. The effect
