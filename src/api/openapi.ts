@@ -1,4 +1,6 @@
 import type { TObject, TSchema } from 'typebox';
+import { statusOfCode, type ErrorCode } from './errors.ts';
+import { exampleOf } from './examples.ts';
 import type { Access, Route } from './route.ts';
 import { pathsOf } from './router.ts';
 import { ErrorBody } from './schemas/common.ts';
@@ -21,6 +23,38 @@ const errorTexts: Readonly<Record<number, string>> = {
   503: 'Not available right now; try again.',
 };
 
+/** What an error of each status looks like. */
+const errorExamples: Readonly<Partial<Record<number, { readonly message: string; readonly details?: Json }>>> = {
+  400: { message: 'Invalid PIN format', details: { pin: 'PIN must be 6 digits' } },
+  401: { message: 'Invalid or expired token' },
+  403: { message: 'Insufficient permissions' },
+  404: { message: 'Device not found' },
+  409: { message: 'Device already assigned to another user', details: { reason: 'device_assigned' } },
+  413: { message: 'The request body is too large' },
+  415: { message: 'The body must be JSON: Content-Type: application/json' },
+  422: { message: 'Access link has expired', details: { reason: 'link_expired' } },
+  429: { message: 'Too many requests', details: { retry_after: 12 } },
+  500: { message: 'An unexpected error occurred' },
+  503: { message: 'The service is not available right now. Try again' },
+};
+
+const header = (description: string, schema: Json, required = false): Json => ({ description, ...(required ? { required } : {}), schema });
+const headers: Readonly<Record<string, Json>> = {
+  'X-Request-Id': header('Names this request in logs, and in the events that came of it.', { type: 'string' }, true),
+  'X-RateLimit-Limit': header('Requests that are allowed in the present window.', { type: 'integer' }),
+  'X-RateLimit-Remaining': header('How many of them are left.', { type: 'integer' }),
+  'X-RateLimit-Reset': header('When there are all of them again, in seconds since 1970.', { type: 'integer' }),
+  'Retry-After': header('Seconds to wait.', { type: 'integer' }, true),
+  'WWW-Authenticate': header('`Bearer` where a token is missing or no longer good.', { type: 'string' }),
+  'X-Total-Count': header('Rows of the whole list.', { type: 'integer' }, true),
+  'X-Next-Cursor': header('`?cursor=` of what follows; absent at the end.', { type: 'string' }),
+  Link: header('Addresses of what follows (`rel="next"`) and what was before (`rel="prev"`).', { type: 'string' }),
+  'Loqey-Position': header('Of the last event that came of this request; opaque.', { type: 'string' }),
+  'Loqey-Consistency': header('`pending`: lists may not show yet what this request changed.', { type: 'string', enum: ['pending'] }),
+};
+const headersOf = (...names: readonly string[]): Json => Object.fromEntries(names.map((name) => [name, { $ref: `#/components/headers/${name}` }]));
+const rateLimit = ['X-RateLimit-Limit', 'X-RateLimit-Remaining', 'X-RateLimit-Reset'] as const;
+
 const tags = [
   { name: 'authentication', description: 'Accounts and sessions.' },
   { name: 'devices', description: "An owner's boxes." },
@@ -37,6 +71,7 @@ const tags = [
 export function openApiDocument(settings: Pick<ApiSettings, 'name' | 'version'>, table: readonly Route[] = routeTable): Json {
   const schemas: Record<string, unknown> = {};
   plain(ErrorBody, schemas);
+  (schemas['Error'] as { properties: Json }).properties['error'] = { type: 'string', enum: Object.keys(statusOfCode) };
   const paths: Record<string, Json> = {};
   for (const route of table) {
     for (const { method, path, alias } of pathsOf(route)) {
@@ -50,8 +85,14 @@ export function openApiDocument(settings: Pick<ApiSettings, 'name' | 'version'>,
     info: {
       title: settings.name,
       version: settings.version,
-      description: 'Every path below `/api/v1` is served below `/api` too, its older name.',
+      description: [
+        'Boxes that open for whoever is allowed. Every path below `/api/v1` is served below `/api` too, its older name; what is deprecated here is an older name of something that is not.',
+        'What changes something takes an `Idempotency-Key`: a repeat with the same key has its effect once.',
+        'Lists are bare arrays by `limit` and `offset` or `cursor`, and have an envelope by `page` and `page_size`.',
+        'What is said over WebSockets and MQTT is in `/asyncapi.json`.',
+      ].join('\n\n'),
     },
+    servers: [{ url: '/', description: 'This server' }],
     tags,
     paths,
     components: {
@@ -59,12 +100,17 @@ export function openApiDocument(settings: Pick<ApiSettings, 'name' | 'version'>,
         bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
         device: { type: 'http', scheme: 'bearer', description: "The box's `http` key, 64 lower hex digits." },
       },
-      responses: Object.fromEntries(
-        Object.entries(errorTexts).map(([status, description]) => [
-          `Error${status}`,
-          { description, content: { 'application/json': { schema: { $ref: '#/components/schemas/Error' } } } },
-        ]),
-      ),
+      headers,
+      parameters: {
+        IdempotencyKey: {
+          name: 'Idempotency-Key',
+          in: 'header',
+          required: false,
+          description: 'The same key with the same request has the same effect once, for 24 hours.',
+          schema: { type: 'string', maxLength: 255 },
+        },
+      },
+      responses: Object.fromEntries(Object.keys(errorTexts).map((status) => [`Error${status}`, errorResponse(Number(status))])),
       schemas,
     },
   };
@@ -75,15 +121,7 @@ function operationOf(route: Route, method: string, path: string, alias: boolean,
   const parameters = [
     ...names.map((name) => ({ name, in: 'path', required: true, schema: plain(route.params.properties[name] ?? {}, schemas) })),
     ...parametersOf(route.query, schemas),
-    ...(route.idempotent
-      ? [{
-          name: 'Idempotency-Key',
-          in: 'header',
-          required: false,
-          description: 'The same key with the same request has the same effect once, for 24 hours.',
-          schema: { type: 'string', maxLength: 255 },
-        }]
-      : []),
+    ...(route.idempotent ? [{ $ref: '#/components/parameters/IdempotencyKey' }] : []),
   ];
   const own = method === route.method && (path === `/api/v1${route.path}` || route.root === 'only');
   return {
@@ -95,8 +133,31 @@ function operationOf(route: Route, method: string, path: string, alias: boolean,
     ...(parameters.length === 0 ? {} : { parameters }),
     ...(route.body === undefined
       ? {}
-      : { requestBody: { required: route.bodyOptional !== true, content: { 'application/json': { schema: plain(route.body, schemas) } } } }),
-    responses: responsesOf(route, schemas),
+      : { requestBody: { required: route.bodyOptional !== true, content: { 'application/json': mediaOf('application/json', route.body, alias, schemas) } } }),
+    responses: responsesOf(route, alias, schemas),
+  };
+}
+
+/** Older names have no example of their own: they would double the document. */
+function mediaOf(type: string, schema: TSchema, alias: boolean, schemas: Record<string, unknown>): Json {
+  const shown = plain(schema, schemas);
+  const example = alias || type !== 'application/json' ? undefined : exampleOf(shown as object, schemas);
+  const says = example !== undefined && JSON.stringify(example) !== '{}';
+  return { schema: shown, ...(says ? { example } : {}) };
+}
+
+function errorResponse(status: number): Json {
+  const code = (Object.keys(statusOfCode) as ErrorCode[]).find((each) => statusOfCode[each] === status);
+  const retry = status === 429 || status === 503 ? ['Retry-After'] : [];
+  return {
+    description: errorTexts[status],
+    headers: headersOf('X-Request-Id', ...(status === 401 ? ['WWW-Authenticate'] : []), ...retry, ...(status === 429 ? rateLimit : [])),
+    content: {
+      'application/json': {
+        schema: { $ref: '#/components/schemas/Error' },
+        example: { error: code, ...errorExamples[status], trace_id: '0198c1de7a107c3e8f004b1d2e3f4a50' },
+      },
+    },
   };
 }
 
@@ -135,13 +196,20 @@ export function errorStatuses(route: Route): readonly number[] {
   return [...statuses].filter((status) => route.replies[status] === undefined).sort((a, b) => a - b);
 }
 
-function responsesOf(route: Route, schemas: Record<string, unknown>): Json {
+function responsesOf(route: Route, alias: boolean, schemas: Record<string, unknown>): Json {
+  const named = headersOf(
+    'X-Request-Id',
+    ...(route.limit === 'none' ? [] : rateLimit),
+    ...('page_size' in route.query.properties ? ['X-Total-Count', 'X-Next-Cursor', 'Link'] : []),
+    ...(route.method === 'GET' ? [] : ['Loqey-Position', 'Loqey-Consistency']),
+  );
   const contentTypes = route.contentTypes?.map((type) => type.split(';', 1)[0] ?? type) ?? ['application/json'];
   const good = Object.entries(route.replies).map(([status, schema]) => [
     status,
     {
       description: (schema as { description?: string }).description ?? route.summary,
-      content: Object.fromEntries(contentTypes.map((type) => [type, { schema: plain(schema, schemas) }])),
+      headers: named,
+      content: Object.fromEntries(contentTypes.map((type) => [type, mediaOf(type, schema, alias, schemas)])),
     },
   ]);
   const bad = errorStatuses(route).map((status) => [`${status}`, { $ref: `#/components/responses/Error${status}` }]);

@@ -1,11 +1,12 @@
 import { Validator } from '@seriousme/openapi-schema-validator';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import ajvFormats from 'ajv-formats';
-import { expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openApiDocument } from '../../src/api/openapi.ts';
 import { pathsOf } from '../../src/api/router.ts';
 import { routeTable } from '../../src/api/table.ts';
-import { apiSettings, startApi } from '../support/api.ts';
+import { newId } from '../../src/platform/ids.ts';
+import { apiSettings, startApi, type TestApi } from '../support/api.ts';
 
 interface Operation {
   readonly operationId: string;
@@ -44,6 +45,27 @@ test('its schemas are JSON Schema 2020-12', () => {
   visit(whole);
 });
 
+test('its examples are as its schemas say', () => {
+  const ajv = new Ajv2020({ strict: false });
+  (ajvFormats as unknown as typeof ajvFormats.default)(ajv);
+  const whole = JSON.parse(JSON.stringify(document)) as { components: object };
+  ajv.addSchema({ $id: 'api', components: whole.components });
+  let examples = 0;
+  const visit = (value: unknown, where: string): void => {
+    if (typeof value !== 'object' || value === null) return;
+    if ('example' in value && 'schema' in value) {
+      examples++;
+      const validate = ajv.compile(JSON.parse(JSON.stringify(value.schema).replaceAll('"#/components/', '"api#/components/')) as object);
+      // One that does not fit wants a value for its member in src/api/examples.ts.
+      expect(validate(value.example) ? [] : validate.errors, where).toEqual([]);
+      return;
+    }
+    for (const [key, inner] of Object.entries(value)) visit(inner, `${where}/${key}`);
+  };
+  visit(whole, '');
+  expect(examples).toBeGreaterThan(routeTable.length);
+});
+
 test('every path of the table is in it, older names deprecated, and every operation has a name of its own', () => {
   const expected = routeTable.flatMap((route) => pathsOf(route)).filter(({ path }) => !path.startsWith('/api/') || path.startsWith('/api/v1/'));
   expect(operations).toHaveLength(expected.length);
@@ -78,8 +100,33 @@ test('parameters of a path are declared; only what is public needs no token', ()
   ]);
 });
 
-test('it is served', async () => {
-  const api = await startApi();
-  expect((await api.ask('GET', '/openapi.json')).body).toEqual(JSON.parse(JSON.stringify(document)));
-  await api.stop();
+describe('the server', () => {
+  let api: TestApi;
+  beforeAll(async () => void (api = await startApi()));
+  afterAll(() => api.stop());
+  const filled = (path: string) => path.replaceAll(/\{\w+\}/g, newId());
+
+  test('serves it', async () => {
+    for (const path of ['/openapi.json', '/api/v1/openapi.json']) expect((await api.ask('GET', path)).body).toEqual(JSON.parse(JSON.stringify(document)));
+  });
+
+  test('answers what is described, below both prefixes', async () => {
+    for (const { path, method } of operations) {
+      for (const address of [path, ...(path.startsWith('/api/v1/') ? [path.replace('/api/v1/', '/api/')] : [])]) {
+        const { status, body } = await api.ask(method.toUpperCase(), filled(address), { headers: { 'content-type': 'application/json' } });
+        expect([404, 405].includes(status) && ['Not found', `${method.toUpperCase()} is not possible here`].includes((body as { message: string }).message), `${method} ${address}: ${status}`).toBe(false);
+      }
+    }
+  });
+
+  test('and nothing else', async () => {
+    for (const [path, item] of Object.entries(document.paths)) {
+      for (const method of ['get', 'post', 'put', 'patch', 'delete'].filter((each) => item[each] === undefined)) {
+        // A static name may stand where another path has a parameter: then it is that path's.
+        const isOther = operations.some((each) => each.method === method && new RegExp(`^${each.path.replaceAll(/\{\w+\}/g, '[^/]+')}$`).test(path));
+        if (!isOther) expect((await api.ask(method.toUpperCase(), filled(path))).status, `${method} ${path}`).toBe(405);
+      }
+    }
+    for (const path of ['/', '/api', '/api/v1', '/api/v2/devices', '/api/v1/Devices', '/devices', '/admin', '/api/v1/openapi.yaml']) expect((await api.ask('GET', path)).status, path).toBe(404);
+  });
 });

@@ -1,5 +1,6 @@
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import ajvFormats from 'ajv-formats';
+import { statusOfCode, type ErrorCode } from '../../src/api/errors.ts';
 import { openApiDocument } from '../../src/api/openapi.ts';
 
 interface Media {
@@ -57,13 +58,15 @@ export function conformance(): (exchange: Exchange) => readonly string[] {
     return '$ref' in response ? (document.components.responses[response.$ref.split('/').at(-1) ?? ''] ?? 'undeclared') : response;
   }
 
-  function bodyProblems(content: Readonly<Record<string, Media>>, { headers, body }: Exchange): readonly string[] {
+  function bodyProblems(content: Readonly<Record<string, Media>>, { status, headers, body }: Exchange): readonly string[] {
     const type = (headers.get('content-type') ?? '').split(';', 1)[0] ?? '';
     const media = content[type];
     if (media === undefined) return [`has the type "${type}", not ${Object.keys(content).join(' or ')}`];
     if (type !== 'application/json') return body.length > 0 ? [] : ['is empty'];
     const validate = validator(media.schema);
-    return validate(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body))) ? [] : (validate.errors ?? []).map(({ instancePath, message, params }) => `${instancePath} ${message} ${JSON.stringify(params)}`);
+    const value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body)) as { readonly error?: ErrorCode } | null;
+    if (status >= 400 && value?.error !== undefined && statusOfCode[value.error] !== status) return [`has the code ${value.error}`];
+    return validate(value) ? [] : (validate.errors ?? []).map(({ instancePath, message, params }) => `${instancePath} ${message} ${JSON.stringify(params)}`);
   }
 
   function headerProblems(response: Response, { headers }: Exchange): readonly string[] {
