@@ -16,6 +16,7 @@ import { limit } from './rate-limit.ts';
 import type { Reply } from './route.ts';
 import { Router, type Endpoint } from './router.ts';
 import { originAllowed } from './origins.ts';
+import { isStream, sendPieces } from './stream.ts';
 import type { CourierPrincipal } from './principal.ts';
 import type { Page, PageReply, Site, Visit } from './site.ts';
 import { routeTable } from './table.ts';
@@ -171,7 +172,8 @@ export function createApp(api: Api, sites: readonly Site[] = []): Express {
     checkParams?.(params);
     call.query = query();
     checkQuery(call.query);
-    if (checkBody !== undefined) {
+    if (route.upload !== undefined) call.body = await route.upload.read(call.req);
+    else if (checkBody !== undefined) {
       call.body = await body();
       checkBody(call.body);
     }
@@ -261,6 +263,11 @@ export function createApp(api: Api, sites: readonly Site[] = []): Express {
           });
           for (const [name, value] of Object.entries(reply.headers ?? {})) call.headers.push(name, value);
           const contentType = reply.contentType ?? found.endpoint.route.contentTypes?.[0];
+          if (isStream(reply.body)) {
+            res.writeHead(reply.status, baseHeaders.concat('Content-Type', contentType ?? json, 'X-Request-Id', call.id, call.headers));
+            await sendPieces(res, reply.body);
+            return log(call, pattern, reply.status);
+          }
           send(call, res, reply.status, contentType === undefined ? JSON.stringify(reply.body) : (reply.body as string | Buffer), contentType ?? json);
           return log(call, pattern, reply.status);
         }

@@ -131,6 +131,7 @@ function operationOf(route: Route, method: string, path: string, alias: boolean,
     ...(alias ? { deprecated: true } : {}),
     ...accessOf(route.access),
     ...(parameters.length === 0 ? {} : { parameters }),
+    ...(route.upload === undefined ? {} : { requestBody: { required: true, content: { [route.upload.contentType]: { schema: plain(route.upload.schema, schemas) } } } }),
     ...(route.body === undefined
       ? {}
       : { requestBody: { required: route.bodyOptional !== true, content: { 'application/json': mediaOf('application/json', route.body, alias, schemas) } } }),
@@ -189,6 +190,7 @@ export function errorStatuses(route: Route): readonly number[] {
     503,
     ...(open ? [] : [401, 403]),
     ...(route.limit === 'none' ? [] : [429]),
+    ...(route.upload !== undefined ? [413, 415] : []),
     ...(route.body === undefined ? [] : route.rawBody === true ? [413] : [413, 415]),
     ...(route.idempotent ? [422, 409] : []),
     ...(route.errors ?? []),

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import { Type, type Static, type TObject, type TSchema } from 'typebox';
 import type { Call } from './call.ts';
 import type { Api } from './api.ts';
@@ -41,11 +42,18 @@ export type ReplyOf<R extends Replies> = {
 
 export interface Reply {
   readonly status: number;
-  /** Of another type than JSON: text or bytes, sent as they are. */
+  /** Of another type than JSON: text or bytes, sent as they are; what comes piece by piece is sent so. */
   readonly body: unknown;
   readonly headers?: Readonly<Record<string, string>>;
   /** Default: the first that the route declares. */
   readonly contentType?: string;
+}
+
+export interface Upload {
+  readonly contentType: string;
+  readonly schema: TSchema;
+  /** @throws ApiError 400 · 413 · 415 */
+  readonly read: (req: IncomingMessage) => Promise<unknown>;
 }
 
 export interface Path {
@@ -68,6 +76,8 @@ interface Declared {
   readonly params: TObject;
   readonly query: TObject;
   readonly body: TSchema | undefined;
+  /** A body that is no JSON: how it is read, into what the handler gets. */
+  readonly upload?: Upload;
   /** An absent body is an empty one. */
   readonly bodyOptional?: boolean;
   /** The body goes to the handler as the bytes that it is (`call.bytes`); `body` only describes it. */

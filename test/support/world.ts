@@ -83,6 +83,10 @@ export class World {
   unlock: UnlockReply | undefined;
   inFlight: InFlightUnlock | undefined;
   registerRefusal: Refusal | undefined;
+  registerThrows: Error | undefined;
+  registerWaits: Promise<void> | undefined;
+  /** Serial number and command id of each. */
+  readonly registrations: string[] = [];
   reached = true;
   /** Reads of `users.byId`: what a cached standing saves. */
   userReads = 0;
@@ -275,8 +279,11 @@ export class World {
         awaitInFlight: async () => this.inFlight,
       },
       registration: {
-        register: async ({ serialNumber, profile = 'loqey' }) =>
-          this.registerRefusal === undefined
+        register: async ({ serialNumber, profile = 'loqey' }, { commandId }) => {
+          this.registrations.push(`${serialNumber} ${commandId}`);
+          if (this.registerThrows !== undefined) throw this.registerThrows;
+          await this.registerWaits;
+          return this.registerRefusal === undefined
             ? {
                 kind: 'registered',
                 deviceId: deviceIdOfSerial(serialNumber),
@@ -292,7 +299,8 @@ export class World {
                   key_version: 1,
                 },
               }
-            : { kind: 'refused', refusal: this.registerRefusal },
+            : { kind: 'refused', refusal: this.registerRefusal };
+        },
         regeneratePin: async () => ({ kind: 'regenerated', pin: '654321', position: ++this.position }),
         pinTag: (deviceId, pin) => `tag:${deviceId}:${pin}`,
       } as ApiDeps['registration'],

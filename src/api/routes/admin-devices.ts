@@ -1,10 +1,13 @@
+import { Type } from 'typebox';
 import type { AnyCommand } from '../../commands/port.ts';
 import { present } from '../../domain/kernel.ts';
 import { instant } from '../../platform/clock.ts';
 import { normaliseSerial } from '../../platform/ids.ts';
 import type { DeviceFilter, DeviceLifecycle, DeviceRow } from '../../projections/read-models.ts';
 import type { Api } from '../api.ts';
-import { invalid, notFound, refused } from '../errors.ts';
+import { readDeviceFile, type DeviceFile } from '../device-file.ts';
+import { asCsv, asJson, importDevices } from '../device-import.ts';
+import { ApiError, invalid, notFound, refused } from '../errors.ts';
 import { listRoute } from '../paging.ts';
 import { admin, route, type Route } from '../route.ts';
 import {
@@ -13,6 +16,7 @@ import {
   AdminDevicesQuery,
   AdminReason,
   AdminUnlock,
+  ImportReport,
   LifecycleReply,
   NewDevice,
   NewPin,
@@ -71,6 +75,39 @@ export const adminDeviceRoutes: readonly Route[] = [
     return {
       status: 201,
       body: { message: 'Device registered successfully', device_id: deviceId, serial_number: reply.serialNumber, pin, provisioning },
+    };
+  }),
+
+  route({
+    id: 'importDevices',
+    tag: 'admin',
+    summary: 'Register the boxes of a CSV file; the answer tells row by row what became of each, and its secrets once',
+    method: 'POST',
+    path: '/admin/devices/import',
+    access: admin('devices:register'),
+    query: Closed({
+      dry_run: Type.Optional(Type.Boolean({ description: 'Says what would be done, and does nothing.' })),
+      format: Type.Optional(Type.Enum(['json', 'csv'], { description: 'Of the answer. Default `json`.' })),
+    }),
+    upload: {
+      contentType: 'text/csv',
+      schema: Type.String({ description: 'In UTF-8. The first line names the columns: serial_number, device_model, profile, hardware_id; the first alone is needed. At most 10,000 rows and 2 MiB.' }),
+      read: readDeviceFile,
+    },
+    contentTypes: ['application/json', 'text/csv; charset=utf-8'],
+    replies: { 200: ImportReport },
+    errors: [409],
+  })(async (call, api) => {
+    const { dry_run: dryRun = false, format = 'json' } = call.query;
+    if (importing.has(api)) throw new ApiError('conflict', 'Another file is being registered. Try again when it is done');
+    const rows = alone(api, importDevices(api, call, call.body as unknown as DeviceFile, dryRun));
+    const pieces = format === 'csv' ? asCsv(rows) : asJson(rows, dryRun);
+    return {
+      status: 200,
+      // It is written as the schema says, piece by piece.
+      body: pieces as never,
+      contentType: format === 'csv' ? 'text/csv; charset=utf-8' : 'application/json; charset=utf-8',
+      ...(format === 'csv' ? { headers: { 'Content-Disposition': 'attachment; filename="devices.csv"' } } : {}),
     };
   }),
 
@@ -194,6 +231,18 @@ export const adminDeviceRoutes: readonly Route[] = [
     data: { deviceId, ...(reason === undefined ? {} : { reason }) },
   })),
 ];
+
+/** One file at a time in each process: a second one would only make both slower. */
+const importing = new WeakSet<Api>();
+
+async function* alone<T>(api: Api, items: AsyncIterable<T>): AsyncGenerator<T> {
+  importing.add(api);
+  try {
+    yield* items;
+  } finally {
+    importing.delete(api);
+  }
+}
 
 interface FleetQuery {
   readonly status?: 'all' | DeviceLifecycle;

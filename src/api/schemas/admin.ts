@@ -15,24 +15,49 @@ export const NewDevice = Closed({
   ),
 });
 
+const Provisioning = Closed(
+  {
+    protocol: Type.Literal(1),
+    profile: Profile,
+    topic_prefix: Type.String(),
+    mqtt: Closed({ url: Type.String(), client_id: Type.String(), username: Type.String(), password: Type.String() }),
+    device_key: Type.String(),
+    key_version: Type.Integer(),
+    ca_pem: Type.Optional(Type.String()),
+  },
+  { description: 'What is flashed into the box. Answered once and never again.' },
+);
+
 export const Registered = Closed({
   message: Type.String(),
   device_id: Id,
   serial_number: Type.String(),
   pin: Type.String(),
-  provisioning: Closed(
-    {
-      protocol: Type.Literal(1),
-      profile: Profile,
-      topic_prefix: Type.String(),
-      mqtt: Closed({ url: Type.String(), client_id: Type.String(), username: Type.String(), password: Type.String() }),
-      device_key: Type.String(),
-      key_version: Type.Integer(),
-      ca_pem: Type.Optional(Type.String()),
-    },
-    { description: 'What is flashed into the box. Answered once and never again.' },
-  ),
+  provisioning: Provisioning,
 });
+
+/** One line of a file of boxes, and what became of it. */
+export const ImportedRow = Closed({
+  row: Type.Integer({ description: 'The line of the file, from 1.' }),
+  serial_number: Type.String(),
+  result: Type.Enum(['registered', 'would_register', 'exists', 'duplicate', 'invalid', 'failed', 'not_tried']),
+  device_id: Type.Optional(Id),
+  pin: Type.Optional(Type.String()),
+  provisioning: Type.Optional(Provisioning),
+  message: Type.Optional(Type.String()),
+  details: Type.Optional(Type.Record(Type.String(), Type.String())),
+});
+export const ImportSummary = Closed({
+  rows: Type.Integer(),
+  registered: Type.Integer(),
+  would_register: Type.Integer(),
+  exists: Type.Integer(),
+  duplicate: Type.Integer(),
+  invalid: Type.Integer(),
+  failed: Type.Integer(),
+  not_tried: Type.Integer(),
+});
+export const ImportReport = Closed({ dry_run: Type.Boolean(), rows: Type.Array(ImportedRow), summary: ImportSummary });
 
 const deviceMembers = {
   ...Device.properties,
