@@ -14,6 +14,7 @@ import { createSuspension } from './commands/policies/suspension.ts';
 import { createRefusalLog } from './commands/refusals.ts';
 import { createRegistration } from './commands/registration.ts';
 import { createSnapshots } from './commands/snapshots.ts';
+import { createUnknownLogins } from './commands/unknown-logins.ts';
 import { createUnlockWatches } from './commands/unlock-watch.ts';
 import { createUnlockService } from './commands/unlocks.ts';
 import { startDownlink, startUplink } from './compose/bridge.ts';
@@ -27,10 +28,12 @@ import type { Metrics } from './platform/metrics.ts';
 import { isTransient } from './platform/postgres/db.ts';
 import { exclusively } from './platform/postgres/exclusive.ts';
 import { createNotifications } from './platform/postgres/notifications.ts';
+import { createSharedRateLimiter } from './platform/postgres/shared-rate-limits.ts';
 import { checkSecrets } from './platform/vault/check-values.ts';
 import { createDeviceCredentials } from './platform/vault/device-credentials.ts';
 import { createDeviceKeys } from './platform/vault/device-keys.ts';
 import { createEmailIndex } from './platform/vault/email-index.ts';
+import { createLoginSources } from './platform/vault/login-sources.ts';
 import { createMasterKey } from './platform/vault/master-key.ts';
 import { createPasswords } from './platform/vault/passwords.ts';
 import { createRefreshTokens } from './platform/vault/refresh-tokens.ts';
@@ -123,6 +126,13 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
   const passwords = createPasswords({ db, metrics, rounds: config.bcryptRounds });
   const emails = createEmailIndex({ db, tags });
   const sessions = createRefreshTokens({ db, notifications, master, lifetimeDays: config.refreshTokenDays });
+  const loginSources = createLoginSources({ db, master });
+
+  // What counts tries. Its own connections: a full pool of the API must not make it blind.
+  const limitsPool = ground.database('loqey-limits', 2).pool;
+  const keyedBy = (purpose: 'rate-limit' | 'unknown-login') => (text: string) => Buffer.from(master.tag(purpose, text), 'hex').subarray(0, 16);
+  const rateLimiter = createSharedRateLimiter({ pool: limitsPool, keyOf: keyedBy('rate-limit'), clock, logger, metrics });
+  const unknownLogins = createUnknownLogins({ pool: limitsPool, keyOf: keyedBy('unknown-login'), clock });
 
   // The read side.
   const reader = createReader(db);
@@ -214,6 +224,9 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
       { name: 'rejected messages', run: () => rejected.prune(daysAgo(TELEMETRY_DAYS)) },
       { name: 'commands to be fetched', run: () => mailbox.prune() },
       { name: 'sessions', run: () => sessions.sweep() },
+      { name: 'rate limits', run: () => rateLimiter.prune() },
+      { name: 'logins without an account', run: () => unknownLogins.prune() },
+      { name: 'places of logins', run: () => loginSources.prune() },
       {
         name: 'refusals without an account',
         async run() {
@@ -272,6 +285,8 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
       reads,
       live: feed,
       credentials: { passwords, emails, sessions },
+      logins: { unknown: unknownLogins, sources: loginSources },
+      rateLimiter: await start('rate limits', rateLimiter),
       sealer,
       health: report,
       clock,

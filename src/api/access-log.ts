@@ -35,15 +35,8 @@ export function accessLog(logger: Logger, metrics: Metrics, clock: Clock) {
       ms: Math.round(ms * 100) / 100,
       ...(call.who.kind === 'account' ? { userId: call.who.userId } : {}),
       ...(call.who.kind === 'courier' ? { linkId: call.who.link.linkId } : {}),
-      ...(error === undefined ? {} : { err: briefly(error) }),
+      ...(error === undefined ? {} : { err: error }),
     };
     log[level](line, 'request');
   };
-}
-
-/** Errors of libraries carry whole requests with them, and those their secrets: only what says what went wrong is kept. */
-function briefly(error: unknown): { readonly type: string; readonly message: string; readonly stack?: string | undefined; readonly cause?: string } {
-  if (!(error instanceof Error)) return { type: typeof error, message: String(error) };
-  const { cause } = error;
-  return { type: error.name, message: error.message, stack: error.stack, ...(cause instanceof Error ? { cause: cause.message } : {}) };
 }

@@ -1,20 +1,22 @@
-import { createHash } from 'node:crypto';
 import type { CommandContext } from '../commands/port.ts';
 import type { Uuid } from '../domain/kernel.ts';
 import type { SessionScope, UserProfile } from '../domain/user/events.ts';
+import { LOGIN_TRIES, LOGIN_WINDOW_MS } from '../domain/user/user.ts';
 import { newId, timeOf } from '../platform/ids.ts';
+import type { RateLimiter } from '../platform/rate-limits.ts';
 import type { UserRow } from '../projections/read-models.ts';
 import type { Call } from './call.ts';
+import { networkOf } from './client.ts';
 import { ApiError, invalid, refused, unauthorized, unavailable } from './errors.ts';
 import type { AccessGate } from './gate.ts';
 import type { ApiDeps, Session } from './ports.ts';
+import { guessLimit } from './rate-limit.ts';
 import type { AccessTokens } from './tokens.ts';
 
 /** bcrypt reads no further; a longer password would be cut off in silence. */
 const MAX_PASSWORD_BYTES = 72;
-/** As the limit in the user's own stream, so that an address without an account answers no differently. */
-const UNKNOWN_LOGIN_FAILURES = 5;
-const UNKNOWN_LOGIN_WINDOW_SECONDS = 900;
+/** In place of a user's id, so that an address without an account costs the same look-up. */
+const NOBODY = '00000000-0000-0000-0000-000000000000';
 
 /** From an attempt's new id to its account at most; and from when on nobody waits for that attempt any more. */
 const CLAIM_USED_WITHIN_MS = 30_000;
@@ -46,12 +48,12 @@ export interface Accounts {
   endSession(call: Call, by: Session, sessionId: Uuid, reason: 'logout' | 'revoked'): Promise<void>;
 }
 
-export function createAccounts(deps: ApiDeps, tokens: AccessTokens, gate: AccessGate): Accounts {
-  const { bus, credentials, reads, live, settings, clock, metrics } = deps;
+export function createAccounts(deps: ApiDeps, tokens: AccessTokens, gate: AccessGate, limiter: RateLimiter): Accounts {
+  const { bus, credentials, logins, reads, live, settings, clock, metrics } = deps;
   const { passwords, emails, sessions } = credentials;
   const logger = deps.logger.child({ component: 'accounts' });
   const unknownLogins = metrics.counter('loqey_logins_unknown_total', 'Logins with an address that no account has');
-  const unknownFailures = new FailureWindows(clock.now.bind(clock));
+  const guesses = guessLimit(limiter, 'login guesses', LOGIN_TRIES, LOGIN_WINDOW_MS / 1_000);
 
   async function settled(position: bigint | undefined, call: Call): Promise<void> {
     if (position === undefined) return;
@@ -60,10 +62,10 @@ export function createAccounts(deps: ApiDeps, tokens: AccessTokens, gate: Access
   }
 
   /** A session starts as an event; what its holder proves it with comes after. */
-  async function startSession(call: Call, userId: Uuid, scope: SessionScope, passwordMatched: boolean): Promise<Session> {
+  async function startSession(call: Call, userId: Uuid, scope: SessionScope, passwordMatched: boolean, knownSource = false): Promise<Session> {
     const sessionId = newId();
     const context = contextOf(call, { userId, scope }, 'login');
-    const outcome = await bus.execute({ type: 'LogIn', data: { userId, sessionId, scope, passwordMatched } }, context);
+    const outcome = await bus.execute({ type: 'LogIn', data: { userId, sessionId, scope, passwordMatched, knownSource } }, context);
     if (outcome.kind === 'refused') {
       // An address whose registration never got as far as an account is as unknown as any other.
       throw outcome.refusal.code === 'user_not_found' ? badCredentials() : refused(outcome.refusal);
@@ -163,15 +165,20 @@ export function createAccounts(deps: ApiDeps, tokens: AccessTokens, gate: Access
     },
 
     async logIn(call, email, password, scope) {
+      // Counted for known and unknown addresses alike, and before the costly comparison.
+      const network = networkOf(call.ip);
+      const wait = await guesses.locked(`${email}|${network}`);
+      if (wait !== undefined) throw refused({ code: 'login_locked', details: { retry_after: wait } });
       const userId = await emails.find(email);
       const hash = userId === undefined ? undefined : await passwords.hashOf(userId);
-      const { matched, rehash } = await passwords.verify(password, hash);
+      const [{ matched, rehash }, knownSource] = await Promise.all([passwords.verify(password, hash), logins.sources.knows(userId ?? NOBODY, network)]);
+      if (!matched) await guesses.wrong(`${email}|${network}`);
       if (userId === undefined) {
         unknownLogins.inc();
-        const retryAfter = unknownFailures.add(email);
-        throw retryAfter === undefined ? badCredentials() : refused({ code: 'login_locked', details: { retry_after: retryAfter } });
+        throw refused(await logins.unknown.refuse(email));
       }
-      const session = await startSession(call, userId, scope, matched);
+      const session = await startSession(call, userId, scope, matched, knownSource);
+      void logins.sources.remember(userId, network).catch((error: unknown) => logger.warn({ err: error }, 'Where an account signed in could not be remembered'));
       if (rehash) {
         void passwords
           .hash(password)
@@ -242,33 +249,4 @@ function wrongPassword(): ApiError {
 
 function checkLength(field: string, password: string): void {
   if (Buffer.byteLength(password) > MAX_PASSWORD_BYTES) throw invalid(field, `must have at most ${MAX_PASSWORD_BYTES} bytes`);
-}
-
-/** Failed logins with addresses that have no account, by hash, in memory. */
-class FailureWindows {
-  private readonly now: () => number;
-  private readonly windows = new Map<string, { readonly startedAt: number; count: number }>();
-  private static readonly max = 20_000;
-
-  constructor(now: () => number) {
-    this.now = now;
-  }
-
-  /** Counts one more; seconds to wait when there were too many before it. */
-  add(email: string): number | undefined {
-    const key = createHash('sha256').update(email).digest('base64');
-    const now = this.now();
-    const length = UNKNOWN_LOGIN_WINDOW_SECONDS * 1_000;
-    let window = this.windows.get(key);
-    if (window === undefined || now - window.startedAt >= length) {
-      window = { startedAt: now, count: 0 };
-      this.windows.delete(key);
-      this.windows.set(key, window);
-      const oldest = this.windows.keys().next().value;
-      if (this.windows.size > FailureWindows.max && oldest !== undefined) this.windows.delete(oldest);
-    }
-    if (window.count >= UNKNOWN_LOGIN_FAILURES) return Math.ceil((window.startedAt + length - now) / 1_000);
-    window.count++;
-    return undefined;
-  }
 }

@@ -1,12 +1,14 @@
 import type { AnyCommand, CommandOutcome } from '../commands/port.ts';
 import type { Uuid } from '../domain/kernel.ts';
+import { PIN_TRIES, PIN_WINDOW_MS } from '../domain/device/assignment.ts';
+import { inMemoryRateLimiter, type RateLimiter } from '../platform/rate-limits.ts';
 import { createAccounts, type Accounts } from './accounts.ts';
 import type { Call } from './call.ts';
 import { refused } from './errors.ts';
 import { AccessGate } from './gate.ts';
 import type { ApiDeps } from './ports.ts';
+import { guessLimit, type GuessLimit } from './rate-limit.ts';
 import { positionTokens, type PositionTokens } from './position.ts';
-import { inMemoryRateLimiter, type RateLimiter } from './rate-limit.ts';
 import { accessTokens, type AccessTokens } from './tokens.ts';
 
 export type Accepted = Extract<CommandOutcome, { kind: 'accepted' }>;
@@ -18,6 +20,8 @@ export interface Api {
   readonly gate: AccessGate;
   readonly accounts: Accounts;
   readonly limiter: RateLimiter;
+  /** Wrong serials and PINs of one account, whichever boxes it tries. */
+  readonly claimGuesses: GuessLimit;
   readonly positions: PositionTokens;
   /**
    * Carries out a command for this call and waits for the read models, bounded.
@@ -45,12 +49,14 @@ export function createApi(deps: ApiDeps): Api {
     if (!(await deps.live.reached(position, settings.readYourWritesMs))) call.consistent = false;
   }
 
+  const limiter = deps.rateLimiter ?? inMemoryRateLimiter(clock);
   return {
     deps,
     tokens,
     gate,
-    accounts: createAccounts(deps, tokens, gate),
-    limiter: deps.rateLimiter ?? inMemoryRateLimiter(clock),
+    accounts: createAccounts(deps, tokens, gate, limiter),
+    limiter,
+    claimGuesses: guessLimit(limiter, 'claim guesses', PIN_TRIES, PIN_WINDOW_MS / 1_000),
     positions: positionTokens(deps.logId),
     settle,
 

@@ -1,4 +1,3 @@
-import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import cors from 'cors';
 import express, { type Express, type NextFunction, type Request, type Response } from 'express';
@@ -6,13 +5,14 @@ import type { RefusalTarget } from '../domain/system/events.ts';
 import type { Api } from './api.ts';
 import { Call } from './call.ts';
 import { accessLog } from './access-log.ts';
-import { hostAllowed } from './client.ts';
+import { readForm, readJson } from './body.ts';
+import { cameUnencrypted, clientAddress, hostAllowed, namesOneHost } from './client.ts';
 import { admitDevice } from './device-access.ts';
-import { ApiError, invalid, notFound, refused, toApiError, unauthorized } from './errors.ts';
+import { ApiError, invalid, notFound, refused, toApiError, unauthorized, unavailable } from './errors.ts';
 import { securityHeaders } from './headers.ts';
 import { linkOfToken } from './links.ts';
 import { openApiDocument } from './openapi.ts';
-import { limit } from './rate-limit.ts';
+import { limit, type LimitClass } from './rate-limit.ts';
 import type { Reply } from './route.ts';
 import { Router, type Endpoint } from './router.ts';
 import { originAllowed } from './origins.ts';
@@ -21,7 +21,8 @@ import type { CourierPrincipal } from './principal.ts';
 import type { Page, PageReply, Site, Visit } from './site.ts';
 import { routeTable } from './table.ts';
 
-const MAX_BODY_BYTES = 32 * 1_024;
+/** Longer than the longest wait of an opening with what is around it: an answer that is not there by then does not come. */
+const ANSWER_WITHIN_MS = 45_000;
 const UUID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
 const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/;
 
@@ -40,21 +41,14 @@ export function createApp(api: Api, sites: readonly Site[] = []): Express {
   const logger = api.deps.logger.child({ component: 'api' });
   const router = new Router(routeTable);
   const log = accessLog(api.deps.logger, metrics, clock);
-  const baseHeaders = [...securityHeaders(), 'Cache-Control', 'no-store'];
+  const baseHeaders = [...securityHeaders(settings), 'Cache-Control', 'no-store'];
   const json = 'application/json; charset=utf-8';
+  const addressOf = clientAddress(settings.trustedProxies);
+  const isUnencrypted = cameUnencrypted(settings.trustedProxies);
   const unknownTokens = metrics.counter('loqey_link_tokens_unknown_total', 'Requests with a link token that no link has');
   const unauthenticated = metrics.counter('loqey_unauthenticated_total', 'Requests refused for want of a good access token');
   const openApi = Buffer.from(JSON.stringify(openApiDocument(settings)));
 
-  const parseJson = express.json({
-    limit: MAX_BODY_BYTES,
-    inflate: false,
-    // Bytes that are not UTF-8 would become other names in silence.
-    verify: (_req, _res, bytes, encoding) => {
-      if (encoding !== 'utf-8' || !isUtf8(bytes)) throw new Error('not UTF-8');
-    },
-  });
-  const parseForm = express.text({ limit: MAX_BODY_BYTES, inflate: false, type: 'application/x-www-form-urlencoded', defaultCharset: 'utf-8' });
   const allowCors = cors({
     origin: (origin, answer) => answer(null, origin !== undefined && originAllowed(origin, settings)),
     credentials: true,
@@ -89,22 +83,32 @@ export function createApp(api: Api, sites: readonly Site[] = []): Express {
     log(call, pattern, status, error === thrown ? undefined : thrown);
   }
 
-  async function courierOf(token: string): Promise<CourierPrincipal> {
+  async function courierOf(call: Call, token: string): Promise<CourierPrincipal> {
     const link = await linkOfToken(api, token);
     if (link === undefined) {
       unknownTokens.inc();
+      await limit(api.limiter, settings.rateLimits, 'unknownLink', call.ip);
       throw notFound('Access link not found');
     }
     return { kind: 'courier', link };
   }
 
+  /** A stricter limit on top: what is left of it is what the caller is shown. */
+  async function tighten(call: Call, kind: LimitClass, source: string): Promise<void> {
+    const headers = await limit(api.limiter, settings.rateLimits, kind, source);
+    call.headers.splice(0, call.headers.length, ...headers);
+  }
+
   async function principal(call: Call, endpoint: Endpoint): Promise<void> {
     const { access } = endpoint.route;
     if (access.kind === 'anyone' || access.kind === 'link') {
-      if (endpoint.route.limit === 'none' || call.who.kind === 'courier') return;
-      const kind = endpoint.route.limit ?? 'anonymous';
-      call.headers.push(...(await limit(api.limiter, settings.rateLimits, kind, call.ip)));
-      if (access.kind === 'link') call.who = await courierOf((call.params as { link_token: string }).link_token);
+      const kind = endpoint.route.limit;
+      if (kind === 'none') return;
+      if (call.who.kind !== 'courier') {
+        call.headers.push(...(await limit(api.limiter, settings.rateLimits, 'anonymous', call.ip)));
+        if (access.kind === 'link') call.who = await courierOf(call, (call.params as { link_token: string }).link_token);
+      }
+      if (kind !== undefined) await tighten(call, kind, call.who.kind === 'courier' ? call.who.link.linkId : call.ip);
       return;
     }
     const token = bearer(call.req);
@@ -120,7 +124,7 @@ export function createApp(api: Api, sites: readonly Site[] = []): Express {
       throw unauthorized(token === undefined ? 'Authentication required' : undefined);
     }
     call.headers.push(...(await limit(api.limiter, settings.rateLimits, 'account', claims.userId)));
-    if (endpoint.route.limit === 'pin') await limit(api.limiter, settings.rateLimits, 'pin', claims.userId);
+    if (endpoint.route.limit === 'pin') await tighten(call, 'pin', claims.userId);
     const who = await api.gate.admit(claims);
     call.who = who;
     if (access.kind === 'admin' && !who.permissions.has(access.permission)) {
@@ -128,21 +132,6 @@ export function createApp(api: Api, sites: readonly Site[] = []): Express {
       api.deps.refusals.recordAs(endpoint.route.id, targetOf(call.params as Record<string, string>, who.userId), refusal, call.context());
       throw refused(refusal);
     }
-  }
-
-  function readBody(req: Request, res: Response): Promise<unknown> {
-    const { headers } = req;
-    const announced = headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0';
-    if (!announced) return Promise.resolve({});
-    if (!/^application\/(?:json|[\w.-]+\+json)\s*(?:;|$)/i.test(headers['content-type'] ?? '')) {
-      throw new ApiError('unsupported_media_type', 'The body must be JSON: Content-Type: application/json');
-    }
-    return new Promise((resolve, reject) => {
-      parseJson(req, res, (error?: unknown) => {
-        if (error === undefined) resolve((req as { body?: unknown }).body ?? {});
-        else reject(error as Error);
-      });
-    });
   }
 
   /** The same key is the same command: its id is the first one's, and so is its effect. */
@@ -181,11 +170,11 @@ export function createApp(api: Api, sites: readonly Site[] = []): Express {
     return route.handle(call, api);
   }
 
-  function visitOf(call: Call, res: Response): Visit {
+  function visitOf(call: Call): Visit {
     return {
       async courier(token) {
         call.headers.push(...(await limit(api.limiter, settings.rateLimits, 'anonymous', call.ip)));
-        const who = await courierOf(token);
+        const who = await courierOf(call, token);
         call.who = who;
         return who;
       },
@@ -194,14 +183,7 @@ export function createApp(api: Api, sites: readonly Site[] = []): Express {
         if (found.kind !== 'found') throw notFound();
         return run(call, { ...found, query: () => ({}), body: async () => body, key });
       },
-      form: () =>
-        new Promise((resolve, reject) => {
-          parseForm(call.req, res, (error?: unknown) => {
-            const { body } = call.req as { body?: unknown };
-            if (error === undefined) resolve(new URLSearchParams(typeof body === 'string' ? body : ''));
-            else reject(error as Error);
-          });
-        }),
+      form: () => readForm(call.req),
     };
   }
 
@@ -222,16 +204,22 @@ export function createApp(api: Api, sites: readonly Site[] = []): Express {
       sendPage(call, res, { status: 204, headers: { Allow: allow }, body: '' });
       return log(call, '(options)', 204);
     }
-    const reply = await page.answer(call, visitOf(call, res));
+    const reply = await page.answer(call, visitOf(call));
     sendPage(call, res, reply);
     log(call, page.pattern, reply.status, reply.error);
   }
 
   async function serve(req: Request, res: Response, next: NextFunction): Promise<void> {
-    const call = new Call(req, clock.monotonic());
+    const call = new Call(req, clock.monotonic(), addressOf(req));
     let pattern: string | undefined;
+    const late = setTimeout(() => fail(call, res, tookTooLong(), pattern), ANSWER_WITHIN_MS);
+    res.once('close', () => clearTimeout(late));
     try {
-      if (!hostAllowed(req.headers.host, settings.allowedHosts)) throw invalid('host', 'is not a name of this server', 'Invalid host header');
+      if (!namesOneHost(req) || !hostAllowed(req.headers.host, settings.allowedHosts)) throw invalid('host', 'is not a name of this server', 'Invalid host header');
+      if (settings.production && isUnencrypted(req)) {
+        res.writeHead(308, [...baseHeaders, 'Location', `https://${req.headers.host}${req.url}`, 'Content-Length', '0']).end();
+        return log(call, '(to https)', 308);
+      }
       const { origin } = req.headers;
       if (origin !== undefined) {
         // Answers a preflight by itself; for anything else it only adds headers.
@@ -258,7 +246,7 @@ export function createApp(api: Api, sites: readonly Site[] = []): Express {
           const reply = await run(call, {
             ...found,
             query: () => queryOf(req),
-            body: () => readBody(req, res),
+            body: () => readJson(req),
             key: req.headers['idempotency-key'],
           });
           for (const [name, value] of Object.entries(reply.headers ?? {})) call.headers.push(name, value);
@@ -296,7 +284,6 @@ export function createApp(api: Api, sites: readonly Site[] = []): Express {
   app.disable('x-powered-by');
   app.disable('etag');
   app.set('query parser', 'simple');
-  app.set('trust proxy', settings.trustProxyHops);
   app.use((req, res, next) => void serve(req, res, next));
   // Nothing should come here; if it does, the connection still gets an answer and the log the reason.
   app.use((error: unknown, _req: Request, res: Response, _next: NextFunction) => {
@@ -305,6 +292,10 @@ export function createApp(api: Api, sites: readonly Site[] = []): Express {
     else res.status(500).json({ error: 'internal_error', message: 'An unexpected error occurred' });
   });
   return app;
+}
+
+function tookTooLong(): ApiError {
+  return unavailable('This took too long. It is not known whether it was done; repeat it with the same Idempotency-Key');
 }
 
 export function bearer(req: { readonly headers: { readonly authorization?: string | undefined } }): string | undefined {

@@ -11,6 +11,8 @@ const MAX_USER_AGENT = 256;
 /** One request on its way through: what was asked, by whom, and what the answer must say besides its body. */
 export class Call<P = unknown, Q = unknown, B = unknown, Who extends Principal = Principal> {
   readonly req: Request;
+  /** The client's address, seen past the proxies that are trusted. */
+  readonly ip: string;
   /** Also the correlation id of every event that comes of it. */
   readonly id: Uuid = newId();
   readonly traceparent: string | undefined;
@@ -31,8 +33,9 @@ export class Call<P = unknown, Q = unknown, B = unknown, Who extends Principal =
   /** Name, value, name, value… */
   readonly headers: string[] = [];
 
-  constructor(req: Request, startedAt: number) {
+  constructor(req: Request, startedAt: number, ip: string) {
     this.req = req;
+    this.ip = ip;
     this.startedAt = startedAt;
     this.commandId = this.id;
     const traceparent = req.headers['traceparent'];
@@ -41,10 +44,6 @@ export class Call<P = unknown, Q = unknown, B = unknown, Who extends Principal =
 
   get traceId(): string {
     return this.traceparent?.slice(3, 35) ?? this.id.replaceAll('-', '');
-  }
-
-  get ip(): string {
-    return this.req.ip ?? '';
   }
 
   get origin(): Origin {

@@ -141,29 +141,7 @@ export function toApiError(error: unknown, isTransient: (error: unknown) => bool
   if (error instanceof Error) {
     if (error.name === 'UnknownEvent') return unavailable('This version of the service cannot read newer data');
     if (error.name === 'TooBusy') return tooMany('Too many logins at once. Try again', 1);
-    const parsing = ofBodyParser(error);
-    if (parsing !== undefined) return parsing;
     if (isTransient(error)) return unavailable('The service is not available right now. Try again');
   }
   return new ApiError('internal_error', 'An unexpected error occurred');
-}
-
-function ofBodyParser(error: Error): ApiError | undefined {
-  const type = (error as { type?: unknown }).type;
-  switch (type) {
-    case 'entity.parse.failed':
-      return invalid('body', 'must be valid JSON', 'Invalid JSON');
-    case 'entity.verify.failed':
-      return invalid('body', 'must be UTF-8', 'Invalid JSON');
-    case 'entity.too.large':
-      return new ApiError('payload_too_large', 'The request body is too large');
-    case 'charset.unsupported':
-    case 'encoding.unsupported':
-      return new ApiError('unsupported_media_type', 'The body must be JSON in UTF-8');
-    case 'request.aborted':
-    case 'request.size.invalid':
-      return invalid('body', 'ended before its announced length', 'Invalid body');
-    default:
-      return undefined;
-  }
 }

@@ -5,7 +5,7 @@ import helmet from 'helmet';
  * The security headers of every answer, as a flat list of names and values. They never differ between requests, so helmet
  * is asked once and not each time.
  */
-export function securityHeaders(): readonly string[] {
+export function securityHeaders({ production }: { readonly production: boolean }): readonly string[] {
   const collected: string[] = [];
   const response = {
     setHeader: (name: string, value: string) => collected.push(name, value),
@@ -13,7 +13,8 @@ export function securityHeaders(): readonly string[] {
   };
   const middleware = helmet({
     contentSecurityPolicy: { directives: { defaultSrc: ["'self'"], frameAncestors: ["'none'"], baseUri: ["'self'"], formAction: ["'self'"] }, useDefaults: false },
-    strictTransportSecurity: { maxAge: 31_536_000 },
+    // A browser that once saw it on a developer's machine would ask for https there for a year.
+    strictTransportSecurity: production ? { maxAge: 31_536_000 } : false,
     xFrameOptions: { action: 'deny' },
     referrerPolicy: { policy: 'same-origin' },
   });

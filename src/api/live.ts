@@ -4,12 +4,12 @@ import { WebSocketServer, type RawData, type WebSocket } from 'ws';
 import type { LiveChange } from '../projections/read-models.ts';
 import type { Api } from './api.ts';
 import { bearer } from './app.ts';
-import { forbidden, invalid, notFound, toApiError, unauthorized, unavailable, type ApiError } from './errors.ts';
+import { forbidden, invalid, notFound, toApiError, tooMany, unauthorized, unavailable, type ApiError } from './errors.ts';
 import { linkOfToken } from './links.ts';
 import { adminMessage, courierMessage, doorMessage, ownerMessage, type Message } from './live-messages.ts';
 import { originAllowed } from './origins.ts';
 import type { AccountPrincipal } from './principal.ts';
-import { clientAddress, hostAllowed } from './client.ts';
+import { clientAddress, hostAllowed, namesOneHost, networkOf } from './client.ts';
 import { limit } from './rate-limit.ts';
 import { AFTERGLOW_MS } from './routes/delivery.ts';
 import type { Attached } from './server.ts';
@@ -23,6 +23,8 @@ const MAX_PAYLOAD = 64 * 1_024;
 const MAX_BUFFERED = 1_024 * 1_024;
 const MAX_QUEUED = 1_000;
 const MAX_SOCKETS = 10_000;
+/** Of one address, behind which may be a whole office. */
+const MAX_SOCKETS_PER_NETWORK = 200;
 const PING_EVERY_MS = 30_000;
 /** How soon a change of rights is felt by a socket that nothing is sent to. */
 const CHECK_EVERY_MS = 1_000;
@@ -67,6 +69,8 @@ export function attachLive(server: Server, api: Api): Attached {
   const sent = deps.metrics.counter('loqey_ws_sent_total', 'Messages sent over WebSockets', ['kind']);
   const cut = deps.metrics.counter('loqey_ws_cut_total', 'WebSockets closed by us', ['code']);
   const sockets = new Set<LiveSocket>();
+  const bySource = new Map<string, number>();
+  const addressOf = clientAddress(settings.trustedProxies);
   const wss = new WebSocketServer({
     noServer: true,
     maxPayload: MAX_PAYLOAD,
@@ -152,6 +156,7 @@ export function attachLive(server: Server, api: Api): Attached {
   class LiveSocket {
     readonly kind: Target['kind'];
     private readonly ws: WebSocket;
+    private readonly network: string;
     private subject: Subject | undefined;
     private unsubscribe: (() => void) | undefined;
     private expiry: NodeJS.Timeout | undefined;
@@ -162,10 +167,12 @@ export function attachLive(server: Server, api: Api): Attached {
     private sending = false;
     private resuming = false;
 
-    constructor(ws: WebSocket, kind: Target['kind']) {
+    constructor(ws: WebSocket, kind: Target['kind'], network: string) {
       this.ws = ws;
       this.kind = kind;
+      this.network = network;
       sockets.add(this);
+      bySource.set(network, (bySource.get(network) ?? 0) + 1);
       open.inc({ kind });
       ws.on('error', () => undefined); // a close follows
       ws.on('pong', () => (this.alive = true));
@@ -292,25 +299,33 @@ export function attachLive(server: Server, api: Api): Attached {
     private release(): void {
       this.unsubscribe?.();
       clearTimeout(this.expiry);
-      if (sockets.delete(this)) open.dec({ kind: this.kind });
+      if (!sockets.delete(this)) return;
+      open.dec({ kind: this.kind });
+      const left = (bySource.get(this.network) ?? 1) - 1;
+      if (left > 0) bySource.set(this.network, left);
+      else bySource.delete(this.network);
     }
   }
 
   async function upgrade(req: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
-    const url = new URL(req.url ?? '/', 'http://socket');
-    const target = targetOf(url.pathname);
-    if (target === undefined) throw notFound();
-    if (stopping) throw unavailable('The service is stopping');
-    if (sockets.size >= MAX_SOCKETS) throw unavailable('Too many connections', 10);
-    if (!hostAllowed(req.headers.host, settings.allowedHosts)) throw invalid('host', 'is not a name of this server', 'Invalid host header');
+    // Before anything else: a page that had its name pointed at us (DNS rebinding) says its own name here.
+    if (!namesOneHost(req) || !hostAllowed(req.headers.host, settings.allowedHosts)) throw invalid('host', 'is not a name of this server', 'Invalid host header');
     const { origin } = req.headers;
     if (origin !== undefined && !isOwnOrigin(origin, req.headers.host) && !originAllowed(origin, settings)) throw forbidden('This origin is not allowed');
-    await limit(api.limiter, settings.rateLimits, 'anonymous', clientAddress(req, settings.trustProxyHops));
+    // An absolute address or none at all is no path of ours.
+    const url = URL.parse(req.url?.startsWith('/') === true ? `http://socket${req.url}` : '');
+    const target = url === null ? undefined : targetOf(url.pathname);
+    if (url === null || target === undefined) throw notFound();
+    if (stopping) throw unavailable('The service is stopping');
+    if (sockets.size >= MAX_SOCKETS) throw unavailable('Too many connections', 10);
+    const network = networkOf(addressOf(req));
+    if ((bySource.get(network) ?? 0) >= MAX_SOCKETS_PER_NETWORK) throw tooMany('Too many connections from this address', 10);
+    await limit(api.limiter, settings.rateLimits, 'anonymous', network);
     const after = url.searchParams.get('after') ?? undefined;
 
     if (target.kind === 'delivery') {
       const subject = await courierSubject(target.token);
-      accept(req, socket, head, target, (connected) => connected.subscribe(subject, after));
+      accept(req, socket, head, { target, network }, (connected) => connected.subscribe(subject, after));
       return;
     }
     const token = bearer(req) ?? protocolToken(req);
@@ -319,10 +334,10 @@ export function attachLive(server: Server, api: Api): Attached {
       const subject = subjectOf(target, claims);
       // Refused before the upgrade where that is possible: a client sees the status.
       await subject.authorise();
-      accept(req, socket, head, target, (connected) => connected.subscribe(subject, after, claims.expiresAt));
+      accept(req, socket, head, { target, network }, (connected) => connected.subscribe(subject, after, claims.expiresAt));
       return;
     }
-    accept(req, socket, head, target, async (connected) => {
+    accept(req, socket, head, { target, network }, async (connected) => {
       const late = setTimeout(() => connected.close(closeCodes.unauthorized, 'Authentication required'), AUTH_WITHIN_MS);
       connected.onFirstMessage = async (text) => {
         clearTimeout(late);
@@ -338,9 +353,15 @@ export function attachLive(server: Server, api: Api): Attached {
     return claims;
   }
 
-  function accept(req: IncomingMessage, socket: Duplex, head: Buffer, target: Target, then: (connected: LiveSocket) => Promise<void>): void {
+  function accept(
+    req: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+    { target, network }: { readonly target: Target; readonly network: string },
+    then: (connected: LiveSocket) => Promise<void>,
+  ): void {
     wss.handleUpgrade(req, socket, head, (ws) => {
-      const connected = new LiveSocket(ws, target.kind);
+      const connected = new LiveSocket(ws, target.kind, network);
       then(connected).catch((error: unknown) => connected.fail(error));
     });
   }

@@ -8,8 +8,8 @@ import type { Clock } from '../platform/clock.ts';
 import type { Json } from '../platform/event-store/port.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Metrics } from '../platform/metrics.ts';
-import type { LiveFeed, ReadModels } from '../projections/read-models.ts';
-import type { RateLimiter } from './rate-limit.ts';
+import type { RateLimiter } from '../platform/rate-limits.ts';
+import type { LiveFeed, Page, ReadModels } from '../projections/read-models.ts';
 import type { ApiSettings } from './settings.ts';
 
 /** Everything the API stands on. compose.ts gives the real ones, tests small fakes. */
@@ -25,6 +25,7 @@ export interface ApiDeps {
   readonly reads: ReadModels;
   readonly live: LiveFeed;
   readonly credentials: Credentials;
+  readonly logins: Logins;
   readonly sealer: Opener;
   readonly devices: DeviceAdapter;
   readonly rejected: RejectedMessages;
@@ -36,7 +37,7 @@ export interface ApiDeps {
   readonly logId: Uuid;
   /** Whether an error of the infrastructure is worth the same request again. */
   readonly isTransient: (error: unknown) => boolean;
-  /** Default: fixed windows in this process. */
+  /** Default: counted in this process alone. */
   readonly rateLimiter?: RateLimiter;
 }
 
@@ -48,6 +49,19 @@ export interface RefusalRecorder {
 export interface Opener {
   /** undefined: erased. */
   open<T extends Json>(sealed: Sealed, type: string, path: string): Promise<T | undefined>;
+}
+
+/** What is known of logins beside the accounts themselves. */
+export interface Logins {
+  readonly unknown: {
+    /** Counts a login with an address that has no account; answers what an account would have answered. */
+    refuse(email: string): Promise<Refusal>;
+  };
+  /** From where an account signed in lately. */
+  readonly sources: {
+    knows(userId: Uuid, network: string): Promise<boolean>;
+    remember(userId: Uuid, network: string): Promise<void>;
+  };
 }
 
 /** Passwords, sessions and the e-mail index: the parts of the vault that logins need. */

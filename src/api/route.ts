@@ -85,8 +85,8 @@ interface Declared {
   readonly replies: Replies;
   /** Statuses of the error envelope beyond those that follow from the rest. */
   readonly errors?: readonly number[];
-  /** A stricter limit than that of the principal, or none. */
-  readonly limit?: 'login' | 'pin' | 'none';
+  /** A stricter limit on top of that of the principal; `none`: not even that. */
+  readonly limit?: 'login' | 'registration' | 'refresh' | 'pin' | 'unlock' | 'none';
   /** False where an Idempotency-Key means nothing: reads, and all under auth/. */
   readonly idempotent: boolean;
   /** Not JSON. Where there are several, the reply says which one it is. */

@@ -1,8 +1,9 @@
-import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { component, type Component } from '../platform/lifecycle.ts';
 import type { Logger } from '../platform/logger.ts';
+import { networkOf } from './client.ts';
 
 export interface HttpServerOptions {
   readonly host: string;
@@ -13,7 +14,20 @@ export interface HttpServerOptions {
   readonly drainMs?: number;
   /** Milliseconds a client has to send a whole request. Default 30,000; its head alone half of that. */
   readonly requestTimeoutMs?: number;
+  /** Milliseconds a connection is kept without a request. Default 5,000. */
+  readonly keepAliveMs?: number;
+  /** Most connections of one network; whoever is a proxy in front has no such limit. Default 500. */
+  readonly connectionsPerNetwork?: number;
+  /** Whether an address is a proxy of ours. */
+  readonly isProxy?: (address: string) => boolean;
 }
+
+/** A head of at most so many bytes and fields. */
+const MAX_HEAD_BYTES = 16 * 1_024;
+const MAX_HEAD_FIELDS = 100;
+const MAX_CONNECTIONS = 20_000;
+/** A connection over which nothing moves although an answer is due: longer than the longest answer takes. */
+const STUCK_MS = 90_000;
 
 export interface HttpServer extends Component {
   readonly server: Server;
@@ -32,12 +46,18 @@ export interface Attached {
  * @throws from `start` what `listen` throws: EADDRINUSE, EACCES, EADDRNOTAVAIL
  */
 export function createHttpServer(app: RequestListener, attach: ((server: Server) => Attached) | undefined, options: HttpServerOptions): HttpServer {
-  const { host, port, drainMs = 10_000, requestTimeoutMs = 30_000 } = options;
+  const { host, port, drainMs = 10_000, requestTimeoutMs = 30_000, keepAliveMs = 5_000, connectionsPerNetwork = 500, isProxy = () => false } = options;
   const logger = options.logger.child({ component: 'http' });
   let stopping = false;
   let underWay = 0;
 
-  const server = createServer({ connectionsCheckingInterval: 5_000 }, (req, res) => {
+  const serverOptions = {
+    connectionsCheckingInterval: Math.min(5_000, requestTimeoutMs / 4),
+    maxHeaderSize: MAX_HEAD_BYTES,
+    // Anything but a WebSocket is answered as the request that it also is: curl offers h2c with each.
+    shouldUpgradeCallback: (req: IncomingMessage) => req.headers.upgrade?.toLowerCase() === 'websocket',
+  };
+  const server = createServer(serverOptions, (req, res) => {
     underWay++;
     res.once('close', () => underWay--);
     // A connection that is kept alive would otherwise send its next request into a closing server.
@@ -46,8 +66,26 @@ export function createHttpServer(app: RequestListener, attach: ((server: Server)
   });
   server.requestTimeout = requestTimeoutMs;
   server.headersTimeout = requestTimeoutMs / 2;
-  server.keepAliveTimeout = 65_000;
+  server.keepAliveTimeout = keepAliveMs;
   server.maxRequestsPerSocket = 0;
+  server.maxHeadersCount = MAX_HEAD_FIELDS;
+  server.maxConnections = MAX_CONNECTIONS;
+  server.timeout = STUCK_MS;
+
+  const connected = new Map<string, number>();
+  server.on('connection', (socket) => {
+    const { remoteAddress = '' } = socket;
+    if (isLoopback(remoteAddress) || isProxy(remoteAddress)) return;
+    const network = networkOf(remoteAddress.replace('::ffff:', ''));
+    const count = (connected.get(network) ?? 0) + 1;
+    connected.set(network, count);
+    socket.once('close', () => {
+      const left = (connected.get(network) ?? 1) - 1;
+      if (left > 0) connected.set(network, left);
+      else connected.delete(network);
+    });
+    if (count > connectionsPerNetwork) socket.destroy();
+  });
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     if (error.code === 'ECONNRESET' || !socket.writable) return;
     const status = error.code === 'HPE_HEADER_OVERFLOW' ? '431 Request Header Fields Too Large' : error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? '408 Request Timeout' : '400 Bad Request';
@@ -94,4 +132,9 @@ export function createHttpServer(app: RequestListener, attach: ((server: Server)
       },
     ),
   };
+}
+
+/** Ours, or a proxy on this machine. */
+function isLoopback(address: string): boolean {
+  return address === '::1' || /^(?:::ffff:)?127\./.test(address);
 }

@@ -1,3 +1,6 @@
+import type { SessionScope } from '../domain/user/events.ts';
+import type { TrustedProxies } from './client.ts';
+
 /** What the API needs to know of its surroundings. compose.ts makes it from the configuration. */
 export interface ApiSettings {
   readonly production: boolean;
@@ -9,8 +12,8 @@ export interface ApiSettings {
   readonly corsOrigins: readonly string[];
   /** Exact host names without port, `*.example.com`, or `*`. */
   readonly allowedHosts: readonly string[];
-  /** Proxies in front that are believed in X-Forwarded-For. 0 = none. */
-  readonly trustProxyHops: number;
+  /** Proxies in front that are believed in X-Forwarded-For. */
+  readonly trustedProxies: TrustedProxies;
   readonly tokens: TokenSettings;
   readonly links: { readonly defaultHours: number; readonly maxHours: number };
   /** IANA zone whose midnight starts a day in the figures of the dashboard. */
@@ -26,21 +29,34 @@ export interface TokenSettings {
   /** The first one signs; the others are still accepted (a rotation is over after one access lifetime). */
   readonly keys: readonly { readonly kid: string; readonly secret: string }[];
   readonly issuer: string;
-  readonly audience: string;
+  /** A token of one kind of session is none of the other. */
+  readonly audiences: Readonly<Record<SessionScope, string>>;
   readonly accessSeconds: number;
 }
 
 export interface RateLimitSettings {
   readonly enabled: boolean;
+  /** Without a sign-in, per network. */
   readonly anonymous: RateLimit;
+  /** Per account. */
   readonly account: RateLimit;
-  readonly login: { readonly perMinute: number };
-  readonly pin: { readonly perMinute: number };
+  /** Logins, per network. */
+  readonly login: RateLimit;
+  /** New accounts, per network. */
+  readonly registration: RateLimit;
+  /** Exchanges of refresh tokens, per network. */
+  readonly refresh: RateLimit;
+  /** Claims of a box by its PIN, per account. */
+  readonly pin: RateLimit;
+  /** Openings with one link. */
+  readonly unlock: RateLimit;
+  /** Requests with a link token that no link has, per network. */
+  readonly unknownLink: RateLimit;
 }
 
 export interface RateLimit {
   readonly perMinute: number;
-  readonly perDay: number;
+  readonly perDay?: number;
 }
 
 export const defaultRateLimits: RateLimitSettings = {
@@ -48,5 +64,9 @@ export const defaultRateLimits: RateLimitSettings = {
   anonymous: { perMinute: 60, perDay: 1_000 },
   account: { perMinute: 120, perDay: 10_000 },
   login: { perMinute: 5 },
+  registration: { perMinute: 5, perDay: 50 },
+  refresh: { perMinute: 30 },
   pin: { perMinute: 10 },
+  unlock: { perMinute: 10 },
+  unknownLink: { perMinute: 10 },
 };

@@ -60,7 +60,7 @@ export function accessTokens(settings: TokenSettings, clock: Clock): AccessToken
           iat,
           exp: iat + settings.accessSeconds,
           iss: settings.issuer,
-          aud: settings.audience,
+          aud: settings.audiences[scope],
         },
         signingKey,
         { algorithm: ALGORITHM, keyid: signing.kid },
@@ -72,7 +72,7 @@ export function accessTokens(settings: TokenSettings, clock: Clock): AccessToken
       const known = verified.get(token);
       if (known !== undefined) return known.expiresAt + TOLERANCE_SECONDS > now ? known : undefined;
       if (token.length > MAX_TOKEN_LENGTH) return undefined;
-      const claims = claimsOf(verifySignature(token, keys, settings, now));
+      const claims = claimsOf(verifySignature(token, keys, settings, now), settings);
       if (claims !== undefined) verified.set(token, claims);
       return claims;
     },
@@ -88,7 +88,7 @@ function verifySignature(token: string, keys: ReadonlyMap<string, KeyObject>, se
     return jwt.verify(token, key, {
       algorithms: [ALGORITHM],
       issuer: settings.issuer,
-      audience: settings.audience,
+      audience: [settings.audiences.user, settings.audiences.admin],
       maxAge: settings.accessSeconds,
       clockTimestamp: Math.floor(now),
       clockTolerance: TOLERANCE_SECONDS,
@@ -99,10 +99,12 @@ function verifySignature(token: string, keys: ReadonlyMap<string, KeyObject>, se
 }
 
 /** The library accepts tokens without `exp` and of any kind: what we need is asked for here. */
-function claimsOf(payload: unknown): Claims | undefined {
+function claimsOf(payload: unknown, { audiences }: TokenSettings): Claims | undefined {
   if (typeof payload !== 'object' || payload === null) return undefined;
-  const { sub, sid, scope, ver, typ, iat, exp } = payload as Record<string, unknown>;
+  const { sub, sid, scope, ver, typ, iat, exp, aud } = payload as Record<string, unknown>;
   if (typ !== 'access' || typeof sub !== 'string' || typeof sid !== 'string' || typeof ver !== 'number') return undefined;
   if (typeof iat !== 'number' || typeof exp !== 'number' || (scope !== 'user' && scope !== 'admin')) return undefined;
+  // One audience, the one of its scope: a list, or the other one, was not made here.
+  if (aud !== audiences[scope]) return undefined;
   return { userId: sub, sessionId: sid, scope, version: ver, issuedAt: iat, expiresAt: exp };
 }

@@ -3,6 +3,7 @@ import { createApi } from '../api/api.ts';
 import { createApp } from '../api/app.ts';
 import { attachLive } from '../api/live.ts';
 import type { ApiDeps } from '../api/ports.ts';
+import { proxyTest } from '../api/client.ts';
 import { createHttpServer } from '../api/server.ts';
 import type { ApiSettings } from '../api/settings.ts';
 import type { Config } from '../platform/config.ts';
@@ -13,7 +14,7 @@ import type { Secrets } from './ground.ts';
 function apiSettings(config: Config, secrets: Secrets, version: string, listening: () => string): ApiSettings {
   const { secretKey } = secrets;
   if (secretKey === undefined) throw new Error('SECRET_KEY is needed by the role api');
-  const secretKeys = [secretKey, ...(config.secretKeyPrevious === undefined ? [] : [config.secretKeyPrevious])];
+  const secretKeys = [...new Set([secretKey, ...(config.secretKeyPrevious ?? [])])];
   return {
     production: config.environment === 'production',
     name: config.projectName,
@@ -25,11 +26,11 @@ function apiSettings(config: Config, secrets: Secrets, version: string, listenin
     },
     corsOrigins: config.corsOrigins,
     allowedHosts: config.allowedHosts,
-    trustProxyHops: config.trustProxyHops,
+    trustedProxies: typeof config.trustProxy === 'number' ? { hops: config.trustProxy } : { networks: config.trustProxy },
     tokens: {
       keys: secretKeys.map((secret) => ({ kid: kidOf(secret), secret })),
       issuer: 'loqey',
-      audience: 'loqey-api',
+      audiences: { user: 'loqey-api', admin: 'loqey-admin' },
       accessSeconds: config.accessTokenMinutes * 60,
     },
     links: { defaultHours: config.defaultLinkExpiryHours, maxHours: config.maxLinkExpiryHours },
@@ -39,7 +40,11 @@ function apiSettings(config: Config, secrets: Secrets, version: string, listenin
       anonymous: { perMinute: config.rateLimitAnonymousPerMinute, perDay: config.rateLimitAnonymousPerDay },
       account: { perMinute: config.rateLimitAccountPerMinute, perDay: config.rateLimitAccountPerDay },
       login: { perMinute: config.rateLimitLoginPerMinute },
+      registration: { perMinute: config.rateLimitRegistrationPerMinute, perDay: config.rateLimitRegistrationPerDay },
+      refresh: { perMinute: config.rateLimitRefreshPerMinute },
       pin: { perMinute: config.rateLimitPinPerMinute },
+      unlock: { perMinute: config.rateLimitUnlockPerMinute },
+      unknownLink: { perMinute: config.rateLimitUnknownLinkPerMinute },
     },
     readYourWritesMs: 250,
     inFlightWaitMs: 2_000,
@@ -59,11 +64,14 @@ export async function startApi(
 ): Promise<string> {
   let url = '';
   const api = createApi({ ...deps, settings: apiSettings(config, secrets, version, () => url) });
+  const isProxy = proxyTest(api.deps.settings.trustedProxies);
   const http = createHttpServer(createApp(api), (server) => attachLive(server, api), {
     host: config.host,
     port: config.port,
     logger: deps.logger,
     drainMs: config.stopTimeoutSeconds * 1_000,
+    keepAliveMs: config.keepAliveSeconds * 1_000,
+    ...(isProxy === undefined ? {} : { isProxy: (address) => isProxy(address, 0) }),
   });
   await start('http', {
     start: () => http.start(),

@@ -1,3 +1,5 @@
+import { isIP } from 'node:net';
+
 /** How the text of a setting becomes its value. `allowed` completes the sentence "PORT must be …". */
 export interface Value<T> {
   readonly allowed: string;
@@ -55,12 +57,51 @@ export const listOf = <T>(item: Value<T>, what: string): Value<readonly T[]> =>
     (list) => list.map((each) => item.format(each)).join(','),
   );
 
+/** The text itself, which may hold commas, or a JSON array of such texts. */
+export const oneOrMore = <T>(item: Value<T>): Value<readonly T[]> =>
+  value(
+    `${item.allowed}, or a JSON array of such`,
+    (raw) => {
+      const parsed = (raw.startsWith('[') ? (items(raw) ?? [raw]) : [raw]).map((each) => item.parse(each));
+      return parsed.length > 0 && parsed.every((each) => each !== undefined) ? (parsed as T[]) : undefined;
+    },
+    (list) => JSON.stringify(list.map((each) => item.format(each))),
+  );
+
 /** Of one of these schemes; without a slash at the end, so that paths can be put behind it. */
 export const url = (example: string, ...schemes: readonly string[]): Value<string> =>
   value(`a URL such as ${example}`, (raw) => {
     if (!URL.canParse(raw) || !schemes.some((scheme) => raw.toLowerCase().startsWith(`${scheme}://`))) return undefined;
     return raw.replace(/\/+$/, '');
   });
+
+/** As browsers send it: scheme, host and port in lower case, nothing behind. `*` = any. */
+export const origin: Value<string> = value('an origin such as https://app.example.com', (raw) => {
+  if (raw === '*') return raw;
+  const plain = raw.replace(/\/$/, '');
+  if (!/^https?:\/\//i.test(plain) || !URL.canParse(plain)) return undefined;
+  const parsed = new URL(plain);
+  return parsed.pathname === '/' && parsed.search === '' && parsed.username === '' ? parsed.origin : undefined;
+});
+
+const proxyNames = ['loopback', 'linklocal', 'uniquelocal'];
+const isNetwork = (text: string): boolean => {
+  const [address = '', bits, ...more] = text.split('/');
+  const family = isIP(address);
+  if (proxyNames.includes(text)) return true;
+  return family !== 0 && more.length === 0 && (bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128)));
+};
+
+/** How many stand in front, or where they are. */
+export const proxies: Value<number | readonly string[]> = value(
+  `a number from 0 to 10, or addresses and networks (${proxyNames.join(', ')}, 10.0.0.0/8), separated by commas`,
+  (raw) => {
+    if (/^\d{1,2}$/.test(raw)) return Number(raw) <= 10 ? Number(raw) : undefined;
+    const networks = items(raw);
+    return networks !== undefined && networks.length > 0 && networks.every(isNetwork) ? networks : undefined;
+  },
+  (trusted) => (typeof trusted === 'number' ? `${trusted}` : trusted.join(',')),
+);
 
 /** SQLAlchemy's `postgresql+psycopg2://` is the same address. */
 export const postgresUrl: Value<string> = value('a URL such as postgres://user:password@host:5432/loqey', (raw) => {

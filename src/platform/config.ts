@@ -8,9 +8,12 @@ import {
   listenPort,
   longSecret,
   oneOf,
+  oneOrMore,
+  origin,
   password,
   port,
   postgresUrl,
+  proxies,
   size,
   text,
   timeZone,
@@ -130,9 +133,9 @@ export const table = {
   corsOrigins: setting<readonly string[]>(
     'Server',
     'BACKEND_CORS_ORIGINS',
-    listOf(text(255), 'origins'),
+    listOf(origin, 'origins such as https://app.example.com'),
     ['http://localhost:3000', 'https://loqey.com', 'https://admin.loqey.com'],
-    { doc: 'Web origins that may call the API. Outside production localhost may as well.' },
+    { doc: 'Web origins that may call the API, exactly. Outside production localhost may as well, and * is possible.' },
   ),
   allowedHosts: setting<readonly string[]>(
     'Server',
@@ -141,7 +144,10 @@ export const table = {
     ['localhost', '127.0.0.1', 'api.loqey.com'],
     { doc: 'Host names that requests may ask for; *.example.com and * are possible.' },
   ),
-  trustProxyHops: setting('Server', 'TRUST_PROXY_HOPS', integer(0, 10), 0, { doc: 'Proxies in front whose X-Forwarded-For is believed.' }),
+  trustProxy: setting<number | readonly string[]>('Server', 'TRUST_PROXY', proxies, 0, {
+    doc: 'Proxies in front whose X-Forwarded-For is believed: how many, or their networks (loopback, 10.0.0.0/8).',
+    aliases: ['TRUST_PROXY_HOPS'],
+  }),
   keepAliveSeconds: setting('Server', 'KEEP_ALIVE', integer(1, 600, 'seconds'), 5, {
     doc: 'Seconds an idle HTTP connection is kept.',
     aliases: ['TIMEOUT_KEEP_ALIVE'],
@@ -160,9 +166,9 @@ export const table = {
     secret,
   }),
 
-  secretKey: optional('Secrets', 'SECRET_KEY', longSecret, { doc: 'Signs access tokens. Absent: made once in DATA_DIR/secrets.', secret }),
-  secretKeyPrevious: optional('Secrets', 'SECRET_KEY_PREVIOUS', longSecret, {
-    doc: 'The SECRET_KEY before a change: its tokens are accepted until they expire.',
+  secretKey: optional('Secrets', 'SECRET_KEY', longSecret, { doc: 'Signs access tokens; for api. Absent: made once in DATA_DIR/secrets.', secret }),
+  secretKeyPrevious: optional('Secrets', 'SECRET_KEY_PREVIOUS', oneOrMore(longSecret), {
+    doc: 'Keys that tokens may be signed with besides SECRET_KEY: the one before a change until its last token has expired, or the next one. Several: a JSON array.',
     secret,
   }),
   dataKeyMaster: optional('Secrets', 'DATA_KEY_MASTER', key32, {
@@ -275,12 +281,21 @@ export const table = {
   rateLimitAccountPerMinute: rate('RATE_LIMIT_ACCOUNT_PER_MINUTE', 120, 'Requests of one account per minute.'),
   rateLimitAccountPerDay: rate('RATE_LIMIT_ACCOUNT_PER_DAY', 10_000, 'The same per day.'),
   rateLimitLoginPerMinute: rate('RATE_LIMIT_LOGIN_PER_MINUTE', 5, 'Logins per address and minute.'),
-  rateLimitPinPerMinute: rate('RATE_LIMIT_PIN_PER_MINUTE', 10, 'Tries of a PIN per minute.'),
+  rateLimitRegistrationPerMinute: rate('RATE_LIMIT_REGISTER_PER_MINUTE', 5, 'New accounts per address and minute.'),
+  rateLimitRegistrationPerDay: rate('RATE_LIMIT_REGISTER_PER_DAY', 50, 'The same per day.'),
+  rateLimitRefreshPerMinute: rate('RATE_LIMIT_REFRESH_PER_MINUTE', 30, 'Exchanges of refresh tokens per address and minute.'),
+  rateLimitPinPerMinute: rate('RATE_LIMIT_PIN_PER_MINUTE', 10, 'Tries of a PIN per account and minute.'),
+  rateLimitUnlockPerMinute: rate('RATE_LIMIT_UNLOCK_PER_MINUTE', 10, 'Openings asked for with one link per minute.'),
+  rateLimitUnknownLinkPerMinute: rate('RATE_LIMIT_BAD_LINK_PER_MINUTE', 10, 'Links that do not exist, per address and minute.'),
 
-  smtpHost: setting('Mail', 'SMTP_HOST', text(255), 'smtp.gmail.com', { doc: 'Mail server.' }),
-  smtpPort: setting('Mail', 'SMTP_PORT', port, 587, { doc: 'Its port.' }),
-  smtpTls: setting('Mail', 'SMTP_TLS', boolean, true, { doc: 'Encrypted connection required.' }),
-  smtpUser: optional('Mail', 'SMTP_USER', text(254), { doc: 'Absent: no mail is sent.' }),
+  smtpHost: setting('Mail', 'SMTP_HOST', text(255), 'smtp.gmail.com', {
+    doc: 'Mail server. Neither this nor SMTP_USER set: mails go to DATA_DIR/mail, in production nowhere.',
+  }),
+  smtpPort: setting('Mail', 'SMTP_PORT', port, 587, { doc: 'Its port. 465: encrypted from the first byte; others: by STARTTLS.' }),
+  smtpTls: setting('Mail', 'SMTP_TLS', boolean, true, { doc: 'Encrypted connection required. false: never encrypted.' }),
+  smtpCaFile: optional('Mail', 'SMTP_CA_FILE', text(1_000), { doc: 'CA (PEM) that signed the mail server, where it is none that everyone knows.' }),
+  smtpTimeoutSeconds: setting('Mail', 'SMTP_TIMEOUT_SECONDS', integer(1, 300, 'seconds'), 20, { doc: 'Seconds to wait for the mail server at each step.' }),
+  smtpUser: optional('Mail', 'SMTP_USER', text(254), { doc: 'Name to sign in with. Absent: no sign-in.', aliases: ['SMTP_USERNAME'] }),
   smtpPassword: optional('Mail', 'SMTP_PASSWORD', text(500), { doc: 'Its password.', secret }),
   emailFrom: setting('Mail', 'EMAIL_FROM', email, 'noreply@loqey.com', { doc: 'Sender.' }),
   emailFromName: setting('Mail', 'EMAIL_FROM_NAME', text(100), 'Loqey System', { doc: 'Name of the sender.' }),
@@ -418,6 +433,7 @@ function contradictions(config: Config): string[] {
     for (const name of secretsOf(config.roles)) {
       if (config[name] === undefined) problems.push(`${table[name].env} must be set: with ENVIRONMENT=production no secret is made.`);
     }
+    if (config.corsOrigins.includes('*')) problems.push('BACKEND_CORS_ORIGINS must name origins: with ENVIRONMENT=production * is not possible.');
     if (config.adminEmail !== undefined && config.adminPassword === undefined) {
       problems.push('ADMIN_PASSWORD must be set with ADMIN_EMAIL: with ENVIRONMENT=production no password is made.');
     }

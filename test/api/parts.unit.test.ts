@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { linkTokenHash, linkTokenPattern, newLinkToken } from '../../src/api/link-token.ts';
-import { clientAddress, hostAllowed } from '../../src/api/client.ts';
+import { clientAddress, hostAllowed, networkOf, type TrustedProxies } from '../../src/api/client.ts';
 import { originAllowed } from '../../src/api/origins.ts';
 import { positionTokens } from '../../src/api/position.ts';
 import { pathsOf, Router } from '../../src/api/router.ts';
@@ -94,7 +94,7 @@ describe('position tokens', () => {
 
 describe('access tokens', () => {
   const clock = { now: () => Date.parse('2026-11-21T10:00:00.000Z'), monotonic: () => 0 };
-  const settings = (keys: { kid: string; secret: string }[]) => ({ keys, issuer: 'loqey', audience: 'loqey-api', accessSeconds: 600 });
+  const settings = (keys: { kid: string; secret: string }[]) => ({ keys, issuer: 'loqey', audiences: { user: 'loqey-api', admin: 'loqey-admin' }, accessSeconds: 600 });
   const [one, two] = [{ kid: 'one', secret: 'the first secret of thirty-two bytes' }, { kid: 'two', secret: 'the second secret of thirty-two bytes' }];
   const session = { userId: newId(), sessionId: newId(), scope: 'user' as const };
 
@@ -126,11 +126,35 @@ describe('where a request comes from', () => {
     expect(originAllowed('null', development)).toBe(false);
   });
 
-  test('addresses', () => {
-    const from = (forwarded: string | undefined, hops: number) => clientAddress({ headers: { 'x-forwarded-for': forwarded }, socket: { remoteAddress: '10.0.0.1' } } as never, hops);
-    expect([from('1.1.1.1', 0), from('1.1.1.1', 1), from('9.9.9.9, 1.1.1.1', 1), from('1.1.1.1, 2.2.2.2', 2), from(undefined, 1), from('1.1.1.1', 5)]).toEqual([
+  const from = (trusted: TrustedProxies, forwarded: string | undefined, remoteAddress = '10.0.0.1') =>
+    clientAddress(trusted)({ headers: { 'x-forwarded-for': forwarded }, socket: { remoteAddress } } as never);
+
+  test('addresses, past a number of proxies', () => {
+    const hops = (count: number, forwarded: string | undefined) => from({ hops: count }, forwarded);
+    expect([hops(0, '1.1.1.1'), hops(1, '1.1.1.1'), hops(1, '9.9.9.9, 1.1.1.1'), hops(2, '1.1.1.1, 2.2.2.2'), hops(1, undefined), hops(5, '1.1.1.1')]).toEqual([
       '10.0.0.1', '1.1.1.1', '1.1.1.1', '1.1.1.1', '10.0.0.1', '1.1.1.1',
     ]);
+    expect([hops(1, 'unknown'), hops(1, '_hidden'), hops(1, '1.1.1.1:4711'), hops(1, '[2001:db8::1]:4711'), hops(1, '::ffff:1.2.3.4')]).toEqual([
+      '10.0.0.1', '10.0.0.1', '1.1.1.1', '2001:db8::1', '1.2.3.4',
+    ]);
+  });
+
+  test('addresses, past proxies of known networks: whoever comes directly is believed nothing', () => {
+    const inside = { networks: ['loopback', '10.0.0.0/8', '2001:db8::/32'] };
+    expect(from(inside, '9.9.9.9, 1.1.1.1, 10.9.9.9')).toBe('1.1.1.1');
+    expect(from(inside, '1.1.1.1', '203.0.113.7')).toBe('203.0.113.7');
+    expect(from(inside, '1.1.1.1', '::ffff:127.0.0.1')).toBe('1.1.1.1');
+    expect(from(inside, '1.1.1.1', '2001:db8::7')).toBe('1.1.1.1');
+    expect(from(inside, undefined)).toBe('10.0.0.1');
+  });
+
+  test('networks: an IPv4 address, or the /64 that one home has', () => {
+    expect(networkOf('203.0.113.7')).toBe('203.0.113.7');
+    for (const address of ['2001:db8:0:1::1', '2001:db8:0:1:ffff:0:0:1', '2001:0DB8:0000:0001::', '2001:db8::1:0:0:0:5']) expect(networkOf(address), address).toBe('2001:db8:0:1::/64');
+    expect(networkOf('::1')).toBe('0:0:0:0::/64');
+    expect(networkOf('fe80::1%eth0')).toBe('fe80:0:0:0::/64');
+    expect(networkOf('64:ff9b::1.2.3.4')).toBe('64:ff9b:0:0::/64');
+    expect(networkOf('2001:db8:0:2::1')).not.toBe(networkOf('2001:db8:0:1::1'));
   });
 });
 

@@ -6,7 +6,9 @@ import type { DomainEvent, Recorded } from '../../src/domain/events.ts';
 import type { InFlightUnlock } from '../../src/domain/device/commands.ts';
 import type { Refusal, Sealed } from '../../src/domain/kernel.ts';
 import type { RefusalTarget } from '../../src/domain/system/events.ts';
-import type { Clock } from '../../src/platform/clock.ts';
+import type { LoginState } from '../../src/domain/user/state.ts';
+import { noLogins, refuseUnknown } from '../../src/domain/user/user.ts';
+import { instant, type Clock } from '../../src/platform/clock.ts';
 import { deviceIdOfSerial, eventIdOf, newId } from '../../src/platform/ids.ts';
 import { silentLogger } from '../../src/platform/logger.ts';
 import { Metrics } from '../../src/platform/metrics.ts';
@@ -38,8 +40,8 @@ export const apiSettings: ApiSettings = {
   frontendUrl: 'https://app.loqey.com',
   corsOrigins: ['https://app.loqey.com'],
   allowedHosts: ['localhost', '127.0.0.1'],
-  trustProxyHops: 0,
-  tokens: { keys: [{ kid: 'one', secret: 'a secret of at least thirty-two bytes' }], issuer: 'loqey', audience: 'loqey-api', accessSeconds: 1_800 },
+  trustedProxies: { hops: 0 },
+  tokens: { keys: [{ kid: 'one', secret: 'a secret of at least thirty-two bytes' }], issuer: 'loqey', audiences: { user: 'loqey-api', admin: 'loqey-admin' }, accessSeconds: 1_800 },
   links: { defaultHours: 24, maxHours: 168 },
   timeZone: 'UTC',
   rateLimits: { ...defaultRateLimits, enabled: false },
@@ -74,6 +76,8 @@ export class World {
   readonly emails = new Map<string, string>();
   readonly sessions = new Map<string, Session & { live: boolean }>();
   readonly refreshTokens = new Map<string, { readonly session: Session; used: boolean }>();
+  /** `user|network` of logins that succeeded. */
+  readonly sources = new Set<string>();
   readonly keys = new Map<string, { readonly hash: string; readonly commandId: string }>();
   readonly carriedOut = new Map<string, Recorded<DomainEvent>[]>();
   /** What the bus says instead of accepting. */
@@ -346,6 +350,13 @@ export class World {
         endPolls: () => undefined,
       },
       rejected: { ofDevice: async () => this.rejected, ofStrangers: async () => this.rejected },
+      logins: {
+        unknown: createUnknown(this.clock),
+        sources: {
+          knows: async (userId, network) => this.sources.has(`${userId}|${network}`),
+          remember: async (userId, network) => void this.sources.add(`${userId}|${network}`),
+        },
+      },
       credentials: {
         passwords: {
           hash: async (password) => `hash:${password}`,
@@ -532,5 +543,17 @@ export function progress(over: Partial<UnlockProgress> = {}): UnlockProgress {
     at: '2026-11-21T10:00:00.000Z',
     useReturned: false,
     ...over,
+  };
+}
+
+/** As the real one, in memory. */
+function createUnknown(clock: Clock): ApiDeps['logins']['unknown'] {
+  const known = new Map<string, LoginState>();
+  return {
+    async refuse(email) {
+      const { logins, refusal } = refuseUnknown(known.get(email) ?? noLogins, instant(clock.now()));
+      known.set(email, logins);
+      return refusal;
+    },
   };
 }

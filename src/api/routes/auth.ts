@@ -39,6 +39,7 @@ export const authRoutes: readonly Route[] = [
     path: '/auth/refresh',
     aliases: [{ method: 'POST', path: '/auth/token/refresh' }],
     access: anyone,
+    limit: 'refresh',
     body: Refresh,
     replies: { 200: Refreshed },
     errors: [401, 403],

@@ -59,6 +59,7 @@ export const publicDeliveryRoutes: readonly Route[] = [
     path: '/delivery/link/{link_token}/unlock',
     aliases: [{ method: 'POST', path: '/delivery/{link_token}/unlock' }],
     access: linkBearer,
+    limit: 'unlock',
     params: LinkToken,
     body: Courier,
     bodyOptional: true,

@@ -4,8 +4,10 @@ import type { Uuid } from '../../domain/kernel.ts';
 import { deviceIdOfSerial, newId, normaliseSerial } from '../../platform/ids.ts';
 import type { DeviceRow } from '../../projections/read-models.ts';
 import type { Api } from '../api.ts';
-import { notFound, refused } from '../errors.ts';
+import type { Call } from '../call.ts';
+import { ApiError, notFound, refused } from '../errors.ts';
 import { listRoute } from '../paging.ts';
+import type { AccountPrincipal } from '../principal.ts';
 import { account, route, type Route } from '../route.ts';
 import { Closed, DeviceId, Message, Time } from '../schemas/common.ts';
 import { ActivityEntry, Claim, Device, DeviceChange, DeviceReply, DeviceStatus, Ended, Reason, UnlockSent } from '../schemas/devices.ts';
@@ -47,7 +49,8 @@ export const deviceRoutes: readonly Route[] = [
     const serialNumber = normaliseSerial(call.body.serial_number);
     const deviceId = deviceIdOfSerial(serialNumber);
     const name = `Loqey Box ${serialNumber.slice(-4)}`;
-    await api.execute(call, {
+    await mayGuess(call, api, deviceId);
+    const command = {
       type: 'AssignDevice',
       data: {
         deviceId,
@@ -56,6 +59,10 @@ export const deviceRoutes: readonly Route[] = [
         pinTag: api.deps.registration.pinTag(deviceId, call.body.pin),
         name,
       },
+    } as const;
+    await api.execute(call, command).catch(async (error: unknown) => {
+      if (isWrongGuess(error) && !call.seenBefore) await api.claimGuesses.wrong(call.who.userId);
+      throw error;
     });
     const row = await api.deps.reads.devices.byId(deviceId);
     const device = row?.ownerId === call.who.userId ? deviceView(row, api.deps.clock.now()) : justClaimed(deviceId, serialNumber, name, row);
@@ -251,6 +258,20 @@ export async function ownDevice(api: Api, userId: Uuid, deviceId: string): Promi
 }
 
 /** A claim that was accepted is answered as such, also when the read models are behind it. */
+/** Of one account over all boxes: what one box counts is decided in its own stream. */
+async function mayGuess(call: Call<unknown, unknown, unknown, AccountPrincipal>, { claimGuesses, deps }: Api, deviceId: Uuid): Promise<void> {
+  const wait = await claimGuesses.locked(call.who.userId);
+  if (wait === undefined) return;
+  const refusal = { code: 'pin_locked', details: { retry_after: wait } } as const;
+  deps.refusals.recordAs('AssignDevice', { kind: 'device', id: deviceId }, refusal, call.context());
+  throw refused(refusal);
+}
+
+function isWrongGuess(error: unknown): boolean {
+  const reason = error instanceof ApiError ? error.details?.['reason'] : undefined;
+  return reason === 'pin_invalid' || reason === 'device_not_found';
+}
+
 function justClaimed(deviceId: Uuid, serialNumber: string, name: string, row: DeviceRow | undefined): Device {
   return {
     id: deviceId,

@@ -6,7 +6,7 @@ export interface SecretToCheck {
   readonly env: string;
   readonly secret: string | Uint8Array;
   /** What it may have been before: then the check value moves on to the new one. */
-  readonly previous?: string | Uint8Array | undefined;
+  readonly previous?: readonly (string | Uint8Array)[] | undefined;
 }
 
 /** A secret is not the one that this database was written with. */
@@ -35,7 +35,7 @@ export async function checkSecrets(db: Database, secrets: readonly SecretToCheck
     const now = checkValue(each, each.secret);
     const stored = await firstValue(db, each.env, now);
     if (timingSafeEqual(stored, now)) continue;
-    if (each.previous === undefined || !timingSafeEqual(stored, checkValue(each, each.previous))) throw new WrongSecret(each.env);
+    if (each.previous?.some((previous) => timingSafeEqual(stored, checkValue(each, previous))) !== true) throw new WrongSecret(each.env);
     await db.pool.query('UPDATE vault.check_values SET value = $2 WHERE name = $1 AND value = $3', [each.env, now.toString('hex'), stored.toString('hex')]);
   }
 }

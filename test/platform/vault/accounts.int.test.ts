@@ -246,7 +246,7 @@ describe('check values', () => {
     const [old, fresh] = ['o'.repeat(32), 'f'.repeat(32)];
     await checkSecrets(db, [{ env: 'SECRET_KEY', secret: old }]);
     await expect(checkSecrets(db, [{ env: 'SECRET_KEY', secret: fresh }])).rejects.toBeInstanceOf(WrongSecret);
-    await checkSecrets(db, [{ env: 'SECRET_KEY', secret: fresh, previous: old }]);
+    await checkSecrets(db, [{ env: 'SECRET_KEY', secret: fresh, previous: ['a key of another time entirely, long', old] }]);
     await checkSecrets(db, [{ env: 'SECRET_KEY', secret: fresh }]);
     await expect(checkSecrets(db, [{ env: 'SECRET_KEY', secret: old }])).rejects.toBeInstanceOf(WrongSecret);
   });
