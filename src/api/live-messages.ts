@@ -9,6 +9,7 @@ export function ownerMessage({ type, payload }: LiveChange): Message | undefined
     case 'status_update':
     case 'link_update':
     case 'alert':
+    case 'settings_update':
       return { ...payload, type };
     case 'unlock_progress':
       return { ...payload, type, command_id: payload['unlock_id'] };

@@ -5,6 +5,8 @@ export const permissions = [
   'devices:read',
   'devices:register',
   'devices:pin',
+  /** Lost keys, and boxes that somebody else had. */
+  'devices:keys',
   'devices:unlink',
   'devices:unlock',
   'devices:lifecycle',

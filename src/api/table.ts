@@ -4,6 +4,7 @@ import { adminAnalyticsRoutes } from './routes/admin-analytics.ts';
 import { adminAuditRoutes } from './routes/admin-audit.ts';
 import { adminDeviceRoutes } from './routes/admin-devices.ts';
 import { adminJobRoutes } from './routes/admin-jobs.ts';
+import { adminKeyRoutes } from './routes/admin-keys.ts';
 import { adminUserRoutes } from './routes/admin-users.ts';
 import { authRoutes } from './routes/auth.ts';
 import { commandRoutes } from './routes/commands.ts';
@@ -11,6 +12,7 @@ import { deliveryRoutes } from './routes/deliveries.ts';
 import { monitoringRoutes } from './routes/monitoring.ts';
 import { publicDeliveryRoutes } from './routes/delivery.ts';
 import { deviceAdapterRoutes } from './routes/device-adapter.ts';
+import { deviceSettingsRoutes } from './routes/device-settings.ts';
 import { deviceRoutes } from './routes/devices.ts';
 import { linkRoutes } from './routes/links.ts';
 import { notificationRoutes } from './routes/notifications.ts';
@@ -20,6 +22,7 @@ import { systemRoutes } from './routes/system.ts';
 export const routeTable: readonly Route[] = [
   ...authRoutes,
   ...deviceRoutes,
+  ...deviceSettingsRoutes,
   ...monitoringRoutes,
   ...linkRoutes,
   ...deliveryRoutes,
@@ -28,6 +31,7 @@ export const routeTable: readonly Route[] = [
   ...notificationRoutes,
   ...deviceAdapterRoutes,
   ...adminDeviceRoutes,
+  ...adminKeyRoutes,
   ...adminUserRoutes,
   ...adminAdminRoutes,
   ...adminAuditRoutes,

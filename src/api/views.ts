@@ -2,7 +2,7 @@ import type { Instant } from '../domain/kernel.ts';
 import type { UserProfile } from '../domain/user/events.ts';
 import type { AuditRow, DeliveryRow, DeviceRow, LinkRow, UnlockRow, UserRow } from '../projections/read-models.ts';
 import type { User } from './schemas/auth.ts';
-import type { Command, Device, DeviceStatus } from './schemas/devices.ts';
+import type { Command, Device, DeviceAlert, DeviceStatus } from './schemas/devices.ts';
 import type { Delivery, Link } from './schemas/links.ts';
 import { stateWords } from './words.ts';
 
@@ -67,6 +67,12 @@ export function deviceView(row: DeviceRow, nowMs: number): Device {
     location_longitude: row.longitude,
     location_address: row.address,
   };
+}
+
+/** What somebody should look at. */
+export function alertsView({ alerts }: Pick<DeviceRow, 'alerts'>): DeviceAlert[] {
+  const since = { unexplained_opening: alerts.unexplainedOpeningAt, clone_suspected: alerts.cloneSuspectedAt, tampered: alerts.tamperedAt };
+  return Object.entries(since).flatMap(([alert, at]) => (at === null ? [] : [{ alert: alert as keyof typeof since, since: at }]));
 }
 
 export function deviceStatusView(row: DeviceRow, nowMs: number): DeviceStatus {

@@ -210,17 +210,20 @@ export function createDispatcher(deps: {
     });
   }
 
-  /** What the system says of itself to a box: no one asked for it and the log does not need to know. */
-  async function sendSystem(device: LiveDevice, make: (input: Omit<CommandInput, 'nonce'>, keys: DeviceKeys) => CommandBody, validityMs: number): Promise<void> {
+  /**
+   * What the system says of itself to a box: no one asked for it and the log does not need to know. Old firmware knows
+   * nothing of it but its settings, which it is told once and never confirms.
+   */
+  async function sendSystem(device: LiveDevice, make: (input: Omit<CommandInput, 'nonce'>, keys: DeviceKeys) => CommandBody, validityMs: number, old: 'also' | 'never' = 'never'): Promise<void> {
     const keys = await keyring.of(device.deviceId);
-    if (keys === undefined || device.level === 0) return;
+    if (keys === undefined || (device.level === 0 && (old === 'never' || !allowLevel0))) return;
     const now = timeFor(device);
     const input = {
       commandId: newId(),
-      deviceId: device.deviceId,
+      deviceId: nameOf(device),
       source: 'system',
       issuedAt: instant(now),
-      expiresAt: instant(now + validityMs),
+      expiresAt: instant(now + (device.level === 1 ? validityMs : LEVEL0_VALIDITY_MS)),
       keyVersion: keys.current.version,
     } as const;
     const body = make(input, keys.current);
@@ -313,7 +316,7 @@ export function createDispatcher(deps: {
     sendTime: (device, challenge) => sendSystem(device, (input) => timeCommand({ ...input, challenge }), commandValidityMs.time),
     sendAck: (device, acked) => sendSystem(device, (input) => ackCommand({ ...withNonce(input), acked }), commandValidityMs.ack),
     sendConfig: (device, desired, configVersion) =>
-      sendSystem(device, (input) => configCommand({ ...withNonce(input), configVersion, desired }), commandValidityMs.config),
+      sendSystem(device, (input) => configCommand({ ...withNonce(input), configVersion, desired }), commandValidityMs.config, 'also'),
     async sendRotation(device, keyVersion) {
       const key = await provisioner.nextKey(device.deviceId, keyVersion);
       if (key === undefined) return;

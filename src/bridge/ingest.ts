@@ -307,7 +307,8 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
       const outcome = await bus.execute({ type: 'ReportSettingsVersion', data: { deviceId, configVersion } }, jump);
       const changed = outcome.kind === 'accepted' ? outcome.events.find((event) => event.type === 'DeviceSettingsChanged') : undefined;
       if (changed !== undefined) sendConfig(device, changed.data.desired, changed.data.configVersion);
-    } else if (configVersion < state.settings.version && dueForConfig(device)) {
+    } else if ((configVersion < state.settings.version || lacksWord(state)) && dueForConfig(device)) {
+      // Older ones; or the right ones, and what it made of them was never told.
       sendConfig(device, state.settings.desired, state.settings.version);
     }
   }
@@ -395,7 +396,12 @@ function contextOf(report: Report, device: LiveDevice, receivedAt: string): Comm
 function differs({ journal, configVersion, quietKeyVersion }: ReportEffects, state: DeviceState): state is RegisteredDevice {
   if (state.kind === 'unregistered') return false;
   if (state.keys.rotatingTo !== null && quietKeyVersion !== undefined) return true;
-  return (journal !== undefined && state.unlocks.unknown.length > 0) || (configVersion !== undefined && configVersion !== state.settings.version);
+  return (journal !== undefined && state.unlocks.unknown.length > 0) || (configVersion !== undefined && (configVersion !== state.settings.version || lacksWord(state)));
+}
+
+/** What the box made of its settings is not known. */
+function lacksWord({ settings: { version, applied } }: RegisteredDevice): boolean {
+  return version > 0 && applied !== version;
 }
 
 function causeOf(report: SignedReport): string | undefined {

@@ -58,7 +58,7 @@ function newKey(device: LiveDevice, before: LiveDevice, report: SignedReport, re
   const { keyVersion } = report;
   if (keyVersion <= (before.keyVersion ?? FIRST_KEY_VERSION)) return [];
   // With the old password ends this connection: until the hello of the next one nothing is sent to it that must arrive.
-  if (!isHello(report)) device.goneAt = receivedAt;
+  if (!isHello(report) && device.via === undefined) device.goneAt = receivedAt;
   return [{ type: 'CompleteKeyRotation', data: { deviceId: before.deviceId, keyVersion, by: 'device' } }];
 }
 

@@ -47,6 +47,10 @@ export interface DeviceRow {
   readonly pinExpiresAt: Instant | null;
   readonly protocolLevel: 0 | 1;
   readonly keyVersion: number;
+  /** The key version that it is being given. */
+  readonly rotatingTo: number | null;
+  /** Since when it has the present key. */
+  readonly keysRotatedAt: Instant | null;
   readonly lockStatus: LockStatus;
   readonly lockStatusAt: Instant | null;
   readonly doorOpen: boolean | null;
@@ -57,12 +61,35 @@ export interface DeviceRow {
   /** Joined from `work.device_live`: the last report of any kind. */
   readonly lastHeardAt: Instant | null;
   readonly lastUnlockAt: Instant | null;
+  /** What the owner wants, and since when. */
   readonly settings: DeviceSettings;
   readonly configVersion: number;
+  readonly settingsChangedAt: Instant | null;
+  /** What the box runs on, as far as it has said so; of the last version that it took over, what it refused, by its own names. */
+  readonly reportedSettings: DeviceSettings;
+  readonly refusedSettings: readonly string[];
   readonly appliedConfigVersion: number | null;
+  readonly settingsAppliedAt: Instant | null;
+  readonly alerts: DeviceAlerts;
   /** The owner asked support to take the box off the account. */
   readonly unlinkRequestedAt: Instant | null;
   readonly unlinkReason: string | null;
+}
+
+/** How far the box is with what its owner wants. */
+export function settingsStatus(row: Pick<DeviceRow, 'configVersion' | 'appliedConfigVersion' | 'refusedSettings'>): 'applied' | 'pending' | 'refused' {
+  if (row.configVersion !== (row.appliedConfigVersion ?? 0)) return 'pending';
+  return row.refusedSettings.length === 0 ? 'applied' : 'refused';
+}
+
+/** What somebody should look at, and since when. */
+export interface DeviceAlerts {
+  /** The last opening that nobody asked for, under the present owner. */
+  readonly unexplainedOpeningAt: Instant | null;
+  /** Two boxes seem to use its keys; over with a new key. */
+  readonly cloneSuspectedAt: Instant | null;
+  /** It is being tampered with. */
+  readonly tamperedAt: Instant | null;
 }
 
 export interface DeviceFilter {

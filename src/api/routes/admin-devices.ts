@@ -3,7 +3,7 @@ import type { AnyCommand } from '../../commands/port.ts';
 import { present } from '../../domain/kernel.ts';
 import { instant } from '../../platform/clock.ts';
 import { normaliseSerial } from '../../platform/ids.ts';
-import type { DeviceFilter, DeviceLifecycle, DeviceRow } from '../../projections/read-models.ts';
+import { settingsStatus, type DeviceFilter, type DeviceLifecycle, type DeviceRow } from '../../projections/read-models.ts';
 import type { Api } from '../api.ts';
 import { readDeviceFile, type DeviceFile } from '../device-file.ts';
 import { asCsv, asJson, importDevices } from '../device-import.ts';
@@ -24,7 +24,7 @@ import {
 } from '../schemas/admin.ts';
 import { Closed, DeviceId } from '../schemas/common.ts';
 import { Ended } from '../schemas/devices.ts';
-import { deviceView, OFFLINE_AFTER_MS } from '../views.ts';
+import { alertsView, deviceView, OFFLINE_AFTER_MS } from '../views.ts';
 
 const UUID = /^[0-9A-F]{8}-(?:[0-9A-F]{4}-){3}[0-9A-F]{12}$/;
 const MASKED = '******';
@@ -140,6 +140,10 @@ export const adminDeviceRoutes: readonly Route[] = [
         last_activity: latest(row.lastHeardAt, row.lastUnlockAt),
         profile: row.profile,
         key_version: row.keyVersion,
+        rotating_to: row.rotatingTo,
+        keys_rotated_at: row.keysRotatedAt,
+        settings_status: settingsStatus(row),
+        alerts: alertsView(row),
       },
     };
   }),

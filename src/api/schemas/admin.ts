@@ -1,7 +1,8 @@
 import { Type } from 'typebox';
 import { Closed, Id, Lifecycle, Nullable, Prose, Serial, Text, Time } from './common.ts';
 import { Delivery, Link } from './links.ts';
-import { Device, UnlockState } from './devices.ts';
+import { SettingsStatus } from './device-settings.ts';
+import { Device, DeviceAlert, UnlockState } from './devices.ts';
 import { User } from './auth.ts';
 
 const Profile = Type.Enum(['loqey', 'loqey_serial', 'smartlock', 'transisttag']);
@@ -77,6 +78,10 @@ export const AdminDevice = Closed(
     last_activity: Nullable(Time),
     profile: Profile,
     key_version: Type.Integer(),
+    rotating_to: Nullable(Type.Integer({ description: 'The key version that the box is being given.' })),
+    keys_rotated_at: Nullable(Time),
+    settings_status: SettingsStatus,
+    alerts: Type.Array(DeviceAlert),
   },
   { title: 'AdminDevice' },
 );
@@ -93,6 +98,12 @@ export const AdminDevicesQuery = {
   search: Type.Optional(Text(100)),
 };
 export const NewPin = Closed({ message: Type.String(), device_id: Id, new_pin: Type.String() });
+export const RotationStarted = Closed({
+  message: Type.String(),
+  device_id: Id,
+  key_version: Type.Integer({ description: 'The one that it signs with.' }),
+  rotating_to: Nullable(Type.Integer({ description: 'The one that it is being given.' })),
+});
 export const AdminUnlock = Closed({ message: Type.String(), device_id: Id, command_id: Id, expires_at: Time, status_url: Type.String() });
 export const LifecycleReply = Closed({ message: Type.String(), device_id: Id, lifecycle_status: Lifecycle });
 export const AdminReason = Closed({ reason: Type.Optional(Prose(500)) });

@@ -35,6 +35,17 @@ export type Device = Static<typeof Device>;
 export const DeviceStatus = Closed({ device_id: Id, ...live }, { title: 'DeviceStatus' });
 export type DeviceStatus = Static<typeof DeviceStatus>;
 
+export const DeviceAlert = Closed(
+  {
+    alert: Type.Enum(['unexplained_opening', 'clone_suspected', 'tampered'], {
+      description: '`unexplained_opening`: it was opened, and nobody here asked for it. `clone_suspected`: two boxes seem to use its identity.',
+    }),
+    since: Time,
+  },
+  { title: 'DeviceAlert' },
+);
+export type DeviceAlert = Static<typeof DeviceAlert>;
+
 export const Claim = Closed({ serial_number: Serial, pin: Pin });
 export const Reason = Closed({ reason: Type.Optional(Prose(500)) });
 

@@ -1,5 +1,6 @@
 import { Type, type TObject, type TProperties } from 'typebox';
 import { Closed, Id, LockState, Nullable, Time } from './common.ts';
+import { SettingsStatus } from './device-settings.ts';
 import { UnlockState } from './devices.ts';
 import { LinkState } from './links.ts';
 
@@ -71,6 +72,14 @@ export const Alert = message('alert', 'Alert', 'Something that somebody should l
   ...news,
 });
 
+export const SettingsUpdate = message('settings_update', 'SettingsUpdate', 'The settings of a box were changed, or the box said what it made of them.', {
+  device_id: Id,
+  status: SettingsStatus,
+  config_version: Type.Integer(),
+  timestamp: Time,
+  ...news,
+});
+
 export const DeliveryConfirmation = message('unlock_confirmation', 'DeliveryConfirmation', 'The box is open.', {
   device_id: Id,
   status: Type.Literal('unlocked'),
@@ -106,7 +115,7 @@ export const DeviceActivity = message('device_activity', 'DeviceActivity', 'Some
 });
 
 const framing = [Subscribed, Resync];
-const ofOwners = [...framing, StatusUpdate, LinkUpdate, UnlockUpdate, Alert];
+const ofOwners = [...framing, StatusUpdate, LinkUpdate, UnlockUpdate, SettingsUpdate, Alert];
 
 /** The paths of sockets, who may listen, and what is heard there. Each is served below `/api/v1` and `/api` too. */
 export const liveChannels = [

@@ -63,7 +63,7 @@ interface Entry {
 
 export const activityProjection = defineProjection({
   name: 'activity',
-  version: 2,
+  version: 3,
   categories: ['device'],
   tables,
 
@@ -96,6 +96,7 @@ export const activityProjection = defineProjection({
       const description = rejected === 0 ? 'The box has taken over its settings' : 'The box has taken over some of its settings only';
       system(rows, emit, event, 'settings_applied', description, rejected === 0);
     },
+    DeviceKeysRotated: (event, rows, emit) => system(rows, emit, event, 'keys_rotated', 'The box has a new key'),
     MaintenanceStarted: (event, rows, emit) => system(rows, emit, event, 'maintenance_started', 'The box is in maintenance'),
     MaintenanceEnded: (event, rows, emit) => system(rows, emit, event, 'maintenance_ended', 'The maintenance is over'),
     DeviceDecommissioned: (event, rows, emit) => system(rows, emit, event, 'decommissioned', 'The box was taken out of service'),

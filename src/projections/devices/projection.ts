@@ -1,7 +1,8 @@
+import type { DeviceSettings } from '../../domain/device/events.ts';
 import { defaultSettings } from '../../domain/device/state.ts';
 import { isSealed, type Instant, type Sensitive, type Uuid } from '../../domain/kernel.ts';
 import { defineProjection, defineTable, idOfStream, type Emit, type Rows } from '../projection.ts';
-import type { DeviceLifecycle, DeviceRow } from '../read-models.ts';
+import { settingsStatus, type DeviceAlerts, type DeviceLifecycle, type DeviceRow } from '../read-models.ts';
 
 /**
  * Every box as it is: lifecycle, owner, what it last said. Names and places are in `people`. Columns are what is asked by;
@@ -64,7 +65,7 @@ type DeviceRows = Rows<DeviceTableRow>;
 
 export const devicesProjection = defineProjection({
   name: 'devices',
-  version: 2,
+  version: 3,
   categories: ['device'],
   tables: { devices },
   load(event, want) {
@@ -86,6 +87,8 @@ export const devicesProjection = defineProjection({
         ...pinOf(data),
         protocolLevel: 0,
         keyVersion: data.keyVersion,
+        rotatingTo: null,
+        keysRotatedAt: null,
         lockStatus: 'unknown',
         lockStatusAt: null,
         doorOpen: null,
@@ -95,7 +98,12 @@ export const devicesProjection = defineProjection({
         lastUnlockAt: null,
         settings: defaultSettings,
         configVersion: 0,
+        settingsChangedAt: null,
+        reportedSettings: defaultSettings,
+        refusedSettings: [],
         appliedConfigVersion: null,
+        settingsAppliedAt: null,
+        alerts: { unexplainedOpeningAt: null, cloneSuspectedAt: null, tamperedAt: null },
         unlinkRequestedAt: null,
       });
     },
@@ -112,15 +120,27 @@ export const devicesProjection = defineProjection({
     DeviceUnlinkRequested: ({ stream, metadata }, rows) => void change(rows.devices, stream, { unlinkRequestedAt: metadata.occurredAt }),
     DeviceUnlinked({ stream }, rows) {
       change(rows.devices, stream, { ownerId: null, ownerSuspended: false, assignmentId: null, assignedAt: null, unlinkRequestedAt: null, ...noPin });
+      alerts(rows.devices, stream, { unexplainedOpeningAt: null });
     },
     OwnerSuspended: ({ stream }, rows) => void change(rows.devices, stream, { ownerSuspended: true }),
     OwnerActivated: ({ stream }, rows) => void change(rows.devices, stream, { ownerSuspended: false }),
 
-    DeviceSettingsChanged({ stream, data }, rows) {
-      change(rows.devices, stream, { settings: data.desired, configVersion: data.configVersion });
+    DeviceSettingsChanged({ stream, data, metadata }, rows, emit) {
+      const at = metadata.occurredAt;
+      tellSettings(emit, change(rows.devices, stream, { settings: data.desired, configVersion: data.configVersion, settingsChangedAt: at }), at);
     },
-    DeviceSettingsApplied: ({ stream, data }, rows) => void change(rows.devices, stream, { appliedConfigVersion: data.configVersion }),
-    DeviceKeysRotated: ({ stream, data }, rows) => void change(rows.devices, stream, { keyVersion: data.keyVersion }),
+    DeviceSettingsApplied({ stream, data, metadata }, rows, emit) {
+      const { settings, reportedSettings } = rows.devices.need(idOfStream(stream)).view;
+      const { configVersion, rejected = [] } = data;
+      const at = metadata.occurredAt;
+      const applied = { appliedConfigVersion: configVersion, settingsAppliedAt: at, refusedSettings: rejected, reportedSettings: takenOver(reportedSettings, settings, rejected) };
+      tellSettings(emit, change(rows.devices, stream, applied), at);
+    },
+    DeviceKeyRotationStarted: ({ stream, data }, rows) => void change(rows.devices, stream, { rotatingTo: data.keyVersion }),
+    DeviceKeysRotated({ stream, data, metadata }, rows) {
+      change(rows.devices, stream, { keyVersion: data.keyVersion, rotatingTo: null, keysRotatedAt: metadata.occurredAt });
+      alerts(rows.devices, stream, { cloneSuspectedAt: null });
+    },
     DeviceProtocolPinned: ({ stream }, rows) => void change(rows.devices, stream, { protocolLevel: 1 }),
     DeviceProtocolUnpinned: ({ stream }, rows) => void change(rows.devices, stream, { protocolLevel: 0 }),
 
@@ -152,9 +172,19 @@ export const devicesProjection = defineProjection({
     DeviceWentOffline({ stream, metadata }, rows, emit) {
       tell(emit, change(rows.devices, stream, { online: false }), metadata.occurredAt);
     },
-    UnexplainedOpening: ({ stream }, rows) => heard(rows.devices, stream),
-    DeviceTampered: ({ stream }, rows) => heard(rows.devices, stream),
-    DeviceTamperCleared: ({ stream }, rows) => heard(rows.devices, stream),
+    UnexplainedOpening({ stream, metadata }, rows, emit) {
+      const at = metadata.occurredAt;
+      tellAlert(emit, 'unexplained_opening', alerts(rows.devices, stream, { unexplainedOpeningAt: at }, { seen: true }), at);
+    },
+    DeviceCloneSuspected({ stream, metadata }, rows, emit) {
+      const at = metadata.occurredAt;
+      tellAlert(emit, 'clone_suspected', alerts(rows.devices, stream, { cloneSuspectedAt: at }), at);
+    },
+    DeviceTampered({ stream, metadata }, rows, emit) {
+      const at = metadata.occurredAt;
+      tellAlert(emit, 'tampered', alerts(rows.devices, stream, { tamperedAt: at }, { seen: true }), at);
+    },
+    DeviceTamperCleared: ({ stream }, rows) => void alerts(rows.devices, stream, { tamperedAt: null }, { seen: true }),
     ParcelDetected: ({ stream }, rows) => heard(rows.devices, stream),
     ParcelRemoved: ({ stream }, rows) => heard(rows.devices, stream),
   },
@@ -196,6 +226,17 @@ function change(rows: DeviceRows, stream: string, what: Partial<DeviceView>, fla
   return view;
 }
 
+function alerts(rows: DeviceRows, stream: string, what: Partial<DeviceAlerts>, flag: Partial<Flags> = {}): DeviceView {
+  const { view } = rows.need(idOfStream(stream));
+  return change(rows, stream, { alerts: { ...view.alerts, ...what } }, flag);
+}
+
+/** What was refused stays as it was. The box names it by its own names: `auto_lock_delay`. */
+function takenOver(before: DeviceSettings, wanted: DeviceSettings, refused: readonly string[]): DeviceSettings {
+  const stays = Object.entries(before).filter(([name]) => refused.includes(name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)));
+  return { ...wanted, ...Object.fromEntries(stays) };
+}
+
 /** What the box said changes nothing here but that it is there. */
 function heard(rows: DeviceRows, stream: string): void {
   if (!rows.need(idOfStream(stream)).seen) change(rows, stream, {}, { seen: true });
@@ -207,6 +248,19 @@ function lifecycleOf(view: DeviceView, { decommissioned, maintenance, seen }: Fl
   if (maintenance) return 'maintenance';
   if (view.ownerId === null) return 'available';
   return seen ? 'active' : 'assigned';
+}
+
+function tellSettings(emit: Emit, view: DeviceView, at: Instant): void {
+  emit([`device:${view.deviceId}`, view.ownerId === null ? undefined : `user:${view.ownerId}`], 'settings_update', {
+    device_id: view.deviceId,
+    status: settingsStatus(view),
+    config_version: view.configVersion,
+    timestamp: at,
+  });
+}
+
+function tellAlert(emit: Emit, alert: string, view: DeviceView, at: Instant): void {
+  emit(['admin', `device:${view.deviceId}`, view.ownerId === null ? undefined : `user:${view.ownerId}`], 'alert', { alert, device_id: view.deviceId, timestamp: at });
 }
 
 function tell(emit: Emit, view: DeviceView, at: Instant): void {
