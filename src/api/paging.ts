@@ -109,13 +109,12 @@ function listReply(call: Call<unknown, object>, { limit, offset, byPage }: Place
   };
 }
 
-const noPlace = { limit: undefined, offset: undefined, cursor: undefined, page: undefined, page_size: undefined };
+const placeNames: ReadonlySet<string> = new Set<keyof PagingMembers>(['limit', 'offset', 'cursor', 'page', 'page_size']);
 
 /** This list's own address with another place in it; filters stay. */
 function urlOf(call: Call<unknown, object>, place: Readonly<Record<string, string | number>>): string {
   const query = new URLSearchParams();
-  for (const [name, value] of Object.entries({ ...call.query, ...noPlace, ...place })) {
-    if (value !== undefined) query.set(name, String(value));
-  }
+  for (const [name, value] of Object.entries(call.query)) if (!placeNames.has(name)) query.set(name, String(value));
+  for (const [name, value] of Object.entries(place)) query.set(name, `${value}`);
   return `${call.req.url.split('?', 1)[0]}?${query.toString()}`;
 }

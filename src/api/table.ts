@@ -9,12 +9,12 @@ import { adminUserRoutes } from './routes/admin-users.ts';
 import { authRoutes } from './routes/auth.ts';
 import { commandRoutes } from './routes/commands.ts';
 import { deliveryRoutes } from './routes/deliveries.ts';
-import { monitoringRoutes } from './routes/monitoring.ts';
 import { publicDeliveryRoutes } from './routes/delivery.ts';
 import { deviceAdapterRoutes } from './routes/device-adapter.ts';
 import { deviceSettingsRoutes } from './routes/device-settings.ts';
 import { deviceRoutes } from './routes/devices.ts';
 import { linkRoutes } from './routes/links.ts';
+import { monitoringRoutes } from './routes/monitoring.ts';
 import { notificationRoutes } from './routes/notifications.ts';
 import { systemRoutes } from './routes/system.ts';
 

@@ -24,6 +24,28 @@ export function dayIn(ms: number, timeZone: string): string {
   return `${of['year']?.padStart(4, '0')}-${of['month']}-${of['day']}`;
 }
 
+/**
+ * A range of time as a query says it: from the first instant that is in it to the first one that is not. A bare date is the
+ * whole day in UTC.
+ *
+ * @throws ApiError 400
+ */
+export function rangeOf({ date_from: from, date_to: to }: { readonly date_from?: string; readonly date_to?: string }): { readonly from?: Instant; readonly to?: Instant } {
+  return {
+    ...(from === undefined ? {} : { from: instantOf('date_from', from, 0) }),
+    ...(to === undefined ? {} : { to: instantOf('date_to', to, DAY_MS) }),
+  };
+}
+
+const DAY_MS = 86_400_000;
+
+function instantOf(field: string, text: string, dayOffsetMs: number): Instant {
+  const isDate = text.length === 10;
+  const parsed = Date.parse(isDate ? `${text}T00:00:00.000Z` : text);
+  if (Number.isNaN(parsed)) throw invalid(field, 'must be a date or an ISO-8601 time');
+  return new Date(isDate ? parsed + dayOffsetMs : parsed).toISOString();
+}
+
 /** Midnight that began the current day of a zone. */
 export function startOfDay(nowMs: number, timeZone: string): Instant {
   const clock = new Intl.DateTimeFormat('en-GB', { timeZone, hourCycle: 'h23', hour: '2-digit', minute: '2-digit', second: '2-digit' });

@@ -177,3 +177,10 @@ export function auditView(row: AuditRow, position: string) {
 export function millisecondsBetween(from: Instant, to: Instant): number {
   return Date.parse(to) - Date.parse(from);
 }
+
+/** Percent below which a battery wants to be charged. */
+const LOW_BATTERY = 20;
+
+export function isLow({ battery_level: level }: { readonly battery_level: number | null }): boolean {
+  return level !== null && level < LOW_BATTERY;
+}

@@ -60,6 +60,10 @@ export interface DeviceRow {
   readonly online: boolean;
   /** Joined from `work.device_live`: the last report of any kind. */
   readonly lastHeardAt: Instant | null;
+  /** dBm, as it was last reported. */
+  readonly signalStrength: number | null;
+  /** Since the box started, when it said so last. */
+  readonly uptimeSeconds: number | null;
   readonly lastUnlockAt: Instant | null;
   /** What the owner wants, and since when. */
   readonly settings: DeviceSettings;
@@ -199,9 +203,22 @@ export interface DeliveryRow extends UnlockRow {
   readonly courier: CourierDetails | null;
 }
 
+export interface DeliveryFilter {
+  readonly deviceId?: Uuid;
+  readonly linkId?: Uuid;
+  readonly states?: readonly UnlockState[];
+  /** When the courier asked. */
+  readonly from?: Instant;
+  /** Not included. */
+  readonly to?: Instant;
+  /** Part of the courier's name, company or number, or of the link's name. */
+  readonly search?: string;
+}
+
 export interface DeliveryQueries {
   byId(deliveryId: Uuid): Promise<DeliveryRow | undefined>;
-  ofOwner(userId: Uuid, filter: { deviceId?: Uuid; completed?: boolean }, page: Page): Promise<Paged<DeliveryRow>>;
+  /** Newest first. */
+  ofOwner(userId: Uuid, filter: DeliveryFilter, page: Page): Promise<Paged<DeliveryRow>>;
   /** Completed ones since that instant. */
   countSince(since: Instant): Promise<number>;
   /** Days are those of the time zone, both ends included, `YYYY-MM-DD`. */
@@ -320,7 +337,22 @@ export interface ActivityRow {
   readonly occurredAt: Instant;
 }
 
+export interface ActivityFilter {
+  readonly deviceId?: Uuid;
+  readonly type?: ActivityRow['activityType'];
+  readonly action?: string;
+  readonly source?: string;
+  readonly success?: boolean;
+  readonly from?: Instant;
+  /** Not included. */
+  readonly to?: Instant;
+  /** Part of the sentence, or of the action. */
+  readonly search?: string;
+}
+
 export interface ActivityQueries {
+  /** Of every box while it was this owner's, newest first. */
+  ofOwner(userId: Uuid, filter: ActivityFilter, page: Page): Promise<Paged<ActivityRow>>;
   ofDevice(deviceId: Uuid, since: Instant | undefined, page: Page): Promise<Paged<ActivityRow>>;
 }
 

@@ -287,8 +287,18 @@ describe('unlocks and deliveries', () => {
       ownerId: box.userId,
       courier: { name: 'Kim', company: 'Quick' },
     });
-    expect((await side.reads.deliveries.ofOwner(box.userId, { completed: true }, page)).rows).toHaveLength(1);
-    expect((await side.reads.deliveries.ofOwner(box.userId, { completed: false }, page)).rows).toEqual([]);
+    const found = async (filter: object) => {
+      const { rows, total } = await side.reads.deliveries.ofOwner(box.userId, filter, page);
+      expect(total).toBe(rows.length);
+      return rows.length;
+    };
+    const requestedAt = row?.requestedAt ?? '';
+    for (const filter of [{}, { states: ['opened'] }, { deviceId: box.deviceId, linkId }, { search: 'KIM' }, { search: 'quick' }, { search: 'parcel' }, { from: requestedAt }]) {
+      expect(await found(filter), JSON.stringify(filter)).toBe(1);
+    }
+    for (const filter of [{ states: ['failed', 'unknown'] }, { deviceId: newId() }, { linkId: newId() }, { search: 'nobody' }, { to: requestedAt }, { search: 'kim', states: [] }]) {
+      expect(await found(filter), JSON.stringify(filter)).toBe(0);
+    }
     expect(await side.reads.deliveries.countSince('2026-11-21T00:00:00.000Z')).toBeGreaterThanOrEqual(1);
     expect((await side.reads.devices.byId(box.deviceId))?.lastUnlockAt).toBe(row?.openedAt);
   });
@@ -577,5 +587,34 @@ describe('activity', () => {
       ['device_assigned', 'system', true],
     ]);
     expect((await side.reads.activity.ofDevice(box.deviceId, '2030-01-01T00:00:00.000Z', page)).rows).toEqual([]);
+  });
+
+  it('is of whoever had the box then, over all boxes, by kind, outcome, time and words', async () => {
+    const box = await anOwnedBox();
+    const { assignmentId, userId } = box;
+    const [second, next] = [newId(), newId()];
+    const named = (owner: string) => personal(`user:${owner}`, 'Box');
+    await side.happened(box.stream, [
+      { type: 'BatteryLevelChanged', data: { level: 12, evidence: 'signed' } },
+      { type: 'DeviceUnlinked', data: { assignmentId, userId, by: 'owner' } },
+      { type: 'DeviceWentOnline', data: { evidence: 'signed' } },
+      { type: 'DeviceAssigned', data: { assignmentId: second, userId: next, name: named(next) } },
+      { type: 'DeviceWentOffline', data: { lastHeardAt: '2026-11-21T10:00:00.000Z' } },
+    ]);
+    const found = async (owner: string, filter: object = {}) => {
+      const { rows, total } = await side.reads.activity.ofOwner(owner, filter, page);
+      expect(total).toBe(rows.length);
+      return rows.map(({ action }) => action);
+    };
+    expect(await found(userId)).toEqual(['device_unlinked', 'battery_update', 'device_assigned']);
+    expect(await found(next)).toEqual(['offline', 'device_assigned']);
+    expect(await found(next, { success: false })).toEqual(['offline']);
+    expect(await found(userId, { type: 'user_action', deviceId: box.deviceId })).toEqual(['device_unlinked', 'device_assigned']);
+    expect(await found(userId, { search: '12 %' })).toEqual(['battery_update']);
+    expect(await found(userId, { action: 'battery_update', source: 'system' })).toEqual(['battery_update']);
+    expect(await found(userId, { deviceId: newId() })).toEqual([]);
+    const at = (await side.reads.activity.ofOwner(userId, { action: 'battery_update' }, page)).rows[0]?.occurredAt ?? '';
+    expect(await found(userId, { from: at })).toEqual(['device_unlinked', 'battery_update']);
+    expect(await found(userId, { to: at })).toEqual(['device_assigned']);
   });
 });

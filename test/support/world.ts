@@ -13,6 +13,7 @@ import { deviceIdOfSerial, eventIdOf, newId } from '../../src/platform/ids.ts';
 import { silentLogger } from '../../src/platform/logger.ts';
 import { Metrics } from '../../src/platform/metrics.ts';
 import type {
+  ActivityFilter,
   ActivityRow,
   AuditFilter,
   AuditRow,
@@ -58,7 +59,7 @@ export class World {
   readonly unlocks = new Map<string, UnlockRow>();
   readonly users = new Map<string, UserRow>();
   readonly audit: AuditRow[] = [];
-  readonly activity: ActivityRow[] = [];
+  readonly activity: (ActivityRow & { readonly ownerId?: string })[] = [];
   statistics: DeliveryStatistics = { days: [], hours: [] };
   readonly fleetAsked: DeviceFilter[] = [];
   readonly auditAsked: AuditFilter[] = [];
@@ -177,10 +178,17 @@ export class World {
     } as ReadModels['links'],
     deliveries: {
       byId: async (id) => this.deliveries.get(id),
-      ofOwner: async (userId, { deviceId, completed }, page) =>
+      ofOwner: async (userId, { deviceId, linkId, states, from, to, search }, page) =>
         paged(
           [...this.deliveries.values()].filter(
-            (row) => row.ownerId === userId && (deviceId === undefined || row.deviceId === deviceId) && (completed === undefined || (row.openedAt !== null) === completed),
+            (row) =>
+              row.ownerId === userId &&
+              (deviceId === undefined || row.deviceId === deviceId) &&
+              (linkId === undefined || row.linkId === linkId) &&
+              (states === undefined || states.includes(row.state)) &&
+              (from === undefined || row.requestedAt >= from) &&
+              (to === undefined || row.requestedAt < to) &&
+              (search === undefined || [row.linkName, row.courier?.name].join(' ').toLowerCase().includes(search.toLowerCase())),
           ),
           page,
         ),
@@ -217,6 +225,22 @@ export class World {
       chain: async (correlationId) => this.audit.filter((row) => row.correlationId === correlationId),
     } as ReadModels['audit'],
     activity: {
+      ofOwner: async (userId: string, { deviceId, type, action, source, success, from, to, search }: ActivityFilter, page: Page) =>
+        paged(
+          this.activity.filter(
+            (row) =>
+              row.ownerId === userId &&
+              (deviceId === undefined || row.deviceId === deviceId) &&
+              (type === undefined || row.activityType === type) &&
+              (action === undefined || row.action === action) &&
+              (source === undefined || row.source === source) &&
+              (success === undefined || row.success === success) &&
+              (from === undefined || row.occurredAt >= from) &&
+              (to === undefined || row.occurredAt < to) &&
+              (search === undefined || row.description.includes(search)),
+          ),
+          page,
+        ),
       ofDevice: async (deviceId, since, page) =>
         paged(this.activity.filter((row) => row.deviceId === deviceId && (since === undefined || row.occurredAt >= since)), page),
     } as ReadModels['activity'],
@@ -462,6 +486,8 @@ export function deviceRow(over: Partial<DeviceRow> = {}): DeviceRow {
     firmwareVersion: '1.0.0',
     online: true,
     lastHeardAt: '2026-11-21T09:59:56.000Z',
+    signalStrength: -61,
+    uptimeSeconds: 3_600,
     lastUnlockAt: null,
     settings: { autoLockEnabled: true, autoLockDelay: 30, silentMode: false, ledEnabled: true, heartbeatSeconds: 60 },
     configVersion: 0,

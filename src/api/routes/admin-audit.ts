@@ -5,6 +5,7 @@ import { listRoute } from '../paging.ts';
 import { admin, route, type Route } from '../route.ts';
 import { AuditEntry, AuditQuery, Trace } from '../schemas/admin.ts';
 import { Closed, Id } from '../schemas/common.ts';
+import { rangeOf } from '../time.ts';
 import { auditView, millisecondsBetween } from '../views.ts';
 
 export const adminAuditRoutes: readonly Route[] = [
@@ -133,18 +134,9 @@ function filterOf(api: Api, query: AuditQueryValues): AuditFilter {
     ...(query.unlock_id === undefined ? {} : { unlockId: query.unlock_id.toLowerCase() }),
     ...(query.correlation_id === undefined ? {} : { correlationId: query.correlation_id.toLowerCase() }),
     ...(query.outcome === undefined ? {} : { outcome: query.outcome }),
-    ...(query.date_from === undefined ? {} : { from: day('date_from', query.date_from, 'start') }),
-    ...(query.date_to === undefined ? {} : { to: day('date_to', query.date_to, 'end') }),
+    ...rangeOf(query),
     ...position('before'),
     ...position('after'),
     ...position('cursor'),
   };
-}
-
-/** A bare date is the whole day in UTC. */
-function day(field: string, text: string, edge: 'start' | 'end'): string {
-  const time = text.length === 10 ? `${text}T${edge === 'start' ? '00:00:00.000' : '23:59:59.999'}Z` : text;
-  const parsed = Date.parse(time);
-  if (Number.isNaN(parsed)) throw invalid(field, 'must be a date or an ISO-8601 time');
-  return new Date(parsed).toISOString();
 }

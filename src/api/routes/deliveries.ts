@@ -1,9 +1,11 @@
-import { Type } from 'typebox';
+import type { Static, TObject } from 'typebox';
+import type { DeliveryFilter, UnlockState } from '../../projections/read-models.ts';
 import { notFound } from '../errors.ts';
 import { listRoute } from '../paging.ts';
 import { account, route, type Route } from '../route.ts';
 import { Closed, Id } from '../schemas/common.ts';
-import { Delivery } from '../schemas/links.ts';
+import { Delivery, DeliveryFilters } from '../schemas/links.ts';
+import { rangeOf } from '../time.ts';
 import { deliveryView } from '../views.ts';
 
 export const deliveryRoutes: readonly Route[] = [
@@ -14,12 +16,11 @@ export const deliveryRoutes: readonly Route[] = [
     path: '/deliveries/my-deliveries',
     aliases: [{ method: 'GET', path: '/deliveries' }],
     access: account,
-    filters: { device_id: Type.Optional(Id), completed: Type.Optional(Type.Boolean()) },
+    filters: DeliveryFilters,
     row: Delivery,
     size: 20,
-  })(async ({ query: { device_id: deviceId, completed }, who }, { deps }, page) => {
-    const filter = { ...(deviceId === undefined ? {} : { deviceId }), ...(completed === undefined ? {} : { completed }) };
-    const { rows, total } = await deps.reads.deliveries.ofOwner(who.userId, filter, page);
+  })(async ({ query, who }, { deps }, page) => {
+    const { rows, total } = await deps.reads.deliveries.ofOwner(who.userId, filterOf(query), page);
     return { rows: rows.map(deliveryView), total };
   }),
 
@@ -39,3 +40,26 @@ export const deliveryRoutes: readonly Route[] = [
     return { status: 200, body: deliveryView(row) };
   }),
 ];
+
+const outcomes = {
+  opened: ['opened'],
+  not_opened: ['failed', 'cancelled', 'expired'],
+  unknown: ['unknown'],
+  under_way: ['requested', 'dispatched', 'published', 'acknowledged'],
+} as const satisfies Record<string, readonly UnlockState[]>;
+
+const notOpened: readonly UnlockState[] = [...outcomes.not_opened, ...outcomes.unknown, ...outcomes.under_way];
+
+function filterOf(query: Static<TObject<typeof DeliveryFilters>>): DeliveryFilter {
+  const { device_id: deviceId, link_id: linkId, outcome, completed, search } = query;
+  const asked: readonly UnlockState[] | undefined = outcome === undefined ? undefined : outcomes[outcome];
+  const done: readonly UnlockState[] | undefined = completed === undefined ? undefined : completed ? outcomes.opened : notOpened;
+  const states = asked === undefined || done === undefined ? (asked ?? done) : asked.filter((state) => done.includes(state));
+  return {
+    ...(deviceId === undefined ? {} : { deviceId }),
+    ...(linkId === undefined ? {} : { linkId }),
+    ...(states === undefined ? {} : { states }),
+    ...(search === undefined ? {} : { search }),
+    ...rangeOf(query),
+  };
+}

@@ -1,4 +1,4 @@
-import { Type } from 'typebox';
+import type { Static, TObject } from 'typebox';
 import type { DeviceCommandOf } from '../../domain/device/commands.ts';
 import type { Uuid } from '../../domain/kernel.ts';
 import { deviceIdOfSerial, newId, normaliseSerial } from '../../platform/ids.ts';
@@ -9,10 +9,9 @@ import { ApiError, notFound, refused } from '../errors.ts';
 import { listRoute } from '../paging.ts';
 import type { AccountPrincipal } from '../principal.ts';
 import { account, route, type Route } from '../route.ts';
-import { Closed, DeviceId, Message, Time } from '../schemas/common.ts';
-import { ActivityEntry, Claim, Device, DeviceChange, DeviceReply, DeviceStatus, Ended, Reason, UnlockSent } from '../schemas/devices.ts';
-import { instantFrom } from '../time.ts';
-import { deviceStatusView, deviceView } from '../views.ts';
+import { Closed, DeviceId, Message } from '../schemas/common.ts';
+import { Claim, Device, DeviceChange, DeviceFilters, DeviceReply, DeviceStatus, Ended, Reason, UnlockSent } from '../schemas/devices.ts';
+import { deviceStatusView, deviceView, isLow } from '../views.ts';
 
 export const deviceRoutes: readonly Route[] = [
   listRoute({
@@ -22,11 +21,13 @@ export const deviceRoutes: readonly Route[] = [
     path: '/devices/my-devices',
     aliases: [{ method: 'GET', path: '/devices' }],
     access: account,
+    filters: DeviceFilters,
     row: Device,
     size: 100,
-  })(async ({ who }, { deps }, { limit, offset }) => {
+  })(async ({ query, who }, { deps }, { limit, offset }) => {
     const now = deps.clock.now();
-    const boxes = (await deps.reads.devices.ofOwner(who.userId)).map((row) => deviceView(row, now));
+    // An owner has few: whether a box is online depends on the clock, and is asked of what is shown.
+    const boxes = (await deps.reads.devices.ofOwner(who.userId)).map((row) => deviceView(row, now)).filter((box) => isAskedFor(box, query));
     return { rows: boxes.slice(offset, offset + limit), total: boxes.length };
   }),
 
@@ -165,37 +166,6 @@ export const deviceRoutes: readonly Route[] = [
     return { status: 200, body: deviceStatusView(row, api.deps.clock.now()) };
   }),
 
-  listRoute({
-    id: 'deviceActivity',
-    tag: 'devices',
-    summary: 'What happened with a box',
-    path: '/devices/{device_id}/activity',
-    aliases: [{ method: 'GET', path: '/devices/{device_id}/logs' }],
-    access: account,
-    params: DeviceId,
-    filters: { since: Type.Optional(Time) },
-    row: ActivityEntry,
-    size: 50,
-    errors: [404],
-  })(async (call, api, page) => {
-    const row = await ownDevice(api, call.who.userId, call.params.device_id);
-    // What came before the present assignment is its earlier owner's.
-    const asked = call.query.since === undefined ? undefined : instantFrom(call.query.since);
-    const since = asked !== undefined && (row.assignedAt === null || asked > row.assignedAt) ? asked : (row.assignedAt ?? undefined);
-    const { rows, total } = await api.deps.reads.activity.ofDevice(row.deviceId, since, page);
-    const shown = rows.map((entry) => ({
-      device_id: entry.deviceId,
-      activity_type: entry.activityType,
-      action: entry.action,
-      source: entry.source,
-      description: entry.description,
-      success: entry.success,
-      user_id: entry.userId,
-      timestamp: entry.occurredAt,
-    }));
-    return { rows: shown, total };
-  }),
-
   route({
     id: 'unlockDevice',
     tag: 'devices',
@@ -249,6 +219,13 @@ export const deviceRoutes: readonly Route[] = [
     throw refused(refusal);
   }),
 ];
+
+function isAskedFor(box: Device, query: Static<TObject<typeof DeviceFilters>>): boolean {
+  const { search, status = box.status, lifecycle_status: lifecycle = box.lifecycle_status, is_online: online = box.is_online, low_battery: low = isLow(box) } = query;
+  const words = [box.name, box.serial_number, box.model, box.location_address].join(' ').toLowerCase();
+  const found = search === undefined || words.includes(search.toLowerCase());
+  return found && status === box.status && lifecycle === box.lifecycle_status && online === box.is_online && low === isLow(box);
+}
 
 /** A box of this owner; to everyone else it does not exist. */
 export async function ownDevice(api: Api, userId: Uuid, deviceId: string): Promise<DeviceRow> {

@@ -1,5 +1,5 @@
 import { Type } from 'typebox';
-import { Closed, Id, Lifecycle, Nullable, Prose, Serial, Text, Time } from './common.ts';
+import { Closed, Day, Id, Lifecycle, Nullable, Prose, Serial, Text, Time } from './common.ts';
 import { Delivery, Link } from './links.ts';
 import { SettingsStatus } from './device-settings.ts';
 import { Device, DeviceAlert, UnlockState } from './devices.ts';
@@ -141,7 +141,6 @@ const auditMembers = {
 };
 export const AuditEntry = Closed(auditMembers, { title: 'AuditEntry' });
 
-const Day = Type.String({ pattern: '^\\d{4}-\\d{2}-\\d{2}(T.*)?$', maxLength: 40, 'x-invalid': { text: 'must be a date or an ISO-8601 time' } });
 export const AuditQuery = {
   action: Type.Optional(Type.String({ minLength: 1, maxLength: 100 })),
   type: Type.Optional(Type.String({ minLength: 1, maxLength: 200, description: 'Event types, separated by commas.' })),

@@ -16,6 +16,9 @@ export const Id = Type.String({ pattern: UUID, maxLength: 36, ...words('must be 
 /** In answers: an instant with milliseconds in UTC. In requests: any offset. */
 export const Time = Type.String({ format: 'date-time', maxLength: 40, ...words('must be an ISO-8601 time with a time zone') });
 
+/** The edge of a range of time; a bare date is the whole day in UTC. */
+export const Day = Type.String({ pattern: '^\\d{4}-\\d{2}-\\d{2}(T.*)?$', maxLength: 40, ...words('must be a date or an ISO-8601 time') });
+
 /** Text that people write: no control characters (a NUL cannot be stored), no broken surrogates. */
 export const Text = (max: number, min = 1) =>
   Type.String({ minLength: min, maxLength: max, pattern: '^[^\\p{Cc}\\p{Cs}]*$', ...words(`must be ${min} to ${max} printable characters`) });

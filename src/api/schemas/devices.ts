@@ -1,5 +1,5 @@
 import { Type, type Static } from 'typebox';
-import { Closed, Id, InFlight, Lifecycle, LockState, Nullable, Pin, Prose, Serial, Text, Time } from './common.ts';
+import { Closed, Day, Id, InFlight, Lifecycle, LockState, Nullable, Pin, Prose, Serial, Text, Time } from './common.ts';
 
 const live = {
   status: LockState,
@@ -34,6 +34,41 @@ export type Device = Static<typeof Device>;
 
 export const DeviceStatus = Closed({ device_id: Id, ...live }, { title: 'DeviceStatus' });
 export type DeviceStatus = Static<typeof DeviceStatus>;
+
+export const DeviceFilters = {
+  search: Type.Optional(Type.String({ minLength: 1, maxLength: 100, description: 'Part of name, serial number, model or address.' })),
+  status: Type.Optional(LockState),
+  lifecycle_status: Type.Optional(Lifecycle),
+  is_online: Type.Optional(Type.Boolean()),
+  low_battery: Type.Optional(Type.Boolean({ description: 'Below 20 %.' })),
+};
+
+export const DeviceHealth = Closed(
+  {
+    device_id: Id,
+    health: Type.Enum(['good', 'attention', 'offline'], { description: '`offline`: whatever it said last may be otherwise by now.' }),
+    problems: Type.Array(Closed({ code: Type.Enum(['offline', 'never_heard', 'low_battery', 'jammed', 'lock_error', 'maintenance']), message: Type.String() })),
+    is_online: Type.Boolean(),
+    last_heartbeat: Nullable(Time),
+    lock_status: LockState,
+    battery_level: Nullable(Type.Integer({ minimum: 0, maximum: 100 })),
+    signal_strength: Nullable(Type.Integer({ description: 'dBm.' })),
+    uptime: Nullable(Type.Integer({ description: 'Seconds since the box started, when it said so last.' })),
+    firmware_version: Nullable(Type.String()),
+  },
+  { title: 'DeviceHealth' },
+);
+
+export const DeviceBattery = Closed(
+  {
+    device_id: Id,
+    battery_level: Nullable(Type.Integer({ minimum: 0, maximum: 100 })),
+    is_low: Type.Boolean({ description: 'Below 20 %.' }),
+    last_heartbeat: Nullable(Time),
+    history: Type.Array(Closed({ battery_level: Type.Integer({ minimum: 0, maximum: 100 }), timestamp: Time }), { description: 'Newest first, since the box is yours.' }),
+  },
+  { title: 'DeviceBattery' },
+);
 
 export const DeviceAlert = Closed(
   {
@@ -82,6 +117,17 @@ export const ActivityEntry = Closed({
   user_id: Nullable(Id),
   timestamp: Time,
 });
+
+const Source = Type.Enum(['mobile_app', 'web_dashboard', 'delivery_link', 'scheduled_task', 'mqtt_device', 'http_device', 'system']);
+export const ActivityFilters = {
+  activity_type: Type.Optional(ActivityEntry.properties.activity_type),
+  action: Type.Optional(Text(100)),
+  source: Type.Optional(Source),
+  success: Type.Optional(Type.Boolean()),
+  date_from: Type.Optional(Day),
+  date_to: Type.Optional(Day),
+  search: Type.Optional(Text(100)),
+};
 
 export const UnlockState = Type.Enum(['requested', 'dispatched', 'published', 'acknowledged', 'opened', 'failed', 'unknown', 'cancelled', 'expired']);
 

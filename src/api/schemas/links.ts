@@ -1,5 +1,5 @@
 import { Type, type Static } from 'typebox';
-import { Closed, Id, InFlight, LockState, Nullable, Prose, Text, Time, words } from './common.ts';
+import { Closed, Day, Id, InFlight, LockState, Nullable, Prose, Text, Time, words } from './common.ts';
 import { UnlockState } from './devices.ts';
 
 const MaxUses = Type.Integer({ minimum: 1, maximum: 1_000 });
@@ -82,6 +82,16 @@ export const LinkCreated = Closed({
 });
 export const LinkReply = Closed({ message: Type.String(), link: Link });
 export const LinkEnded = Closed({ message: Type.String(), in_flight: Type.Optional(InFlight) });
+
+export const DeliveryFilters = {
+  device_id: Type.Optional(Id),
+  link_id: Type.Optional(Id),
+  outcome: Type.Optional(Type.Enum(['opened', 'not_opened', 'unknown', 'under_way'])),
+  completed: Type.Optional(Type.Boolean({ description: 'Those where the bolt moved, or the others.' })),
+  date_from: Type.Optional(Day),
+  date_to: Type.Optional(Day),
+  search: Type.Optional(Type.String({ minLength: 1, maxLength: 100, description: "Part of the courier's name, company or number, or of the link's name." })),
+};
 
 export const Delivery = Closed(
   {

@@ -1,13 +1,15 @@
 import type { UnlockCause } from '../../domain/device/events.ts';
 import type { Recorded } from '../../domain/events.ts';
 import { assertNever, type Instant, type Source, type Uuid } from '../../domain/kernel.ts';
-import { defineProjection, defineTable, idOfStream, type Emit, type RowsOf } from '../projection.ts';
+import { categoryOfStream, defineProjection, defineTable, idOfStream, type Emit, type RowsOf } from '../projection.ts';
 import type { ActivityRow } from '../read-models.ts';
 
 /** What happened to a box, in sentences for its owner. Without names: those may have to be forgotten. */
 interface ActivityTableRow {
   readonly position: string;
   readonly device_id: Uuid;
+  /** Who had the box then: whoever has it later does not see it. */
+  readonly owner_id: Uuid | null;
   readonly activity_type: ActivityRow['activityType'];
   readonly action: string;
   readonly source: string;
@@ -15,6 +17,12 @@ interface ActivityTableRow {
   readonly description: string;
   readonly user_id: Uuid | null;
   readonly occurred_at: Instant;
+}
+
+/** Who has a box. */
+interface OwnerRow {
+  readonly device_id: Uuid;
+  readonly owner_id: Uuid;
 }
 
 /** Who asked for an unlock, while its outcome is open. */
@@ -32,6 +40,7 @@ const tables = {
     columns: {
       position: 'numeric(20, 0) NOT NULL',
       device_id: 'uuid NOT NULL',
+      owner_id: 'uuid',
       activity_type: 'text NOT NULL',
       action: 'text NOT NULL',
       source: 'text NOT NULL',
@@ -40,7 +49,13 @@ const tables = {
       user_id: 'uuid',
       occurred_at: 'timestamptz NOT NULL',
     },
-    indexes: ['(device_id, position DESC)'],
+    indexes: ['(device_id, position DESC)', '(owner_id, position DESC) WHERE owner_id IS NOT NULL'],
+  }),
+  owners: defineTable<OwnerRow>({
+    name: 'owners',
+    key: 'device_id',
+    columns: { device_id: 'uuid NOT NULL', owner_id: 'uuid NOT NULL' },
+    indexes: [],
   }),
   unlocks: defineTable<UnlockRow>({
     name: 'unlocks',
@@ -68,6 +83,7 @@ export const activityProjection = defineProjection({
   tables,
 
   load(event, want) {
+    if (categoryOfStream(event.stream) === 'device') want.owners(idOfStream(event.stream));
     switch (event.type) {
       case 'UnlockConfirmed':
       case 'UnlockFailed':
@@ -82,13 +98,18 @@ export const activityProjection = defineProjection({
   },
 
   on: {
-    DeviceAssigned: (event, rows, emit) => user(rows, emit, event, 'device_assigned', 'The box was added', event.data.userId),
+    DeviceRegistered: ({ stream }, rows) => rows.owners.absent(idOfStream(stream)),
+    DeviceAssigned(event, rows, emit) {
+      rows.owners.put({ device_id: idOfStream(event.stream), owner_id: event.data.userId });
+      user(rows, emit, event, 'device_assigned', 'The box was added', event.data.userId);
+    },
     DeviceRenamed: (event, rows, emit) => user(rows, emit, event, 'device_renamed', 'The box got another name'),
     DeviceLocationChanged: (event, rows, emit) => user(rows, emit, event, 'location_changed', 'The place of the box was changed'),
     DeviceUnlinkRequested: (event, rows, emit) => user(rows, emit, event, 'unlink_requested', 'Support was asked to remove the box', event.data.userId),
     DeviceUnlinked(event, rows, emit) {
       const description = event.data.by === 'owner' ? 'The box was removed by its owner' : 'The box was removed by support';
       user(rows, emit, event, 'device_unlinked', description, event.data.userId);
+      rows.owners.delete(idOfStream(event.stream));
     },
     DeviceSettingsChanged: (event, rows, emit) => user(rows, emit, event, 'settings_changed', 'The settings were changed'),
     DeviceSettingsApplied(event, rows, emit) {
@@ -176,6 +197,7 @@ function add(rows: ActivityRows, emit: Emit, { stream, position, metadata }: Rec
   const row: ActivityTableRow = {
     position: String(position),
     device_id: deviceId,
+    owner_id: rows.owners.get(deviceId)?.owner_id ?? null,
     activity_type: entry.type,
     action: entry.action,
     source: entry.source ?? source,

@@ -29,7 +29,7 @@ interface DeviceTableRow {
 }
 
 /** A box without what is joined to it. Every member is there from the registration on, so that their order never changes. */
-export type DeviceView = Omit<DeviceRow, 'name' | 'address' | 'latitude' | 'longitude' | 'unlinkReason' | 'lastHeardAt'>;
+export type DeviceView = Omit<DeviceRow, 'name' | 'address' | 'latitude' | 'longitude' | 'unlinkReason' | 'lastHeardAt' | 'signalStrength' | 'uptimeSeconds'>;
 
 const devices = defineTable<DeviceTableRow>({
   name: 'devices',

@@ -11,9 +11,11 @@ interface Joined {
   readonly lastHeardAt: Instant | null;
   /** As it was last reported: the log has only what is news. */
   readonly battery: number | null;
+  readonly signalStrength: number | null;
+  readonly uptimeSeconds: number | null;
 }
 
-function deviceOf({ view, place, lastHeardAt, battery }: Joined): DeviceRow {
+function deviceOf({ view, place, lastHeardAt, battery, signalStrength, uptimeSeconds }: Joined): DeviceRow {
   return {
     ...view,
     batteryLevel: battery ?? view.batteryLevel,
@@ -23,10 +25,14 @@ function deviceOf({ view, place, lastHeardAt, battery }: Joined): DeviceRow {
     longitude: place?.longitude ?? null,
     unlinkReason: place?.unlinkReason ?? null,
     lastHeardAt,
+    signalStrength,
+    uptimeSeconds,
   };
 }
 
-const columns = 'd.view, p.fields AS place, live.last_heard_at AS "lastHeardAt", live.battery';
+const columns = `
+  d.view, p.fields AS place, live.last_heard_at AS "lastHeardAt", live.battery, live.signal_strength AS "signalStrength",
+  least(live.uptime, 2147483647)::integer AS "uptimeSeconds"`;
 
 const from = (s: Schemas) => `
   ${s['devices']}.devices d

@@ -1,6 +1,8 @@
 import type { CourierDetails, UnlockCause } from '../../domain/device/events.ts';
-import type { DeliveryCount, DeliveryQueries, DeliveryRow, UnlockQueries, UnlockRow } from '../read-models.ts';
+import type { Uuid } from '../../domain/kernel.ts';
+import type { DeliveryCount, DeliveryFilter, DeliveryQueries, DeliveryRow, UnlockQueries, UnlockRow } from '../read-models.ts';
 import type { Reader, Schemas } from '../schemas.ts';
+import { whereOf, type Conditions } from '../where.ts';
 
 const columns = `
   u.unlock_id AS "unlockId", u.device_id AS "deviceId", u.cause_kind AS "causeKind", u.cause_id AS "causeId", u.state,
@@ -43,16 +45,15 @@ const delivery = {
   name: 'deliveries.by_id',
   text: (s: Schemas) => `SELECT ${deliveryColumns} FROM ${deliveries(s)} WHERE u.unlock_id = $1 AND u.cause_kind = 'link'`,
 };
-/** A delivery is complete when the bolt moved. */
-const matches = `u.owner_id = $1 AND u.cause_kind = 'link' AND ($2::uuid IS NULL OR u.device_id = $2) AND ($3::boolean IS NULL OR (u.state = 'opened') = $3)`;
-const ofOwner = {
-  name: 'deliveries.of_owner',
-  text: (s: Schemas) => `
-    SELECT ${deliveryColumns} FROM ${deliveries(s)} WHERE ${matches} ORDER BY u.requested_at DESC, u.unlock_id DESC LIMIT $4 OFFSET $5`,
-};
-const ofOwnerTotal = {
-  name: 'deliveries.of_owner_total',
-  text: (s: Schemas) => `SELECT count(*)::integer AS total FROM ${s['unlocks']}.unlocks u WHERE ${matches}`,
+const conditions: Conditions<DeliveryFilter & { readonly ownerId: Uuid }> = {
+  ownerId: (p) => `u.cause_kind = 'link' AND u.owner_id = ${p}::uuid`,
+  deviceId: (p) => `u.device_id = ${p}::uuid`,
+  linkId: (p) => `u.cause_id = ${p}::uuid`,
+  states: (p) => `u.state = ANY (${p}::text[])`,
+  from: (p) => `u.requested_at >= ${p}::timestamptz`,
+  to: (p) => `u.requested_at < ${p}::timestamptz`,
+  search: (p) =>
+    `strpos(lower(concat_ws(' ', link.fields->>'name', courier.fields->>'name', courier.fields->>'company', courier.fields->>'personId')), lower(${p})) > 0`,
 };
 const countSince = {
   name: 'deliveries.count_since',
@@ -85,11 +86,22 @@ export function createDeliveryQueries(reader: Reader): DeliveryQueries {
       const row = await reader.first<FlatDelivery>(delivery, [deliveryId]);
       return row === undefined ? undefined : deliveryOf(row);
     },
-    async ofOwner(userId, { deviceId, completed }, { limit, offset }) {
-      const filter = [userId, deviceId ?? null, completed ?? null];
+    async ofOwner(ownerId, filter, { limit, offset }) {
+      const { text: where, values, shape } = whereOf(conditions, { ownerId, ...filter });
       const [rows, totals] = await Promise.all([
-        reader.all<FlatDelivery>(ofOwner, [...filter, limit, offset]),
-        reader.first<{ total: number }>(ofOwnerTotal, filter),
+        reader.all<FlatDelivery>(
+          {
+            name: `deliveries.of_owner.${shape}`,
+            text: (s) => `
+              SELECT ${deliveryColumns} FROM ${deliveries(s)} ${where}
+               ORDER BY u.requested_at DESC, u.unlock_id DESC LIMIT $${values.length + 1} OFFSET $${values.length + 2}`,
+          },
+          [...values, limit, offset],
+        ),
+        reader.first<{ total: number }>(
+          { name: `deliveries.of_owner_total.${shape}`, text: (s) => `SELECT count(*)::integer AS total FROM ${deliveries(s)} ${where}` },
+          values,
+        ),
       ]);
       return { rows: rows.map(deliveryOf), total: totals?.total ?? 0 };
     },
