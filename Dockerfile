@@ -20,6 +20,7 @@ WORKDIR /app
 COPY --from=dependencies /app/node_modules node_modules
 COPY package.json ./
 COPY migrations migrations
+COPY contracts/asyncapi.json contracts/asyncapi.json
 COPY deploy/mosquitto deploy/mosquitto
 COPY src src
 USER node

@@ -5,13 +5,13 @@ import type { RefusalTarget } from '../domain/system/events.ts';
 import type { Api } from './api.ts';
 import { Call } from './call.ts';
 import { accessLog } from './access-log.ts';
+import { documentsSite } from './docs/site.ts';
 import { readForm, readJson } from './body.ts';
 import { cameUnencrypted, clientAddress, hostAllowed, namesOneHost } from './client.ts';
 import { admitDevice } from './device-access.ts';
 import { ApiError, invalid, notFound, refused, toApiError, unauthorized, unavailable } from './errors.ts';
 import { securityHeaders } from './headers.ts';
 import { linkOfToken } from './links.ts';
-import { openApiDocument } from './openapi.ts';
 import { limit, type LimitClass } from './rate-limit.ts';
 import type { Reply } from './route.ts';
 import { Router, type Endpoint } from './router.ts';
@@ -47,7 +47,7 @@ export function createApp(api: Api, sites: readonly Site[] = []): Express {
   const isUnencrypted = cameUnencrypted(settings.trustedProxies);
   const unknownTokens = metrics.counter('loqey_link_tokens_unknown_total', 'Requests with a link token that no link has');
   const unauthenticated = metrics.counter('loqey_unauthenticated_total', 'Requests refused for want of a good access token');
-  const openApi = Buffer.from(JSON.stringify(openApiDocument(settings)));
+  const pages = [documentsSite(settings), ...sites];
 
   const allowCors = cors({
     origin: (origin, answer) => answer(null, origin !== undefined && originAllowed(origin, settings)),
@@ -229,11 +229,7 @@ export function createApp(api: Api, sites: readonly Site[] = []): Express {
       }
       const mark = req.url.indexOf('?');
       const path = mark < 0 ? req.url : req.url.slice(0, mark);
-      if (path === '/openapi.json' || path === '/api/v1/openapi.json') {
-        send(call, res, 200, openApi, json);
-        return log(call, path, 200);
-      }
-      for (const site of sites) {
+      for (const site of pages) {
         const page = site.find(path);
         if (page === undefined) continue;
         pattern = page.pattern;

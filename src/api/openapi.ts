@@ -1,7 +1,7 @@
 import type { TObject, TSchema } from 'typebox';
 import { statusOfCode, type ErrorCode } from './errors.ts';
 import { exampleOf } from './examples.ts';
-import type { Access, Route } from './route.ts';
+import type { Access, Route, Tag } from './route.ts';
 import { pathsOf } from './router.ts';
 import { ErrorBody } from './schemas/common.ts';
 import type { ApiSettings } from './settings.ts';
@@ -55,17 +55,18 @@ const headers: Readonly<Record<string, Json>> = {
 const headersOf = (...names: readonly string[]): Json => Object.fromEntries(names.map((name) => [name, { $ref: `#/components/headers/${name}` }]));
 const rateLimit = ['X-RateLimit-Limit', 'X-RateLimit-Remaining', 'X-RateLimit-Reset'] as const;
 
-const tags = [
-  { name: 'authentication', description: 'Accounts and sessions.' },
-  { name: 'devices', description: "An owner's boxes." },
-  { name: 'access-links', description: 'Links that open a box.' },
-  { name: 'deliveries', description: 'What came by links.' },
-  { name: 'delivery', description: 'For couriers: a link and no account.' },
-  { name: 'commands', description: 'How far a request to open has come.' },
-  { name: 'device-adapter', description: 'For boxes without MQTT, with their own key.' },
-  { name: 'admin', description: 'For administrators.' },
-  { name: 'system', description: 'For operations.' },
-];
+const tags: Readonly<Record<Tag, string>> = {
+  authentication: 'Accounts and sessions.',
+  devices: "An owner's boxes.",
+  'access-links': 'Links that open a box.',
+  deliveries: 'What came by links.',
+  notifications: 'What an account was told, and by which ways it wants to be told.',
+  delivery: 'For couriers: a link and no account.',
+  commands: 'How far a request to open has come.',
+  'device-adapter': 'For boxes without MQTT, with their own key.',
+  admin: 'For administrators.',
+  system: 'For operations.',
+};
 
 /** OpenAPI 3.1 of the route table. Older names of a route are there, deprecated; the `/api` prefix is a server. */
 export function openApiDocument(settings: Pick<ApiSettings, 'name' | 'version'>, table: readonly Route[] = routeTable): Json {
@@ -93,7 +94,7 @@ export function openApiDocument(settings: Pick<ApiSettings, 'name' | 'version'>,
       ].join('\n\n'),
     },
     servers: [{ url: '/', description: 'This server' }],
-    tags,
+    tags: Object.entries(tags).map(([name, description]) => ({ name, description })),
     paths,
     components: {
       securitySchemes: {
