@@ -7,6 +7,7 @@ import { projections } from './20261121T0940_projections.ts';
 import { deviceWatch } from './20261122T0910_device_watch.ts';
 import { deviceHttp } from './20261122T0920_device_http.ts';
 import { rejectedMessages } from './20261122T0921_rejected_messages.ts';
+import { jobs } from './20261122T0950_jobs.ts';
 import { limits } from './20261122T1000_limits.ts';
 
 /**
@@ -20,4 +21,4 @@ export interface Migration {
   readonly sql: string;
 }
 
-export const migrations: readonly Migration[] = [log, vault, bridge, commands, snapshots, projections, deviceWatch, deviceHttp, rejectedMessages, limits];
+export const migrations: readonly Migration[] = [log, vault, bridge, commands, snapshots, projections, deviceWatch, deviceHttp, rejectedMessages, jobs, limits];

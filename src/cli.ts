@@ -72,6 +72,14 @@ export function createCli(context: CliContext): { run(argv: readonly string[]): 
     'a read model, or all',
   );
 
+  const jobs = program.command('jobs').description('what runs around the clock');
+  command('list', 'when each ran last and how that went, and when it runs next', async (terminal) => (await import('./shell/jobs.ts')).jobsList(local, terminal), jobs);
+  command('run', 'run one now instead of at its next time; needs a running server', async (terminal, name = '') => (await import('./shell/jobs.ts')).jobsRun(local, name, terminal), jobs).argument('<name>', 'as the list names it');
+
+  const mail = program.command('mail').description('mails that were kept in a folder instead of being sent');
+  command('list', 'the newest last', async (terminal) => (await import('./shell/mail.ts')).mailList(dataDir(), terminal), mail);
+  command('show', 'one of them, as text', async (terminal, name = '') => (await import('./shell/mail.ts')).mailShow(dataDir(), name, terminal), mail).argument('<name>', 'its name in the list or the beginning of it; last = the newest');
+
   const admin = program.command('admin').description('administrators');
   admin
     .command('create')

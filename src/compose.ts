@@ -3,12 +3,14 @@ import { createHttpAdapter } from './bridge/http-adapter.ts';
 import { createKeyring } from './bridge/keyring.ts';
 import { createLiveDevices } from './bridge/live-devices.ts';
 import { createMailbox } from './bridge/mailbox.ts';
+import { createOfflineCheck } from './bridge/offline.ts';
 import { createPresence } from './bridge/presence.ts';
 import { createProvisioner } from './bridge/provisioning.ts';
 import { createRejectedMessages } from './bridge/rejected-messages.ts';
 import { createAdmin, type FirstAdmin } from './commands/first-admin.ts';
 import { createCommandBus } from './commands/handle.ts';
 import { createIdempotency } from './commands/idempotency.ts';
+import { createAwaitInFlight } from './commands/in-flight.ts';
 import { createAdminRoles } from './commands/admin-roles.ts';
 import { createSuspension } from './commands/policies/suspension.ts';
 import { createRefusalLog } from './commands/refusals.ts';
@@ -21,7 +23,9 @@ import { startDownlink, startUplink } from './compose/bridge.ts';
 import { openBroker, type Broker } from './compose/broker.ts';
 import { openGround, type ComposeOptions } from './compose/ground.ts';
 import { startHealth } from './compose/health.ts';
-import { startWorker, type RetentionTask } from './compose/worker.ts';
+import { startJobs, type Jobs } from './compose/jobs.ts';
+import { startWorker } from './compose/worker.ts';
+import type { RetentionTask } from './jobs/cleanup.ts';
 import { instant } from './platform/clock.ts';
 import { stack, type Stack } from './platform/lifecycle.ts';
 import type { Metrics } from './platform/metrics.ts';
@@ -163,6 +167,13 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
   const snapshots = await start('snapshots', createSnapshots({ pool: db.pool, logger, metrics }));
   const bus = createCommandBus({ store, sealer, refusals, snapshots, clock, metrics });
   const idempotency = createIdempotency(db.pool);
+  const watches = createUnlockWatches({
+    store,
+    onAppended: bus.onAppended,
+    // Where another process may be the worker, the end of an unlock is heard from the live feed.
+    foreign: has('worker') && config.kafkaBrokers === undefined ? undefined : feed,
+    logger,
+  });
 
   // The devices' side.
   const unlockDb = ground.database('loqey-unlock', 4);
@@ -194,14 +205,17 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
     return rows.flatMap(({ userId, adminRole }) => (adminRole === 'super_admin' ? [userId] : []));
   }
   const adminRoles = createAdminRoles({ bus, refusals, superAdmins, exclusively: (work) => exclusively(db, 'admin-roles', work) });
+  const offline = createOfflineCheck({ bus, live, clock, logger });
   if (has('worker')) {
-    await startWorker(ground, { bus, live, keyring, rejected, provisioner, deviceKeys, boxes, deadlines: createDeadlineQueue(reader, feed), retention: retention() });
+    await startWorker(ground, { bus, live, keyring, rejected, provisioner, deviceKeys, awaitInFlight: createAwaitInFlight(bus, watches), boxes, deadlines: createDeadlineQueue(reader, feed), offline });
   }
+  const works = has('worker');
+  const jobs = works || has('api') ? await startJobs(ground, { bus, reads, reader, feed, sealer, offline, retention: retention(), works }) : undefined;
 
   await startUplink(ground, broker);
   await start('passwords', passwords);
   const firstAdmin = await makeFirstAdmin();
-  const http = has('api') ? await serveApi() : await startHealth({ report, metrics, logger }, config, start);
+  const http = has('api') && jobs !== undefined ? await serveApi(jobs) : await startHealth({ report, metrics, logger }, config, start);
 
   return running(broker, http, firstAdmin);
 
@@ -230,30 +244,25 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
       {
         name: 'refusals without an account',
         async run() {
-          await sealer.destroyOlderThan('refusals', daysAgo(REFUSAL_DAYS));
+          const { keys } = await sealer.destroyOlderThan('refusals', daysAgo(REFUSAL_DAYS));
           await forgetRefused(reader, daysAgo(REFUSAL_DAYS));
+          return keys;
         },
       },
       {
         name: 'couriers',
         async run() {
-          await sealer.destroyOlderThan('delivery', daysAgo(config.courierDataDays));
+          const { keys } = await sealer.destroyOlderThan('delivery', daysAgo(config.courierDataDays));
           await forgetCouriers(reader, daysAgo(config.courierDataDays));
+          return keys;
         },
       },
     ];
   }
 
-  async function serveApi(): Promise<string> {
+  async function serveApi({ board, inbox }: Jobs): Promise<string> {
     // A bridge or worker alone needs no web server in its memory.
     const { startApi } = await import('./compose/api.ts');
-    const watches = createUnlockWatches({
-      store,
-      onAppended: bus.onAppended,
-      // Where another process may be the worker, the end of an unlock is heard from the live feed.
-      foreign: has('worker') && config.kafkaBrokers === undefined ? undefined : feed,
-      logger,
-    });
     const unlocks = createUnlockService({
       bus,
       watches,
@@ -289,6 +298,9 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
       rateLimiter: await start('rate limits', rateLimiter),
       sealer,
       health: report,
+      jobs: board,
+      inbox,
+      boxHealth: offline,
       clock,
       logger,
       metrics,

@@ -15,6 +15,7 @@ export const permissions = [
   'audit:read',
   'analytics:read',
   'system:read',
+  'jobs:run',
   /** Who administers, and with which rights. Whoever has it can give itself every other one. */
   'admins:manage',
 ] as const;

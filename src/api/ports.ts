@@ -30,6 +30,9 @@ export interface ApiDeps {
   readonly devices: DeviceAdapter;
   readonly rejected: RejectedMessages;
   readonly health: () => Promise<HealthReport>;
+  readonly jobs: JobBoard;
+  readonly inbox: Inbox;
+  readonly boxHealth: BoxHealthCheck;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
@@ -146,6 +149,62 @@ export interface RejectedPage {
     readonly receivedAt: Instant;
   }[];
   readonly counts: readonly { readonly reason: string; readonly messages: number; readonly lastAt: Instant }[];
+}
+
+/** What runs around the clock, and asking for a run. */
+export interface JobBoard {
+  list(): Promise<readonly JobView[]>;
+  /** Recorded. undefined: there is no such job · started false: a run waits or is under way already */
+  run(name: string, context: CommandContext): Promise<{ readonly started: boolean } | undefined>;
+}
+
+export interface JobView {
+  readonly name: string;
+  readonly summary: string;
+  readonly schedule: string | null;
+  readonly state: 'idle' | 'waiting' | 'running' | 'retrying' | 'failed';
+  readonly nextRun: Instant | null;
+  readonly lastRun: { readonly startedAt: Instant; readonly finishedAt: Instant | null; readonly durationMs: number | null; readonly error: string | null } | null;
+  readonly result: Readonly<Record<string, number | boolean | string>> | null;
+  readonly succeededAt: Instant | null;
+  readonly runs: number;
+  readonly failures: number;
+  readonly failuresInARow: number;
+  readonly waiting: number;
+  readonly givenUp: number;
+}
+
+/** What somebody was told, and how that person wants to be told. */
+export interface Inbox {
+  list(userId: Uuid, filter: { readonly unread: boolean }, page: Page): Promise<{ readonly rows: readonly InboxEntry[]; readonly total: number; readonly unread: number }>;
+  /** False: this person has no such notification. */
+  read(userId: Uuid, id: Uuid): Promise<boolean>;
+  readAll(userId: Uuid): Promise<number>;
+  settings(userId: Uuid, isAdmin: boolean): Promise<InboxSettings>;
+  change(userId: Uuid, change: { readonly language?: 'en' | 'tr'; readonly timeZone?: string; readonly mail?: Readonly<Record<string, boolean>> }): Promise<void>;
+}
+
+export interface InboxEntry {
+  readonly id: Uuid;
+  readonly kind: string;
+  readonly title: string;
+  readonly text: string;
+  readonly deviceId: Uuid | null;
+  readonly linkId: Uuid | null;
+  readonly unlockId: Uuid | null;
+  readonly occurredAt: Instant;
+  readonly readAt: Instant | null;
+}
+
+export interface InboxSettings {
+  readonly language: 'en' | 'tr';
+  readonly timeZone: string;
+  readonly mail: Readonly<Record<string, boolean>>;
+}
+
+export interface BoxHealthCheck {
+  /** Whether a box is heard of, looked at now. undefined: there is no such box */
+  one(deviceId: Uuid): Promise<{ readonly online: boolean; readonly lastHeardAt: string | undefined; readonly wentOffline: boolean } | undefined>;
 }
 
 export interface HealthReport {

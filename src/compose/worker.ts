@@ -3,28 +3,19 @@ import { createIngest } from '../bridge/ingest.ts';
 import { integrationReactor } from '../bridge/integration-events.ts';
 import type { Keyring } from '../bridge/keyring.ts';
 import type { LiveDevices } from '../bridge/live-devices.ts';
-import type { RejectedMessages } from '../bridge/rejected-messages.ts';
 import type { DeviceProvisioner } from '../bridge/provisioning.ts';
-import { offlineWatch } from '../bridge/offline.ts';
+import type { RejectedMessages } from '../bridge/rejected-messages.ts';
+import { offlineWatch, type OfflineCheck } from '../bridge/offline.ts';
 import type { Aggregates } from '../commands/handle.ts';
+import type { AwaitInFlight } from '../commands/in-flight.ts';
 import { deadlineKeeper, type DeadlineQueue } from '../commands/policies/deadlines.ts';
 import { keyRotationReactor } from '../commands/policies/key-rotation.ts';
 import { runReactor, type Reactor } from '../commands/policies/reactor.ts';
 import { suspensionReactor, type BoxesOfOwner } from '../commands/policies/suspension.ts';
 import { provisioningReactor } from '../commands/registration.ts';
-import { pause } from '../platform/backoff.ts';
-import type { Logger } from '../platform/logger.ts';
 import { whileLeader } from '../platform/postgres/leader.ts';
 import type { DeviceKeys } from '../platform/vault/device-keys.ts';
 import type { Ground } from './ground.ts';
-
-const RETENTION_EVERY_MS = 3_600_000;
-
-/** Removes what is kept for a while only. Can be repeated. */
-export interface RetentionTask {
-  readonly name: string;
-  run(): Promise<unknown>;
-}
 
 export interface WorkerParts {
   readonly bus: Aggregates;
@@ -33,14 +24,15 @@ export interface WorkerParts {
   readonly rejected: RejectedMessages;
   readonly provisioner: DeviceProvisioner;
   readonly deviceKeys: DeviceKeys;
+  readonly awaitInFlight: AwaitInFlight;
   readonly boxes: BoxesOfOwner;
   readonly deadlines: DeadlineQueue;
-  readonly retention: readonly RetentionTask[];
+  readonly offline: OfflineCheck;
 }
 
 /** What turns facts into effects: dispatcher, policies, deadlines, and the other end of the reports. */
 export async function startWorker(ground: Ground, parts: WorkerParts): Promise<void> {
-  const { bus, live, keyring, rejected, provisioner, deviceKeys, boxes, deadlines } = parts;
+  const { bus, live, keyring, rejected, provisioner, deviceKeys, awaitInFlight, boxes, deadlines, offline } = parts;
   const { config, store, logId, relay, clock, logger, metrics, url } = ground;
   const pool = ground.database('loqey-worker', 6).pool;
 
@@ -49,7 +41,7 @@ export async function startWorker(ground: Ground, parts: WorkerParts): Promise<v
   bus.onAppended((events) => dispatcher.hint(events));
   bus.continueWith(dispatcher.continuation);
 
-  const reactors: readonly Reactor[] = [dispatcher.reactor, suspensionReactor(bus, boxes), provisioningReactor(provisioner), keyRotationReactor(bus), integrationReactor(relay)];
+  const reactors: readonly Reactor[] = [dispatcher.reactor, suspensionReactor(bus, boxes), provisioningReactor(provisioner, awaitInFlight), keyRotationReactor(bus), integrationReactor(relay)];
   const running = reactors.map((reactor) => runReactor(reactor, { store, pool, logId, clock, logger, metrics }));
   await ground.start('ingest', createIngest({ bus, live, keyring, relay, dispatcher, deviceKeys, rejected, clock, logger, metrics }));
   for (const [index, reactor] of running.entries()) await ground.start(reactors[index]!.name, reactor);
@@ -62,23 +54,5 @@ export async function startWorker(ground: Ground, parts: WorkerParts): Promise<v
   });
 
   await ground.start('deadlines', whileLeader('deadlines', url, logger, keeper.run));
-  await ground.start('offline watch', whileLeader('offline', url, logger, offlineWatch({ bus, live, clock, logger })));
-  await ground.start('retention', whileLeader('retention', url, logger, retentionKeeper(parts.retention, logger)));
-}
-
-/** Each in turn, every hour. One that fails is tried again with the next round; the others do not wait for it. */
-function retentionKeeper(tasks: readonly RetentionTask[], logger: Logger): (signal: AbortSignal) => Promise<void> {
-  return async (signal) => {
-    while (!signal.aborted) {
-      for (const { name, run } of tasks) {
-        if (signal.aborted) return;
-        try {
-          await run();
-        } catch (error) {
-          logger.warn({ err: error, task: name }, 'What was kept long enough could not be removed; trying again in an hour');
-        }
-      }
-      await pause(RETENTION_EVERY_MS, signal);
-    }
-  };
+  await ground.start('offline watch', whileLeader('offline', url, logger, offlineWatch({ check: offline, logger })));
 }

@@ -38,6 +38,8 @@ export interface Setting<T> {
 export interface Basis {
   readonly environment: Environment;
   readonly port: number;
+  /** The embedded broker has a certificate. */
+  readonly tls: boolean;
 }
 
 export type Environment = 'development' | 'staging' | 'production';
@@ -172,11 +174,11 @@ export const table = {
     secret,
   }),
   dataKeyMaster: optional('Secrets', 'DATA_KEY_MASTER', key32, {
-    doc: 'Opens names, addresses and device keys. Absent: made once in DATA_DIR/secrets. Back it up.',
+    doc: 'Opens names, addresses and device keys; not for bridge. Absent: made once in DATA_DIR/secrets. Back it up.',
     secret,
   }),
   auditSigningKey: optional('Secrets', 'AUDIT_SIGNING_KEY', key32, {
-    doc: 'Ed25519 seed that signs the audit log. Absent: made once in DATA_DIR/secrets.',
+    doc: 'Ed25519 seed that signs the audit log; for worker. Absent: made once in DATA_DIR/secrets.',
     secret,
   }),
 
@@ -241,11 +243,23 @@ export const table = {
   }),
   mqttKeepaliveSeconds: setting('Devices over MQTT', 'MQTT_KEEPALIVE', integer(5, 600, 'seconds'), 60, { doc: 'Seconds between signs of life.' }),
   mqttTimeoutSeconds: setting('Devices over MQTT', 'MQTT_TIMEOUT', integer(1, 60, 'seconds'), 10, { doc: 'Seconds to wait for the broker.' }),
-  mqttTlsPort: setting('Devices over MQTT', 'MQTT_TLS_PORT', port, 8_883, { doc: 'TLS port of the embedded broker, with the files below.' }),
-  mqttTlsCertFile: optional('Devices over MQTT', 'MQTT_TLS_CERT_FILE', text(1_000), { doc: 'Certificate (PEM) of the embedded broker.' }),
+  mqttTlsPort: setting('Devices over MQTT', 'MQTT_TLS_PORT', listenPort, 8_883, { doc: 'TLS port of the embedded broker, with the files below; 0 = any free one.' }),
+  mqttTlsCertFile: optional('Devices over MQTT', 'MQTT_TLS_CERT_FILE', text(1_000), {
+    doc: 'Certificate (PEM) of the embedded broker; with MQTT_URL, the one that this process shows there. Read again when it changes.',
+  }),
   mqttTlsKeyFile: optional('Devices over MQTT', 'MQTT_TLS_KEY_FILE', text(1_000), { doc: 'Its private key (PEM).' }),
   mqttTlsCaFile: optional('Devices over MQTT', 'MQTT_TLS_CA_FILE', text(1_000), {
     doc: 'CA (PEM) that signed the broker: checked here, and given to devices.',
+  }),
+  mqttTlsClientCerts: setting('Devices over MQTT', 'MQTT_TLS_CLIENT_CERTS', oneOf('off', 'optional', 'required'), 'off', {
+    doc: 'Whether devices show the embedded broker a certificate, besides their password. Its CN is the device id.',
+  }),
+  mqttTlsClientCaFile: optional('Devices over MQTT', 'MQTT_TLS_CLIENT_CA_FILE', text(1_000), {
+    doc: "CA (PEM) that signed the devices' certificates. Absent: MQTT_TLS_CA_FILE.",
+  }),
+  mqttPlain: setting('Devices over MQTT', 'MQTT_PLAIN', boolean, ({ tls }) => !tls, {
+    doc: 'Listen without TLS as well, on MQTT_BROKER_PORT. For development: passwords can be read on the way.',
+    fallbackText: 'true where there is no certificate',
   }),
   allowLevel0Devices: setting('Devices over MQTT', 'ALLOW_LEVEL0_DEVICES', boolean, ({ environment }) => environment === 'development', {
     doc: 'Devices with unsigned messages. In production, true lets owners and admins open them.',
@@ -299,6 +313,7 @@ export const table = {
   smtpPassword: optional('Mail', 'SMTP_PASSWORD', text(500), { doc: 'Its password.', secret }),
   emailFrom: setting('Mail', 'EMAIL_FROM', email, 'noreply@loqey.com', { doc: 'Sender.' }),
   emailFromName: setting('Mail', 'EMAIL_FROM_NAME', text(100), 'Loqey System', { doc: 'Name of the sender.' }),
+  mailPerHour: setting('Mail', 'MAIL_PER_HOUR', integer(1, 1_000), 6, { doc: 'Mails of one kind to one person in an hour; what is beyond comes in one mail.' }),
 
   courierDataDays: setting('Privacy', 'COURIER_DATA_DAYS', integer(1, 3_650, 'days'), 180, {
     doc: "A delivery's courier details can be read for so long, then never again.",
@@ -392,6 +407,7 @@ export function loadConfig(environ: Environ): Config {
   const basis: Basis = {
     environment: (values['environment'] as Environment | undefined) ?? (table.environment.fallback as Environment),
     port: (values['port'] as number | undefined) ?? (table.port.fallback as number),
+    tls: values['mqttTlsCertFile'] !== undefined,
   };
   for (const [name, entry] of Object.entries(table)) values[name] ??= fallbackOf(entry as Setting<unknown>, basis);
   const config = {
@@ -426,8 +442,22 @@ function contradictions(config: Config): string[] {
     problems.push('KAFKA_BOOTSTRAP_SERVERS must be set where ROLES has only one of worker and bridge: they meet there.');
   }
   if (isSet('mqttTlsCertFile') !== isSet('mqttTlsKeyFile')) problems.push('MQTT_TLS_CERT_FILE and MQTT_TLS_KEY_FILE must be set together.');
+  if (config.mqttTlsClientCerts !== 'off') {
+    if (!isSet('mqttTlsCertFile')) problems.push('MQTT_TLS_CERT_FILE must be set where MQTT_TLS_CLIENT_CERTS asks devices for theirs.');
+    else if (!isSet('mqttTlsClientCaFile') && !isSet('mqttTlsCaFile')) problems.push('MQTT_TLS_CLIENT_CA_FILE must be set where MQTT_TLS_CLIENT_CERTS asks devices for certificates.');
+  }
+  if (config.roles.includes('bridge') && config.mqttUrl === undefined && !isSet('mqttBrokerHost')) {
+    if (!config.mqttPlain && !isSet('mqttTlsCertFile')) problems.push('MQTT_PLAIN must be true where MQTT_TLS_CERT_FILE is not set: the broker would listen nowhere.');
+    if (config.mqttPlain && config.environment === 'production' && !isLoopback(config.host)) {
+      problems.push(`MQTT_TLS_CERT_FILE must be set${isSet('mqttTlsCertFile') ? ' and MQTT_PLAIN be false' : ''} with ENVIRONMENT=production and HOST=${config.host}: boxes would send their passwords for everyone on the way to read.`);
+    }
+  }
   if (config.mqttUsername === config.mqttDownlinkUsername) {
     problems.push('MQTT_USERNAME and MQTT_DOWNLINK_USERNAME must differ: one hears devices, the other commands them.');
+  }
+  if (config.smtpUser === undefined && config.smtpPassword !== undefined) problems.push('SMTP_USER must be set with SMTP_PASSWORD.');
+  if (!config.smtpTls && config.smtpUser !== undefined && !isLocal(config.smtpHost)) {
+    problems.push(`SMTP_TLS must be true with SMTP_USER: the password would go to ${config.smtpHost} for everyone on the way to read.`);
   }
   if (config.environment === 'production') {
     for (const name of secretsOf(config.roles)) {
@@ -442,7 +472,7 @@ function contradictions(config: Config): string[] {
 }
 
 /** Beginnings of names that are ours alone: a name with one of them that we do not know is a mistake. */
-const ourPrefixes = /^(RATE_LIMIT|MQTT|UNLOCK|DEVICE_PIN|ACCESS_LINK|ACCESS_TOKEN|REFRESH_TOKEN|EVENTSTORE|KAFKA|ALLOW_LEVEL|COURIER_DATA)_?/;
+const ourPrefixes = /^(RATE_LIMIT|MQTT|UNLOCK|DEVICE_PIN|ACCESS_LINK|ACCESS_TOKEN|REFRESH_TOKEN|EVENTSTORE|KAFKA|ALLOW_LEVEL|COURIER_DATA|MAIL_PER)_?/;
 /** What a container platform adds for a service named `mqtt`. */
 const fromPlatform = (env: string, value = '') => /_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_\w+)$/.test(env) || /^(tcp|udp):\/\//.test(value);
 
@@ -480,8 +510,16 @@ function derived(config: Config): Config {
   };
 }
 
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
+}
+
 function local(production: string): (basis: Basis) => string {
   return (basis) => (basis.environment === 'development' ? `http://localhost:${basis.port}` : production);
+}
+
+function isLocal(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
 function defaultAdmin({ environment }: Basis): string | undefined {

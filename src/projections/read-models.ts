@@ -261,8 +261,6 @@ export interface UserQueries {
   count(): Promise<number>;
   /** Whether anyone has an admin role: until then the first start makes one. */
   hasAdmin(): Promise<boolean>;
-  /** Administrators of these roles who may sign in. */
-  withRole(roles: readonly AdminRole[]): Promise<readonly Uuid[]>;
 }
 
 /** Every event as one line: who, what, on what, when, from where, caused by what. */

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { LiveDevice } from '../../src/bridge/live-devices.ts';
-import { offlineWatch } from '../../src/bridge/offline.ts';
+import { createOfflineCheck, offlineWatch } from '../../src/bridge/offline.ts';
 import { isReachable } from '../../src/bridge/presence.ts';
 import { signReport } from '../../src/bridge/protocol/signature.ts';
 import { EventStoreUnavailable } from '../../src/platform/event-store/port.ts';
@@ -238,7 +238,7 @@ describe('a pinned box', () => {
     await box.hello();
     await backend.live.setLevel(box.deviceId, 0);
     const { provisioningReactor } = await import('../../src/commands/registration.ts');
-    const reactor = provisioningReactor(backend.provisioner);
+    const reactor = provisioningReactor(backend.provisioner, async () => undefined);
     for (const event of await backend.events(box.stream)) if (reactor.eventTypes.includes(event.type)) await reactor.react(event);
     expect((await rowOf(backend, box)).level).toBe(1);
   });
@@ -514,7 +514,7 @@ describe('presence', () => {
     await box.hello();
     clock.advance(301_000);
     const stop = new AbortController();
-    const watching = offlineWatch({ bus: backend.bus, live: backend.live, clock, logger: silentLogger })(stop.signal);
+    const watching = offlineWatch({ check: createOfflineCheck({ bus: backend.bus, live: backend.live, clock, logger: silentLogger }), logger: silentLogger })(stop.signal);
     await until('offline', async () => (await backend.types(box.stream)).includes('DeviceWentOffline'));
     await box.heartbeat();
     stop.abort();
@@ -535,7 +535,7 @@ describe('presence', () => {
       return markOffline(...args);
     };
     const stop = new AbortController();
-    const watching = offlineWatch({ bus: backend.bus, live: backend.live, clock, logger: silentLogger })(stop.signal);
+    const watching = offlineWatch({ check: createOfflineCheck({ bus: backend.bus, live: backend.live, clock, logger: silentLogger }), logger: silentLogger })(stop.signal);
     await until('recorded', async () => (await backend.types(box.stream)).at(-1) === 'DeviceWentOnline' && (await backend.types(box.stream)).includes('DeviceWentOffline'));
     stop.abort();
     await watching;

@@ -1,6 +1,7 @@
 import { createSuspension } from '../../src/commands/policies/suspension.ts';
 import type { ApiDeps, DeviceReportOutcome, HealthReport, RejectedPage, Session } from '../../src/api/ports.ts';
 import { defaultRateLimits, type ApiSettings } from '../../src/api/settings.ts';
+import { commandIdOfKey } from '../../src/commands/command-ids.ts';
 import type { AnyCommand, CommandContext, CommandOutcome, UnlockAsk, UnlockProgress, UnlockReply } from '../../src/commands/port.ts';
 import type { DomainEvent, Recorded } from '../../src/domain/events.ts';
 import type { InFlightUnlock } from '../../src/domain/device/commands.ts';
@@ -30,6 +31,7 @@ import type {
   UnlockRow,
   UserRow,
 } from '../../src/projections/read-models.ts';
+import { aroundTheClock } from './inbox.ts';
 
 export const NOW = Date.parse('2026-11-21T10:00:00.000Z');
 export const LOG_ID = '11111111-1111-4111-8111-111111111111';
@@ -350,13 +352,14 @@ export class World {
           const name = `${principal}|${route}|${key}`;
           const known = this.keys.get(name);
           if (known === undefined) {
-            const commandId = newId();
+            const commandId = commandIdOfKey(principal, route, key);
             this.keys.set(name, { hash, commandId });
             return { kind: 'go', commandId, repeated: false };
           }
           return known.hash === hash ? { kind: 'go', commandId: known.commandId, repeated: true } : { kind: 'mismatch' };
         },
       },
+      ...aroundTheClock(),
       refusals: { recordAs: (command, target, refusal) => void this.refusals.push({ command, target, refusal }) },
       reads: this.reads,
       live: this.live,

@@ -8,6 +8,7 @@ export const systemCodec = createCodec<undefined, SystemEvent>({
   LogStarted: v1,
   ProjectionEventSkipped: v1,
   KeysRewrapped: v1,
+  JobRequested: v1,
   CommandRefused: v1,
   RefusalsSuppressed: v1,
   AuditHeadSigned: v1,

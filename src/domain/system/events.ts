@@ -6,6 +6,8 @@ export type SystemEvent =
   | E<'LogStarted', { logId: Uuid; version: string }>
   | E<'ProjectionEventSkipped', { projection: string; position: string; reason: string }>
   | E<'KeysRewrapped', { count: number }>
+  /** Somebody asked for a run of a job outside its times. */
+  | E<'JobRequested', { job: string }>
   | E<'CommandRefused', { command: string; target: RefusalTarget; reason: RefusalCode; details?: Readonly<Record<string, string | number | boolean>> }>
   /** Beyond the limit of one source and reason: how many more there were in that minute. */
   | E<'RefusalsSuppressed', { command: string; reason: RefusalCode; count: number; minute: Instant }>
