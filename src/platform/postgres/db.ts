@@ -230,7 +230,9 @@ export function isTransient(error: unknown): boolean {
     return code.startsWith('08') || code.startsWith('40') || isShutdown(code) || code === '53300' || code === '55P03';
   }
   if (!(error instanceof Error)) return false;
-  const errno = (error as NodeJS.ErrnoException).code;
+  const { code: errno, syscall } = error as NodeJS.ErrnoException;
+  // A server that is gone has no socket file; one that is flooded does not take the connection.
+  if (syscall === 'connect' && (errno === 'ENOENT' || errno === 'EAGAIN')) return true;
   return (errno !== undefined && transientErrnos.has(errno)) || transientMessages.test(error.message);
 }
 

@@ -16,6 +16,7 @@ async function proxyTo(url: string) {
   const proxied = new URL(url);
   const proxy = await startTcpProxy({ host: proxied.hostname, port: Number(proxied.port) });
   proxied.host = `127.0.0.1:${proxy.port}`;
+  proxied.search = ''; // not through the server's socket
   return { proxy, url: proxied.href };
 }
 

@@ -153,6 +153,7 @@ async function cuttingProxy(target: string) {
   await once(listener, 'listening');
   const proxied = new URL(target);
   proxied.port = `${(listener.address() as AddressInfo).port}`;
+  proxied.search = ''; // not through the server's socket
   return {
     url: proxied.href,
     cutAnswers: () => (cutting = true),

@@ -90,6 +90,15 @@ describe('embedded Postgres', () => {
     expect(await query(url, 'SELECT n FROM kept')).toEqual([{ n: 7 }]);
   });
 
+  it.skipIf(process.platform === 'win32')('is reached through its socket; over TCP where the path is too long for one', async () => {
+    const throughSocket = 'SELECT inet_server_addr() IS NULL AS yes';
+    expect(await query(await embedded().start(), throughSocket)).toEqual([{ yes: true }]);
+    const long = join(dataDir, 'x'.repeat(90));
+    mkdirSync(long, { mode: 0o755 });
+    await copyTemplate(long);
+    expect(await query(await embedded({}, long).start(), throughSocket)).toEqual([{ yes: false }]);
+  });
+
   it('takes another port when its own is taken meanwhile', async () => {
     const server = embedded();
     const first = new URL(await server.start());
