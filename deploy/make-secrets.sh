@@ -21,11 +21,20 @@ provisioner=$(password)
 administrator=$(password)
 
 mkdir -p "$folder.new"
-cat > "$folder.new/loqey.env" <<END
-# Every process. DATA_KEY_MASTER opens names, addresses and device keys: keep a copy of it outside this machine.
+cat > "$folder.new/database.env" <<END
+# Every process.
 DATABASE_URL=postgresql://loqey:$postgres@postgres:5432/loqey
-SECRET_KEY=$(key)
+END
+cat > "$folder.new/vault.env" <<END
+# All but the bridges. Opens names, addresses and device keys: keep a copy of it outside this machine.
 DATA_KEY_MASTER=$(key)
+END
+cat > "$folder.new/tokens.env" <<END
+# Who signs access tokens: api.
+SECRET_KEY=$(key)
+END
+cat > "$folder.new/audit.env" <<END
+# Who signs the audit log: worker.
 AUDIT_SIGNING_KEY=$(key)
 END
 cat > "$folder.new/administrator.env" <<END

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { uplinkFilters } from '../bridge/topics.ts';
 import { createEmbeddedBroker } from '../platform/mqtt/embedded-broker.ts';
 import type { CredentialRegistry, DeviceBroker } from '../platform/mqtt/port.ts';
+import { watchFiles } from '../platform/mqtt/tls-files.ts';
 import type { DeviceCredentials } from '../platform/vault/device-credentials.ts';
 import { stateOf, type Ground } from './ground.ts';
 
@@ -19,34 +20,41 @@ export interface Broker {
 /** The embedded broker, or the identities at an external one. Not started: intake comes last. */
 export async function openBroker(ground: Ground, vault: DeviceCredentials): Promise<Broker> {
   const { config, logger, metrics, clock, options } = ground;
-  const read = (path: string | undefined) => (path === undefined ? undefined : readFileSync(path, 'utf8'));
-  const caPem = read(config.mqttTlsCaFile);
+  const { mqttTlsCaFile: caFile, mqttTlsCertFile: certFile, mqttTlsKeyFile: keyFile } = config;
+  const caPem = caFile === undefined ? undefined : readFileSync(caFile, 'utf8');
   const isBridge = config.roles.includes('bridge');
 
   if (config.mqttUrl === undefined) {
     if (!isBridge) return { device: undefined, credentials: vault, url: () => config.mqttPublicUrl ?? '', caPem, describe: () => 'in another process' };
-    const [cert, key] = [read(config.mqttTlsCertFile), read(config.mqttTlsKeyFile)];
-    const tls = cert === undefined || key === undefined ? undefined : { cert, key };
+    const clientCaFile = config.mqttTlsClientCerts === 'off' ? undefined : (config.mqttTlsClientCaFile ?? caFile);
+    const files =
+      certFile === undefined || keyFile === undefined
+        ? undefined
+        : watchFiles({ cert: certFile, key: keyFile, ...(clientCaFile === undefined ? {} : { ca: clientCaFile }) }, { logger });
     const broker = createEmbeddedBroker({
       host: config.host,
-      port: tls === undefined ? config.mqttBrokerPort : config.mqttTlsPort,
+      port: config.mqttPlain ? config.mqttBrokerPort : undefined,
       authenticate: (username) => vault.credential(username),
-      ...(tls === undefined ? {} : { tls }),
+      ...(files === undefined ? {} : { tls: { ...files.current, port: config.mqttTlsPort, clientCertificates: config.mqttTlsClientCerts } }),
       ...(options.brokerLimits === undefined ? {} : { limits: options.brokerLimits }),
       logger,
       metrics,
       clock,
     });
-    const listening = () => {
-      const { host, port } = broker.address();
-      return `${tls === undefined ? 'mqtt' : 'mqtts'}://${host === '0.0.0.0' || host === '::' ? 'localhost' : host}:${port}`;
-    };
+    if (files !== undefined) {
+      files.onChange((renewed) => broker.renewCertificate(renewed));
+      await ground.start('certificates', files);
+    }
+    const urlOf = (scheme: 'mqtt' | 'mqtts', { host, port }: { readonly host: string; readonly port: number }) =>
+      `${scheme}://${host === '0.0.0.0' || host === '::' ? 'localhost' : host}:${port}`;
+    // Boxes are told the encrypted one where there are two.
+    const listening = () => (files === undefined ? urlOf('mqtt', broker.address()) : urlOf('mqtts', broker.tlsAddress()));
     return {
       device: broker,
       credentials: both(vault, broker.credentials),
       url: () => config.mqttPublicUrl ?? listening(),
       caPem,
-      describe: () => `embedded, ${listening()}`,
+      describe: () => `embedded, ${listening()}${files !== undefined && config.mqttPlain ? ` and ${urlOf('mqtt', broker.address())}` : ''}`,
     };
   }
 
@@ -54,7 +62,11 @@ export async function openBroker(ground: Ground, vault: DeviceCredentials): Prom
   const { createClientBroker } = await import('../platform/mqtt/client.ts');
   const { createDynamicSecurity, SHARED_GROUP } = await import('../platform/mqtt/dynamic-security.ts');
   const url = config.mqttUrl;
-  const tls = caPem === undefined ? {} : { tls: { ca: caPem } };
+  // Read at each connect: whoever renews them needs no restart here.
+  const pem = <K extends 'ca' | 'cert' | 'key'>(name: K, path: string | undefined) => (path === undefined ? {} : { [name]: readFileSync(path, 'utf8') });
+  const files = () => ({ ...pem('ca', caFile), ...pem('cert', certFile), ...pem('key', keyFile) });
+  files(); // one that is missing stops the start, not the first connection
+  const tls = url.toLowerCase().startsWith('mqtts:') ? { tls: files } : {};
   const provisioner =
     config.mqttAdminUsername === undefined
       ? undefined

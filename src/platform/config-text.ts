@@ -1,7 +1,7 @@
 import { fallbackOf, ignoredNames, sections, table, type Config, type Setting } from './config.ts';
 
 const WIDTH = 100;
-const basis = { environment: 'development', port: 8_000 } as const;
+const basis = { environment: 'development', port: 8_000, tls: false } as const;
 const entries = Object.entries(table) as [keyof typeof table, Setting<unknown>][];
 
 function defaultText(entry: Setting<unknown>): string {

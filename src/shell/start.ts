@@ -115,11 +115,11 @@ export function configOf(environ: StartOptions['environ']): Config {
 }
 
 function wantedPorts(config: Config): WantedPort[] {
-  const { host, roles, mqttUrl, mqttTlsCertFile } = config;
+  const { host, roles, mqttUrl, mqttPlain, mqttTlsCertFile } = config;
   const embeddedBroker = roles.includes('bridge') && mqttUrl === undefined;
   return [
     { env: 'PORT', port: config.port, host },
-    ...(embeddedBroker && mqttTlsCertFile === undefined ? [{ env: 'MQTT_BROKER_PORT', port: config.mqttBrokerPort, host }] : []),
+    ...(embeddedBroker && mqttPlain ? [{ env: 'MQTT_BROKER_PORT', port: config.mqttBrokerPort, host }] : []),
     ...(embeddedBroker && mqttTlsCertFile !== undefined ? [{ env: 'MQTT_TLS_PORT', port: config.mqttTlsPort, host }] : []),
   ].filter(({ port }) => port !== 0);
 }

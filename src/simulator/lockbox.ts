@@ -8,7 +8,7 @@ import { Hardware, type BoltFault, type Movement } from './hardware.ts';
 import { Level0Core } from './level0.ts';
 import { mqttConnector } from './mqtt-connector.ts';
 import { draw, seededRandom, type Amount, type Random } from './random.ts';
-import { Session, type Connector, type Done } from './session.ts';
+import { Session, type BoxCertificate, type Connector, type Done } from './session.ts';
 import { realTime, type Cancel, type SimTime } from './time.ts';
 
 /** What registration answers, once, for the station that flashes the box. */
@@ -40,6 +40,8 @@ export interface LockboxOptions {
   /** Another broker than the provisioned one. */
   readonly url?: string;
   readonly connect?: Connector;
+  /** Shown to a broker that asks for one. */
+  readonly certificate?: BoxCertificate;
   readonly flash?: Flash;
   readonly time?: SimTime;
   /** Jitter, losses, jams: one number replays them. Default: of the device id. */
@@ -295,6 +297,7 @@ export function createLockbox(options: LockboxOptions): Lockbox {
           return {
             url: options.url ?? provisioning.mqtt.url,
             ca: provisioning.ca_pem,
+            certificate: options.certificate,
             clientId: provisioning.mqtt.client_id,
             username: provisioning.mqtt.username,
             password,

@@ -23,6 +23,7 @@ export const mqttConnector: Connector = (request, handlers) => {
     resubscribe: false,
     queueQoSZero: false,
     ...(request.ca === undefined ? {} : { ca: request.ca }),
+    ...(request.certificate === undefined ? {} : { cert: request.certificate.cert, key: request.certificate.key }),
   });
 
   let outcome: Parameters<LinkHandlers['closed']>[0] = 'unreachable';

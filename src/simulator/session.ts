@@ -1,10 +1,17 @@
 import type { Random } from './random.ts';
 import type { BoxTime, Cancel } from './time.ts';
 
+export interface BoxCertificate {
+  readonly cert: string;
+  readonly key: string;
+}
+
 /** One attempt at a broker. */
 export interface ConnectRequest {
   readonly url: string;
   readonly ca: string | undefined;
+  /** Its own, where the broker asks for one: PEM, CN = device id. */
+  readonly certificate: BoxCertificate | undefined;
   readonly clientId: string;
   readonly username: string;
   readonly password: string;

@@ -1,9 +1,11 @@
 import { execFileSync } from 'node:child_process';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadConfig, table, type Role } from '../../src/platform/config.ts';
+import { opensslMissing } from '../support/certificates.ts';
 import { readComposeFile, readEnvFile, root } from '../support/compose-file.ts';
 
 const { services, volumes, networks } = readComposeFile();
@@ -41,11 +43,11 @@ describe('docker-compose.yml', () => {
   it('gives a secret only to those who need it', () => {
     const names = (name: string) => services[name]?.env_file?.map((file) => file.replace(/^deploy\/secrets\/|\.env$/g, '')).sort();
     expect(Object.fromEntries(Object.keys(services).flatMap((name) => (names(name) === undefined ? [] : [[name, names(name)]])))).toEqual({
-      api: ['administrator', 'loqey', 'provisioner'],
-      projector: ['loqey'],
-      worker: ['loqey', 'provisioner'],
-      'bridge-1': ['bridge', 'loqey'],
-      'bridge-2': ['bridge', 'loqey'],
+      api: ['administrator', 'database', 'provisioner', 'tokens', 'vault'],
+      projector: ['database', 'vault'],
+      worker: ['audit', 'database', 'provisioner', 'vault'],
+      'bridge-1': ['bridge', 'database'],
+      'bridge-2': ['bridge', 'database'],
       postgres: ['postgres'],
       'mosquitto-identities': ['mosquitto'],
     });
@@ -54,7 +56,7 @@ describe('docker-compose.yml', () => {
   it('secrets are made once, unreadable to others, long, each its own', () => {
     const files = readdirSync(join(folder, 'deploy/secrets'));
     for (const file of files) expect(statSync(join(folder, 'deploy/secrets', file)).mode & 0o077).toBe(0);
-    const made = ['loqey', 'administrator', 'provisioner', 'bridge'].flatMap((name) => Object.entries(readEnvFile(join(folder, `deploy/secrets/${name}.env`))));
+    const made = ['vault', 'tokens', 'audit', 'administrator', 'provisioner', 'bridge'].flatMap((name) => Object.entries(readEnvFile(join(folder, `deploy/secrets/${name}.env`))));
     const random = made.filter(([name]) => /PASSWORD|KEY/.test(name)).map(([, value]) => value);
     expect(new Set(random).size).toBe(random.length);
     expect(random.every((value) => /^[0-9a-f]{48,64}$/.test(value))).toBe(true);
@@ -106,6 +108,56 @@ describe('docker-compose.yml', () => {
     const files = mounts.filter((mount) => mount.startsWith('./'));
     expect(files.filter((file) => !existsSync(join(root, file)))).toEqual([]);
     expect(Object.keys(volumes).sort()).toEqual([...new Set(mounts.filter((mount) => !mount.startsWith('./')))].sort());
+  });
+});
+
+describe('docker-compose.tls.yml', () => {
+  const encrypted = readComposeFile('docker-compose.tls.yml').services;
+
+  it('changes only services that there are: each process asks for the encrypted broker and checks who it is', () => {
+    expect(Object.keys(encrypted).filter((name) => !(name in services))).toEqual([]);
+    for (const name of ours) {
+      const environment = { ...services[name]!.environment, ...encrypted[name]!.environment };
+      expect(environment).toMatchObject({ ROLES: roles[name], MQTT_URL: 'mqtts://mosquitto:8883', MQTT_TLS_CA_FILE: '/tls/ca.crt' });
+      expect(environment['MQTT_PUBLIC_URL']).toMatch(/^mqtts:/);
+      expect(encrypted[name]!.volumes?.map((mount) => mount.split(':')[1])).toEqual(['/tls/ca.crt']);
+    }
+  });
+
+  it('puts the encrypted listener in the place of the plain one, with the files that the script makes', () => {
+    const target = (mount: string) => mount.split(':')[1];
+    const plain = services['mosquitto']!.volumes!.find((mount) => mount.startsWith('./deploy/mosquitto/listeners/'))!;
+    const mounts = encrypted['mosquitto']!.volumes!;
+    expect(mounts.find((mount) => mount.startsWith('./deploy/mosquitto/listeners/tls.conf'))!.split(':')[1]).toBe(target(plain));
+    const listener = readFileSync(join(root, 'deploy/mosquitto/listeners/tls.conf'), 'utf8');
+    expect(listener).toContain('listener 8883');
+    for (const [, file = ''] of listener.matchAll(/^(?:certfile|keyfile) (.+)$/gm)) expect(mounts.map(target)).toContain(file);
+    expect(encrypted['mosquitto']!.ports).toEqual(['8883:8883']);
+  });
+
+  it.skipIf(opensslMissing() !== undefined)(`its certificates are for the names that are asked for, and renewed without another authority${opensslMissing() === undefined ? '' : ' (no openssl)'}`, () => {
+    const folder = mkdtempSync(join(tmpdir(), 'loqey-certificates-'));
+    try {
+      mkdirSync(join(folder, 'deploy'));
+      cpSync(join(root, 'deploy/make-certificates.sh'), join(folder, 'deploy/make-certificates.sh'));
+      const make = (...names: string[]) => execFileSync('sh', [join(folder, 'deploy/make-certificates.sh'), ...names], { stdio: 'ignore' });
+      const read = (name: string) => readFileSync(join(folder, 'deploy/certificates', name), 'utf8');
+      make('broker.example.com', '192.0.2.10');
+      const authority = new X509Certificate(read('ca.crt'));
+      const [first, ca] = [new X509Certificate(read('server.crt')), read('ca.crt')];
+      expect(first.verify(authority.publicKey)).toBe(true);
+      for (const name of ['broker.example.com', 'localhost', 'mosquitto']) expect(first.checkHost(name)).toBe(name);
+      expect(first.checkIP('192.0.2.10')).toBe('192.0.2.10');
+      expect(first.checkHost('other.example.com')).toBeUndefined();
+      expect(first.checkPrivateKey(createPrivateKey(read('server.key')))).toBe(true);
+      expect(statSync(join(folder, 'deploy/certificates/ca.key')).mode & 0o077).toBe(0);
+      make('broker.example.com');
+      expect(read('ca.crt')).toBe(ca);
+      expect(new X509Certificate(read('server.crt')).fingerprint256).not.toBe(first.fingerprint256);
+      expect(readFileSync(join(root, '.gitignore'), 'utf8')).toContain('/deploy/certificates/');
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 });
 

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -109,6 +109,15 @@ describeWithServers(missing, 'A process for each role', () => {
     await Promise.all(engines.map((engine) => engine.stop()));
     rmSync(folder, { recursive: true, force: true });
   }, 60_000);
+
+  it('the bridges run without any key that signs or opens something', () => {
+    for (const name of ['bridge-1', 'bridge-2'] as const) {
+      expect(Object.keys(settingsOf(name)).filter((env) => /^(DATA_KEY_MASTER|SECRET_KEY|AUDIT_SIGNING_KEY)/.test(env))).toEqual([]);
+      expect(existsSync(join(folder, name, 'secrets'))).toBe(false);
+    }
+    expect(settingsOf('projector')).not.toHaveProperty('SECRET_KEY');
+    expect(settingsOf('worker')).not.toHaveProperty('SECRET_KEY');
+  });
 
   it('each is ready and has figures', async () => {
     for (const [name, { url }] of processes) {

@@ -25,9 +25,9 @@ export interface ComposeFile {
   readonly networks: Readonly<Record<string, { readonly internal?: boolean } | null>>;
 }
 
-/** docker-compose.yml as written, with its anchors merged; `${NAME:-default}` becomes the default. */
-export function readComposeFile(): ComposeFile {
-  const text = readFileSync(join(root, 'docker-compose.yml'), 'utf8').replaceAll(/\$\{\w+:-([^}]*)\}/g, '$1');
+/** One as written, with its anchors merged; `${NAME:-default}` becomes the default. */
+export function readComposeFile(name = 'docker-compose.yml'): ComposeFile {
+  const text = readFileSync(join(root, name), 'utf8').replaceAll(/\$\{\w+:-([^}]*)\}/g, '$1');
   return parse(text, { merge: true }) as ComposeFile;
 }
 

@@ -46,7 +46,7 @@ export function mosquittoMissing(): string | undefined {
  * The broker of TEST_MQTT_URL where set (its dynamic security file made by bootstrapMosquitto with the services above),
  * else a Mosquitto of this test's own, with the settings of deploy/mosquitto, on a free loopback port.
  */
-export async function startMosquitto(topics: Pick<MosquittoServices, 'uplinkFilters' | 'downlinkTopics'>): Promise<MosquittoServer> {
+export async function startMosquitto(topics: Pick<MosquittoServices, 'uplinkFilters' | 'downlinkTopics'>, { listeners = '' }: { readonly listeners?: string } = {}): Promise<MosquittoServer> {
   const external = process.env['TEST_MQTT_URL'];
   if (external !== undefined) {
     return { url: external, port: Number(new URL(external).port) || 1883, kill: undefined, start: undefined, stop: async () => undefined };
@@ -71,7 +71,7 @@ export async function startMosquitto(topics: Pick<MosquittoServices, 'uplinkFilt
   // Started by root it would become the user `mosquitto`, who may not write here.
   if (process.getuid?.() === 0) settings.push('user root');
   await mkdir(join(folder, 'listeners'));
-  await writeFile(join(folder, 'listeners', 'test.conf'), `listener ${port} 127.0.0.1\n`);
+  await writeFile(join(folder, 'listeners', 'test.conf'), `listener ${port} 127.0.0.1\n${listeners}`);
   await writeFile(join(folder, 'mosquitto.conf'), settings.join('\n'));
   await writeFile(join(folder, 'dynamic-security.json'), bootstrapMosquitto({ ...mosquittoServices, ...topics }), { mode: 0o600 });
 

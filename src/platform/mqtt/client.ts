@@ -22,7 +22,7 @@ export interface ClientBrokerOptions {
   readonly uplink: BrokerLogin;
   /** Publishes commands and may subscribe to nothing. */
   readonly downlink: BrokerLogin;
-  readonly tls?: BrokerTls;
+  readonly tls?: () => BrokerTls;
   /** What the uplink subscribes to. With `$share/<group>/…` several bridges split the load. */
   readonly filters: readonly string[];
   /** Who tells the broker about devices; without one `credentials` rejects. */

@@ -1,4 +1,4 @@
-import { connect as connectTcp, type Socket } from 'node:net';
+import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { MqttClient, type IClientOptions } from 'mqtt';
 import { fullJitter, pause } from '../backoff.ts';
@@ -22,7 +22,8 @@ export interface ConnectionOptions {
   /** `mqtt://host:1883` or `mqtts://host:8883`. */
   readonly url: string;
   readonly login: BrokerLogin;
-  readonly tls?: BrokerTls;
+  /** Asked for at each connect: certificates are renewed while the program runs. */
+  readonly tls?: () => BrokerTls;
   /** How long the broker keeps the session after the connection, in seconds. 0 = a clean one each time. Default 0. */
   readonly sessionExpirySeconds?: number;
   /** Messages the broker may send before it has an answer (MQTT 5). Default 100. */
@@ -65,7 +66,13 @@ export function createConnection(options: ConnectionOptions): Connection {
     transport = tcp;
     if (!secure) return tcp;
     tcp.on('error', () => undefined); // handed on by the TLS socket
-    return connectTls({ socket: tcp, servername: hostname, minVersion: 'TLSv1.2', ...tls });
+    try {
+      return connectTls({ socket: tcp, host: hostname, ...(isIP(hostname) === 0 ? { servername: hostname } : {}), minVersion: 'TLSv1.2', ...tls?.() });
+    } catch (error) {
+      // Half of a new certificate is written, or it has another key: the next attempt reads it anew.
+      tcp.destroy(error as Error);
+      return tcp;
+    }
   }
 
   const settings: IClientOptions = {

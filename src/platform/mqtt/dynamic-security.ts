@@ -11,7 +11,7 @@ export interface DynamicSecurityOptions {
   readonly url: string;
   /** The provisioner: the one identity that may speak to the plugin. */
   readonly login: BrokerLogin;
-  readonly tls?: BrokerTls;
+  readonly tls?: () => BrokerTls;
   /** How long one exchange with the plugin may take. Default 10,000. */
   readonly timeoutMs?: number;
   readonly logger?: Logger;

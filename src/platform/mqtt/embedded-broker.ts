@@ -1,6 +1,6 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { constants, createHash, timingSafeEqual } from 'node:crypto';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
-import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
+import { createSecureContext, createServer as createTlsServer, type Server as TlsServer, type SecureContextOptions, type TLSSocket } from 'node:tls';
 import type { AuthenticateError, Client, PublishPacket } from 'aedes';
 import { fullJitter, pause } from '../backoff.ts';
 import { systemClock, type Clock } from '../clock.ts';
@@ -59,19 +59,27 @@ export const defaultLimits: EmbeddedBrokerLimits = {
   stopTimeoutMs: 5_000,
 };
 
-export interface EmbeddedBrokerTls {
+export interface BrokerCertificate {
   readonly key: string;
   readonly cert: string;
-  /** Who signs the devices' certificates; needed with `requestCert`. */
+  /** Who signs the devices' certificates; needed where they are asked for. */
   readonly ca?: string;
-  /** Ask for a client certificate: its CN must be the username. The password stays required. Default false. */
-  readonly requestCert?: boolean;
+}
+
+/** Whether a device must show a certificate. Its CN must be the username; the password stays required in any case. */
+export type ClientCertificates = 'off' | 'optional' | 'required';
+
+export interface EmbeddedBrokerTls extends BrokerCertificate {
+  /** 0 = any free one. */
+  readonly port: number;
+  /** Default off. */
+  readonly clientCertificates?: ClientCertificates;
 }
 
 export interface EmbeddedBrokerOptions {
   readonly host: string;
-  /** 0 = any free one; see `address()`. */
-  readonly port: number;
+  /** Without TLS. 0 = any free one; undefined: not without TLS. */
+  readonly port: number | undefined;
   /** What the vault knows of this username now. Asked at each connect. */
   readonly authenticate: (username: string) => Promise<DeviceCredential | undefined>;
   readonly tls?: EmbeddedBrokerTls;
@@ -82,8 +90,12 @@ export interface EmbeddedBrokerOptions {
 }
 
 export interface EmbeddedBroker extends DeviceBroker {
-  /** Where it listens. Throws before `start`. */
+  /** Where it listens without TLS, or with TLS alone. Throws before `start`. */
   address(): { readonly host: string; readonly port: number };
+  /** Throws where there is no TLS, and before `start`. */
+  tlsAddress(): { readonly host: string; readonly port: number };
+  /** For connections from now on. @throws when key and certificate do not fit; the old ones stay in use */
+  renewCertificate(certificate: BrokerCertificate): void;
 }
 
 /** One device's connection after it was let in. */
@@ -149,7 +161,9 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
   let handler: ((message: UplinkMessage) => Promise<void>) | undefined;
   let onRefused: ((refused: RefusedByBroker) => void) | undefined;
   let machine: SessionMachine | undefined;
-  let server: Server | undefined;
+  let plain: Server | undefined;
+  let secure: TlsServer | undefined;
+  let certificate: BrokerCertificate | undefined = options.tls;
   let sweep: NodeJS.Timeout | undefined;
   let stopping = false;
   let inFlight = 0;
@@ -448,11 +462,18 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
     (aedes as NodeJS.EventEmitter).on('error', (error) => logger.error({ err: error }, 'embedded broker'));
     await aedes.listen();
     machine = aedes;
-    server = options.tls === undefined ? plainServer() : tlsServer(options.tls);
     try {
-      await listening(server, host, options.port);
+      if (options.port !== undefined) {
+        plain = plainServer();
+        await listening(plain, host, options.port);
+      }
+      if (options.tls !== undefined) {
+        secure = tlsServer(options.tls);
+        await listening(secure, host, options.tls.port);
+      }
     } catch (error) {
       aedes.close(); // its timers
+      plain?.close();
       throw error;
     }
     sweep = setInterval(endStalled, 1_000);
@@ -466,18 +487,15 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
     });
   }
 
-  function tlsServer({ key, cert, ca, requestCert = false }: EmbeddedBrokerTls): Server {
+  function tlsServer({ clientCertificates = 'off' }: EmbeddedBrokerTls): TlsServer {
     /** The TCP socket under each TLS one: only it can be reset. */
     const transports = new Map<string, Socket>();
     const peer = (socket: Socket): string => `${socket.remoteAddress}|${socket.remotePort}`;
     const tls = createTlsServer({
       noDelay: true,
-      key,
-      cert,
-      ...(ca === undefined ? {} : { ca }),
-      requestCert,
-      rejectUnauthorized: requestCert,
-      minVersion: 'TLSv1.2',
+      ...secureContext(certificate!),
+      requestCert: clientCertificates !== 'off',
+      rejectUnauthorized: clientCertificates === 'required',
       handshakeTimeout: limits.connectTimeoutMs,
     });
     tls.on('connection', (transport: Socket) => {
@@ -489,8 +507,16 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
     tls.on('secureConnection', (socket: TLSSocket) => {
       const transport = transports.get(peer(socket));
       if (transport === undefined) return void socket.destroy();
-      const name = requestCert ? socket.getPeerCertificate().subject?.CN : undefined;
-      welcome(socket, transport, requestCert ? String(name) : undefined);
+      if (clientCertificates === 'off') return welcome(socket, transport);
+      const { subject } = socket.getPeerCertificate();
+      if (subject === undefined) return welcome(socket, transport); // none was shown, and none is required
+      if (!socket.authorized) {
+        endedCounter.inc({ reason: 'tls' });
+        tellRefused({ reason: 'wrong_certificate', claimed: String(subject.CN), address: transport.remoteAddress });
+        socket.on('error', () => undefined);
+        return void socket.destroy();
+      }
+      welcome(socket, transport, String(subject.CN));
     });
     tls.on('tlsClientError', () => endedCounter.inc({ reason: 'tls' }));
     return tls;
@@ -510,7 +536,7 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
   async function stop(): Promise<void> {
     stopping = true;
     clearInterval(sweep);
-    const closed = server === undefined || !server.listening ? undefined : new Promise((resolve) => server!.close(resolve));
+    const closed = Promise.all([plain, secure].map((server) => (server?.listening === true ? new Promise((resolve) => server.close(resolve)) : undefined)));
     if (inFlight > 0) {
       const idle = new Promise<void>((resolve) => (onIdle = resolve));
       await Promise.race([idle, pause(limits.stopTimeoutMs)]);
@@ -521,7 +547,8 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
     for (const connection of connections) connection.destroy();
     await closed;
     machine = undefined;
-    server = undefined;
+    plain = undefined;
+    secure = undefined;
   }
 
   // The port
@@ -587,15 +614,29 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
       },
     },
     health() {
-      if (server?.listening !== true || stopping) return { healthy: false, detail: 'not listening' };
+      if (machine === undefined || stopping || [plain, secure].every((server) => server?.listening !== true)) return { healthy: false, detail: 'not listening' };
       return { healthy: true, detail: `${sessions.size} devices connected`, connectedDevices: sessions.size };
     },
-    address() {
-      const address = server?.address() as AddressInfo | null | undefined;
-      if (address === null || address === undefined) throw new Error('The embedded broker is not listening');
-      return { host: address.address, port: address.port };
+    address: () => addressOf(plain ?? secure),
+    tlsAddress: () => addressOf(secure),
+    renewCertificate(next) {
+      const context = secureContext(next);
+      createSecureContext(context); // throws here, before the one in use is given up
+      certificate = next;
+      secure?.setSecureContext(context);
     },
   };
+}
+
+function addressOf(server: Server | undefined): { readonly host: string; readonly port: number } {
+  const address = server?.address() as AddressInfo | null | undefined;
+  if (address === null || address === undefined) throw new Error('The embedded broker is not listening');
+  return { host: address.address, port: address.port };
+}
+
+/** No tickets: a session that is resumed shows no certificate, and would outlive one that was replaced. */
+function secureContext({ key, cert, ca }: BrokerCertificate): SecureContextOptions {
+  return { key, cert, ...(ca === undefined ? {} : { ca }), minVersion: 'TLSv1.2', secureOptions: constants.SSL_OP_NO_TICKET };
 }
 
 function listening(server: Server, host: string, port: number): Promise<void> {

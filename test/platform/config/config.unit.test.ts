@@ -154,6 +154,31 @@ describe('contradictions', () => {
     ]);
   });
 
+  it('each role needs its own secrets, a bridge none', () => {
+    const engines = { ENVIRONMENT: 'production', DATABASE_URL: 'postgres://a/b', KAFKA_BOOTSTRAP_SERVERS: 'kafka:9092', MQTT_URL: 'mqtts://broker' };
+    const asked = (role: string) => problems({ ...engines, ROLES: role }).flatMap((problem) => /^(\w+) must be set: with ENVIRONMENT=production no secret/.exec(problem)?.[1] ?? []);
+    expect(asked('bridge')).toEqual([]);
+    expect(asked('projector')).toEqual(['DATA_KEY_MASTER']);
+    expect(asked('worker')).toEqual(['DATA_KEY_MASTER', 'AUDIT_SIGNING_KEY']);
+    expect(asked('api')).toEqual(['SECRET_KEY', 'DATA_KEY_MASTER']);
+  });
+
+  it('of the embedded broker: where it listens, and what a box must show', () => {
+    const certificate = { MQTT_TLS_CERT_FILE: 'a.crt', MQTT_TLS_KEY_FILE: 'a.key' };
+    const production = { ENVIRONMENT: 'production', ...secrets };
+    expect([loadConfig({}).mqttPlain, loadConfig(certificate).mqttPlain, loadConfig({ ...certificate, MQTT_PLAIN: 'true' }).mqttPlain]).toEqual([true, false, true]);
+    expect(problems({ MQTT_PLAIN: 'false' })[0]).toMatch(/^MQTT_PLAIN must be true/);
+    expect(problems({ MQTT_TLS_CLIENT_CERTS: 'required' })[0]).toMatch(/^MQTT_TLS_CERT_FILE must be set/);
+    expect(problems({ ...certificate, MQTT_TLS_CLIENT_CERTS: 'optional' })[0]).toMatch(/^MQTT_TLS_CLIENT_CA_FILE must be set/);
+    expect(problems({ ...certificate, MQTT_TLS_CLIENT_CERTS: 'optional', MQTT_TLS_CA_FILE: 'ca.crt' })).toEqual([]);
+    // 1883 is for development.
+    expect(problems({ ...production, HOST: '0.0.0.0' })[0]).toMatch(/^MQTT_TLS_CERT_FILE must be set with/);
+    expect(problems({ ...production, ...certificate, HOST: '0.0.0.0', MQTT_PLAIN: 'true' })[0]).toMatch(/MQTT_PLAIN be false/);
+    expect(problems({ ...production, ...certificate, HOST: '0.0.0.0' })).toEqual([]);
+    expect(problems(production)).toEqual([]);
+    expect(problems({ ...production, HOST: '0.0.0.0', MQTT_URL: 'mqtts://broker' })).toEqual([]);
+  });
+
   it('between settings are named', () => {
     expect(problems({ DEFAULT_LINK_EXPIRY_HOURS: '200' })[0]).toMatch(/^DEFAULT_LINK_EXPIRY_HOURS \(200\) must not exceed MAX_LINK_EXPIRY_HOURS/);
     expect(problems({ MQTT_URL: 'mqtt://a', MQTT_BROKER_HOST: 'b' })[0]).toMatch(/^MQTT_URL and MQTT_BROKER_HOST/);

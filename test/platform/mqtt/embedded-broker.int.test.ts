@@ -1,9 +1,4 @@
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { connect as connectTls } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Metrics } from '../../../src/platform/metrics.ts';
 import { createEmbeddedBroker, type EmbeddedBroker, type EmbeddedBrokerOptions } from '../../../src/platform/mqtt/embedded-broker.ts';
@@ -293,47 +288,4 @@ describe('embedded broker', () => {
     await second.start();
     await second.stop();
   });
-
-  it('speaks TLS, and knows a box by its certificate too where it asks for one', async () => {
-    const pki = certificates();
-    cleanUp.push(pki.remove);
-    const { port, device, broker } = await rig({ tls: { key: pki.serverKey, cert: pki.serverCert, ca: pki.ca, requestCert: true } });
-    const box = testDevice(pki.commonName);
-    const server = { protocol: 'mqtts' as const, ca: pki.ca, servername: 'localhost' };
-    const tls = { ...server, cert: pki.clientCert, key: pki.clientKey };
-    const connection = await device(tls, box);
-    await connection.publish(box.status, 'over TLS');
-    await connection.subscribe(box.unlock);
-    await broker.downlink.publish(box.unlock, Buffer.from('over TLS'), { qos: 1, ttlMs: 5_000 });
-    await until('it came', () => connection.texts().includes('over TLS'));
-    await broker.credentials.revoke(box.id); // also resets the socket under TLS
-    await until('it ended', () => connection.closed());
-    await expect(device(tls), "another box with this one's certificate").rejects.toBeInstanceOf(Refused);
-    await expect(connectDevice(port, box, server), 'no certificate').rejects.toBeInstanceOf(Refused);
-    const old = connectTls({ port, host: '127.0.0.1', ca: pki.ca, servername: 'localhost', maxVersion: 'TLSv1.1' });
-    await new Promise<void>((resolve) => old.once('error', () => resolve()));
-  });
 });
-
-/** A small authority with a server's and a box's certificate, by openssl. */
-function certificates() {
-  const folder = mkdtempSync(join(tmpdir(), 'loqey-pki-'));
-  const commonName = '6f1c2a4e-0b5d-4c7e-9a31-2d8e5f7a9b10';
-  const openssl = (...args: string[]): void => void execFileSync('openssl', args, { cwd: folder, stdio: 'ignore' });
-  const ec = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
-  openssl('req', '-x509', ...ec, '-keyout', 'ca.key', '-out', 'ca.crt', '-days', '2', '-subj', '/CN=Test CA');
-  for (const [name, subject] of [['server', '/CN=localhost'], ['client', `/CN=${commonName}`]] as const) {
-    openssl('req', ...ec, '-keyout', `${name}.key`, '-out', `${name}.csr`, '-subj', subject);
-    openssl('x509', '-req', '-in', `${name}.csr`, '-CA', 'ca.crt', '-CAkey', 'ca.key', '-CAcreateserial', '-out', `${name}.crt`, '-days', '2');
-  }
-  const read = (name: string): string => readFileSync(join(folder, name), 'utf8');
-  return {
-    commonName,
-    ca: read('ca.crt'),
-    serverKey: read('server.key'),
-    serverCert: read('server.crt'),
-    clientKey: read('client.key'),
-    clientCert: read('client.crt'),
-    remove: () => rmSync(folder, { recursive: true, force: true }),
-  };
-}
