@@ -24,6 +24,7 @@ import { openBroker, type Broker } from './compose/broker.ts';
 import { openGround, type ComposeOptions } from './compose/ground.ts';
 import { startHealth } from './compose/health.ts';
 import { startJobs, type Jobs } from './compose/jobs.ts';
+import { addressOf, createSystemHealth } from './compose/system-health.ts';
 import { startWorker } from './compose/worker.ts';
 import type { RetentionTask } from './jobs/cleanup.ts';
 import { instant } from './platform/clock.ts';
@@ -296,6 +297,12 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
       credentials: { passwords, emails, sessions },
       logins: { unknown: unknownLogins, sources: loginSources },
       rateLimiter: await start('rate limits', rateLimiter),
+      system: createSystemHealth({
+        db,
+        store,
+        relay: addressOf(config.kafkaBrokers?.[0], 9_092),
+        broker: () => addressOf(config.mqttUrl ?? broker.url(), config.mqttUrl?.startsWith('mqtts') === true ? 8_883 : 1_883),
+      }),
       sealer,
       health: report,
       jobs: board,

@@ -2,6 +2,7 @@ import type { Logger } from '../platform/logger.ts';
 import type { Metrics } from '../platform/metrics.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Call } from './call.ts';
+import type { RecentTimes } from './recent-times.ts';
 
 /** What is shown of a request that met no route. Nothing of its path: a mistyped link still holds its token. */
 const UNMATCHED = '(no route)';
@@ -9,7 +10,7 @@ const UNMATCHED = '(no route)';
 const WATCHED = /^(?:\/api\/v1)?\/(?:health|metrics)/;
 
 /** One line and one observation per request, by the pattern of its path: no token, no query, no body. */
-export function accessLog(logger: Logger, metrics: Metrics, clock: Clock) {
+export function accessLog(logger: Logger, metrics: Metrics, clock: Clock, times: RecentTimes) {
   const log = logger.child({ component: 'http' });
   const durations = metrics.histogram('loqey_http_request_duration_seconds', 'From the first byte of the head to the answer', ['route', 'method', 'status']);
   const children = new Map<string, { observe(seconds: number): void }>();
@@ -23,6 +24,7 @@ export function accessLog(logger: Logger, metrics: Metrics, clock: Clock) {
     let child = children.get(key);
     if (child === undefined) children.set(key, (child = durations.labels(path, known, `${status}`)));
     child.observe(ms / 1_000);
+    if (pattern !== undefined && !WATCHED.test(path)) times.add(ms);
 
     const level = status >= 500 ? 'error' : WATCHED.test(path) ? 'debug' : 'info';
     if (!log.isLevelEnabled(level)) return;

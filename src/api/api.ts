@@ -9,6 +9,7 @@ import { AccessGate } from './gate.ts';
 import type { ApiDeps } from './ports.ts';
 import { guessLimit, type GuessLimit } from './rate-limit.ts';
 import { positionTokens, type PositionTokens } from './position.ts';
+import { RecentTimes } from './recent-times.ts';
 import { accessTokens, type AccessTokens } from './tokens.ts';
 
 export type Accepted = Extract<CommandOutcome, { kind: 'accepted' }>;
@@ -23,6 +24,8 @@ export interface Api {
   /** Wrong serials and PINs of one account, whichever boxes it tries. */
   readonly claimGuesses: GuessLimit;
   readonly positions: PositionTokens;
+  /** Of this process, of what it answered lately. */
+  readonly times: RecentTimes;
   /**
    * Carries out a command for this call and waits for the read models, bounded.
    *
@@ -58,6 +61,7 @@ export function createApi(deps: ApiDeps): Api {
     limiter,
     claimGuesses: guessLimit(limiter, 'claim guesses', PIN_TRIES, PIN_WINDOW_MS / 1_000),
     positions: positionTokens(deps.logId),
+    times: new RecentTimes(),
     settle,
 
     async execute(call, command, step) {

@@ -40,7 +40,7 @@ export function createApp(api: Api, sites: readonly Site[] = []): Express {
   const { settings, metrics, clock, isTransient } = api.deps;
   const logger = api.deps.logger.child({ component: 'api' });
   const router = new Router(routeTable);
-  const log = accessLog(api.deps.logger, metrics, clock);
+  const log = accessLog(api.deps.logger, metrics, clock, api.times);
   const baseHeaders = [...securityHeaders(settings), 'Cache-Control', 'no-store'];
   const json = 'application/json; charset=utf-8';
   const addressOf = clientAddress(settings.trustedProxies);

@@ -36,6 +36,7 @@ export interface ApiDeps {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
+  readonly system: () => Promise<SystemReport>;
   /** Identity of the log, for position tokens. */
   readonly logId: Uuid;
   /** Whether an error of the infrastructure is worth the same request again. */
@@ -213,6 +214,22 @@ export interface HealthReport {
   readonly parts: Readonly<Record<HealthPart, PartHealth>>;
   /** Projections by name: events behind the log's end. */
   readonly lag: Readonly<Record<string, number>>;
+}
+
+/** What is measured when an administrator looks: it asks each dependency anew. */
+export interface SystemReport {
+  /** Milliseconds to an answer; undefined where there was none, and where there is nobody to ask. */
+  readonly responseMs: Readonly<Record<'database' | 'event_store' | 'relay' | 'mqtt', number | undefined>>;
+  readonly readModels: readonly ReadModelHealth[];
+}
+
+export interface ReadModelHealth {
+  readonly name: string;
+  readonly state: 'running' | 'catching_up' | 'stopped';
+  /** Positions of the log that it has not seen. */
+  readonly behind: number;
+  readonly lastEventAt: string | null;
+  readonly error: string | null;
 }
 
 export type HealthPart = 'database' | 'event_store' | 'relay' | 'mqtt' | 'projections' | 'worker';

@@ -308,7 +308,19 @@ describe('the platform', () => {
     expect((await ask('GET', '/dashboard')).body).toEqual({ total_devices: 1, active_devices: 1, total_users: 1, deliveries_today: 0, system_health: 'healthy' });
     api.world.health = { ...api.world.health, parts: { ...api.world.health.parts, relay: { state: 'down', detail: 'no broker since 09:40' } } };
     expect((await ask('GET', '/dashboard')).body).toMatchObject({ system_health: 'degraded' });
-    expect((await ask('GET', '/system/health')).body).toMatchObject({ database: 'healthy', kafka: 'down', celery_workers: 'healthy', projections: { devices: 0 }, api_response_time: expect.stringMatching(/^\d+ms$/) as string, details: { relay: 'no broker since 09:40' } });
+    expect((await ask('GET', '/system/health')).body).toMatchObject({ database: 'healthy', kafka: 'down', celery_workers: 'healthy', projections: { devices: 0 }, api_response_time: expect.stringMatching(/^[\d.]+ms$/) as string, details: { relay: 'no broker since 09:40' } });
+    const { body } = await ask('GET', '/system/health');
+    expect(body).toMatchObject({
+      api_response_time_p95: expect.stringMatching(/^[\d.]+ms$/) as string,
+      dependencies: {
+        database: { state: 'healthy', response_time: '0.4ms', detail: null },
+        event_store: { response_time: '1.3ms' },
+        relay: { state: 'down', response_time: null, detail: 'no broker since 09:40' },
+        mqtt: { response_time: '15ms' },
+        worker: { state: 'healthy', response_time: null },
+      },
+      read_models: [{ name: 'devices', state: 'running', behind: 0, last_event_at: '2026-11-21T09:59:59.000Z', error: null }],
+    });
   });
 
   test('says how it is, under every name', async () => {

@@ -37,6 +37,16 @@ async function listen(path: string, token: string): Promise<{ readonly closed: (
 const WITHIN_MS = 1_000;
 const gone = (what: string, socket: { closed: () => number | undefined }) => until(`${what}: the socket is closed`, socket.closed, WITHIN_MS + 1_000);
 
+describe('the health of the system', () => {
+  test('is measured at each dependency', async () => {
+    const health = await root.api.get<{ dependencies: Record<string, { state: string; response_time: string | null }>; read_models: { name: string; state: string; behind: number }[]; api_response_time: string }>('/admin/system/health');
+    for (const name of ['database', 'event_store', 'mqtt']) expect(health.dependencies[name], name).toMatchObject({ state: 'healthy', response_time: expect.stringMatching(/^[\d.]+ms$/) as string });
+    expect(health.dependencies['relay']).toMatchObject({ state: 'healthy', response_time: null });
+    expect(health.read_models.map(({ name }) => name)).toEqual(expect.arrayContaining(['audit', 'devices', 'people', 'unlocks', 'users']));
+    expect(health.api_response_time).toMatch(/^[\d.]+ms$/);
+  });
+});
+
 describe('a change of rights is felt at once', () => {
   test('by a token and a socket whose role is taken away', async () => {
     const admin = await newAdmin('admin');

@@ -1,5 +1,5 @@
 import { createSuspension } from '../../src/commands/policies/suspension.ts';
-import type { ApiDeps, DeviceReportOutcome, HealthReport, RejectedPage, Session } from '../../src/api/ports.ts';
+import type { ApiDeps, DeviceReportOutcome, HealthReport, SystemReport, RejectedPage, Session } from '../../src/api/ports.ts';
 import { defaultRateLimits, type ApiSettings } from '../../src/api/settings.ts';
 import { commandIdOfKey } from '../../src/commands/command-ids.ts';
 import type { AnyCommand, CommandContext, CommandOutcome, UnlockAsk, UnlockProgress, UnlockReply } from '../../src/commands/port.ts';
@@ -108,6 +108,10 @@ export class World {
       worker: { state: 'healthy' },
     },
     lag: { devices: 0 },
+  };
+  system: SystemReport = {
+    responseMs: { database: 0.42, event_store: 1.26, relay: undefined, mqtt: 14.6 },
+    readModels: [{ name: 'devices', state: 'running', behind: 0, lastEventAt: '2026-11-21T09:59:59.000Z', error: null }],
   };
   readonly changes: LiveChange[] = [];
   private readonly listeners = new Map<string, Set<(change: LiveChange) => void>>();
@@ -430,6 +434,7 @@ export class World {
       },
       sealer: { open: async <T>(value: Sealed) => (value.c === '' ? undefined : (JSON.parse(value.c) as T)) },
       health: async () => this.health,
+      system: async () => this.system,
       clock: this.clock,
       logger: silentLogger,
       metrics: new Metrics(),

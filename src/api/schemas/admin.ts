@@ -217,10 +217,19 @@ export const SystemHealth = Closed({
   kafka: Part,
   mqtt_broker: Part,
   celery_workers: Part,
+  jobs: Part,
   projectors: Part,
   projections: Type.Record(Type.String(), Type.Integer(), { description: 'Events behind the end of the log.' }),
-  api_response_time: Type.String(),
+  api_response_time: Type.String({ description: 'Half of the last thousand answers of this process took no longer.' }),
+  api_response_time_p95: Nullable(Type.String()),
   details: Type.Record(Type.String(), Type.String()),
+  dependencies: Type.Record(
+    Type.String(),
+    Closed({ state: Part, response_time: Nullable(Type.String({ description: 'Measured for this answer; null where there is nobody to ask, or no answer.' })), detail: Nullable(Type.String()) }),
+  ),
+  read_models: Type.Array(
+    Closed({ name: Type.String(), state: Type.Enum(['running', 'catching_up', 'stopped']), behind: Type.Integer({ description: 'Positions of the log.' }), last_event_at: Nullable(Time), error: Nullable(Type.String()) }),
+  ),
 });
 
 export const Health = Closed({
