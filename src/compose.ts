@@ -208,7 +208,7 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
   const adminRoles = createAdminRoles({ bus, refusals, superAdmins, exclusively: (work) => exclusively(db, 'admin-roles', work) });
   const offline = createOfflineCheck({ bus, live, clock, logger });
   if (has('worker')) {
-    await startWorker(ground, { bus, live, keyring, rejected, provisioner, deviceKeys, awaitInFlight: createAwaitInFlight(bus, watches), boxes, deadlines: createDeadlineQueue(reader, feed), offline });
+    await startWorker(ground, { bus, live, keyring, rejected, provisioner, deviceKeys, awaitInFlight: createAwaitInFlight(bus, watches), boxes, sessions, deadlines: createDeadlineQueue(reader, feed), offline });
   }
   const works = has('worker');
   const jobs = works || has('api') ? await startJobs(ground, { bus, reads, reader, feed, sealer, offline, retention: retention(), works }) : undefined;

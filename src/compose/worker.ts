@@ -11,6 +11,7 @@ import type { AwaitInFlight } from '../commands/in-flight.ts';
 import { deadlineKeeper, type DeadlineQueue } from '../commands/policies/deadlines.ts';
 import { keyRotationReactor } from '../commands/policies/key-rotation.ts';
 import { runReactor, type Reactor } from '../commands/policies/reactor.ts';
+import { sessionReactor, type SessionVault } from '../commands/policies/sessions.ts';
 import { suspensionReactor, type BoxesOfOwner } from '../commands/policies/suspension.ts';
 import { provisioningReactor } from '../commands/registration.ts';
 import { whileLeader } from '../platform/postgres/leader.ts';
@@ -26,13 +27,14 @@ export interface WorkerParts {
   readonly deviceKeys: DeviceKeys;
   readonly awaitInFlight: AwaitInFlight;
   readonly boxes: BoxesOfOwner;
+  readonly sessions: SessionVault;
   readonly deadlines: DeadlineQueue;
   readonly offline: OfflineCheck;
 }
 
 /** What turns facts into effects: dispatcher, policies, deadlines, and the other end of the reports. */
 export async function startWorker(ground: Ground, parts: WorkerParts): Promise<void> {
-  const { bus, live, keyring, rejected, provisioner, deviceKeys, awaitInFlight, boxes, deadlines, offline } = parts;
+  const { bus, live, keyring, rejected, provisioner, deviceKeys, awaitInFlight, boxes, sessions, deadlines, offline } = parts;
   const { config, store, logId, relay, clock, logger, metrics, url } = ground;
   const pool = ground.database('loqey-worker', 6).pool;
 
@@ -41,7 +43,7 @@ export async function startWorker(ground: Ground, parts: WorkerParts): Promise<v
   bus.onAppended((events) => dispatcher.hint(events));
   bus.continueWith(dispatcher.continuation);
 
-  const reactors: readonly Reactor[] = [dispatcher.reactor, suspensionReactor(bus, boxes), provisioningReactor(provisioner, awaitInFlight), keyRotationReactor(bus), integrationReactor(relay)];
+  const reactors: readonly Reactor[] = [dispatcher.reactor, suspensionReactor(bus, boxes), provisioningReactor(provisioner, awaitInFlight), keyRotationReactor(bus), sessionReactor(sessions), integrationReactor(relay)];
   const running = reactors.map((reactor) => runReactor(reactor, { store, pool, logId, clock, logger, metrics }));
   await ground.start('ingest', createIngest({ bus, live, keyring, relay, dispatcher, deviceKeys, rejected, clock, logger, metrics }));
   for (const [index, reactor] of running.entries()) await ground.start(reactors[index]!.name, reactor);

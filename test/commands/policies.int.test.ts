@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { deadlineKeeper, type Deadline, type DeadlineQueue } from '../../src/commands/policies/deadlines.ts';
 import { runReactor, type Reactor, type RunningReactor } from '../../src/commands/policies/reactor.ts';
+import { sessionReactor } from '../../src/commands/policies/sessions.ts';
 import { createSuspension, suspensionReactor } from '../../src/commands/policies/suspension.ts';
 import type { CommandContext } from '../../src/commands/port.ts';
 import { provisioningReactor } from '../../src/commands/registration.ts';
@@ -442,7 +443,7 @@ describe('a registration', () => {
     await backend.deviceKeys.create(deviceId, 1);
     const inAnHour = new Date(Date.now() + 3_600_000).toISOString();
     await backend.execute({ type: 'RegisterDevice', data: { deviceId, serialNumber: 'LQ-9999', model: 'm', profile: 'loqey', keyVersion: 1, pin: '1', pinTag: 't', pinExpiresAt: inAnHour } });
-    await run(backend, provisioningReactor(backend.provisioner));
+    await run(backend, provisioningReactor(backend.provisioner, async () => undefined));
     await until('provisioned', async () => (await backend.live.byId(deviceId)) !== undefined);
     await until('it may connect', () => backend.credentials.credential(deviceId));
   });
@@ -489,5 +490,19 @@ describe('a leader', () => {
     await until('another leads', () => leading[0] !== undefined && leading[0] !== first, 15_000);
     expect(most).toBe(1);
     await Promise.all(candidates.map((candidate) => candidate.stop()));
+  });
+});
+
+describe('sessions', () => {
+  it('that the log ended end in the vault, each', async () => {
+    const backend = await start();
+    const ended: string[] = [];
+    await registerUser(backend, ada);
+    const [first, second] = [newId(), newId()];
+    for (const sessionId of [first, second]) await backend.execute({ type: 'LogIn', data: { userId: ada, sessionId, scope: 'user', passwordMatched: true } });
+    await run(backend, sessionReactor({ end: async (sessionId) => void ended.push(sessionId) }));
+    await backend.execute({ type: 'ChangePassword', data: { userId: ada, by: 'owner', passwordMatched: true } });
+    await until('both', () => ended.length === 2);
+    expect(ended.sort()).toEqual([first, second].sort());
   });
 });
