@@ -1,24 +1,14 @@
-import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { request, Agent } from 'node:http';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
 import mqtt from 'mqtt';
+import { startChild } from './child.ts';
 
 /** Milliseconds from a tap to the device's message, at the least that this machine can do it with these parts. */
 export async function measureFloor(rounds: number, warmup: number, pauseMs: number): Promise<number[]> {
-  const dataDir = mkdtempSync(join(tmpdir(), 'loqey-floor-'));
-  chmodSync(dataDir, 0o755);
   const password = randomBytes(16).toString('hex');
-  const child = spawn(process.execPath, ['bench/support/floor-server.ts', dataDir, password], { stdio: ['ignore', 'pipe', 'inherit'] });
-  const line = await new Promise<string>((resolve, reject) => {
-    createInterface({ input: child.stdout }).once('line', resolve);
-    child.once('exit', (code) => reject(new Error(`The floor ended with exit code ${code}`)));
-  });
-  const { http, mqtt: broker, deviceId, topic } = JSON.parse(line) as Record<'http' | 'mqtt' | 'deviceId' | 'topic', string>;
+  const floor = await startChild<Record<'http' | 'mqtt' | 'deviceId' | 'topic', string>>('bench/support/floor-server.ts', password);
+  const { http, mqtt: broker, deviceId, topic } = floor.told;
   const device = await mqtt.connectAsync(broker, { clientId: `device_${deviceId}`, username: deviceId, password, protocolVersion: 4 });
   (device.stream as unknown as { setNoDelay(on: boolean): void }).setNoDelay(true);
   await device.subscribeAsync(topic, { qos: 1 });
@@ -43,9 +33,6 @@ export async function measureFloor(rounds: number, warmup: number, pauseMs: numb
   }
   await device.endAsync(true);
   agent.destroy();
-  const ended = new Promise((resolve) => child.once('exit', resolve));
-  child.kill('SIGTERM');
-  await ended;
-  rmSync(dataDir, { recursive: true, force: true });
+  await floor.stop();
   return samples;
 }
