@@ -46,6 +46,8 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   // Pages over the routes of the API; what they know of the read side they know as types.
   'courier-page': ['domain', 'commands', 'projections', 'api', 'platform'],
   bridge: ['domain', 'commands', 'platform'],
+  // Can be copied into an app as it is: not even a package.
+  client: [],
   jobs: ['domain', 'commands', 'projections', 'platform'],
   platform: ['domain'],
   // The device side: what it shares with the server is the contract between them, and the client that carries it.

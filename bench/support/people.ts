@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { createClient, type ApiClient } from '../../src/demo/client.ts';
+import { createClient, type ApiClient } from '../../test/support/api-client.ts';
 import type { Provisioning } from '../../src/simulator/lockbox.ts';
 
 export interface BenchBox {

@@ -2,27 +2,16 @@ import { randomBytes, randomInt, randomUUID } from 'node:crypto';
 import { unlockCommand } from '../bridge/protocol/commands.ts';
 import { deriveKeys } from '../bridge/protocol/keys.ts';
 import { signCommand } from '../bridge/protocol/signature.ts';
+import type { Client, Reply } from '../client/client.ts';
 import { pause } from '../platform/backoff.ts';
 import { createLockbox, type Lockbox, type Provisioning } from '../simulator/lockbox.ts';
 import { tryToCommand } from './intruder.ts';
-import type { ApiClient } from './client.ts';
 import { expect, type Narrator } from './narrator.ts';
 
-interface Registered {
-  readonly device_id: string;
-  readonly serial_number: string;
-  readonly pin: string;
-  readonly provisioning: Provisioning;
-}
-
-interface Trace {
-  readonly status: string;
-  readonly duration_ms: number;
-  readonly hops: readonly { readonly hop: string; readonly type: string; readonly offset_ms: number }[];
-}
+type Registered = Reply<'registerDevice'>;
 
 export interface ScenarioOptions {
-  readonly api: ApiClient;
+  readonly api: Client;
   readonly admin: { readonly email: string; readonly password: string };
   readonly narrator: Narrator;
   /** Told of each box that is switched on, so that whoever runs the scenario switches it off. */
@@ -35,12 +24,12 @@ export async function runScenario({ api, admin, narrator, onBox }: ScenarioOptio
   const { step } = narrator;
 
   const adminApi = await step('An administrator signs in', async () => {
-    const { access_token: token } = await api.post<{ access_token: string }>('/admin/auth/login', admin);
+    const { access_token: token } = await api.ask('adminLogin', { body: admin });
     return { value: api.as(token), detail: admin.email };
   });
 
   const registered = await step('and registers a box', async () => {
-    const answer = await adminApi.post<Registered>('/admin/devices/register', { serial_number: serial });
+    const answer = await adminApi.ask('registerDevice', { body: { serial_number: serial }, idempotencyKey: randomUUID() });
     expect(/^\d{6}$/.test(answer.pin), 'a PIN of six digits');
     return { value: answer, detail: `${serial}, PIN ${answer.pin}, topics below ${answer.provisioning.topic_prefix}` };
   });
@@ -56,31 +45,31 @@ export async function runScenario({ api, admin, narrator, onBox }: ScenarioOptio
   const ownerApi = await step('An owner makes an account', async () => {
     const email = `ana.${randomInt(1e9)}@example.com`;
     const body = { email, password: `demo ${randomUUID()}`, full_name: 'Ana Demo', state: 'Izmir' };
-    const { access_token: token } = await api.post<{ access_token: string }>('/auth/register', body);
+    const { access_token: token } = await api.ask('register', { body });
     return { value: api.as(token), detail: email };
   });
 
   await step('and claims the box with serial number and PIN', async () => {
-    const wrong = await ownerApi.call<{ message: string }>('POST', '/devices/assign', { serial_number: serial, pin: registered.pin === '000000' ? '000001' : '000000' });
+    const wrong = await ownerApi.call('assignDevice', { body: { serial_number: serial, pin: registered.pin === '000000' ? '000001' : '000000' } });
     expect(wrong.status === 403, `a wrong PIN to be refused with 403, not ${wrong.status}`);
-    await ownerApi.post('/devices/assign', { serial_number: serial, pin: registered.pin });
-    const [mine] = await ownerApi.get<{ id: string; status: string; is_online: boolean }[]>('/devices/my-devices');
+    await ownerApi.ask('assignDevice', { body: { serial_number: serial, pin: registered.pin }, idempotencyKey: randomUUID() });
+    const [mine] = await ownerApi.list('myDevices');
     expect(mine?.id === registered.device_id, 'the box in the list of the owner');
     return { value: undefined, detail: `a wrong PIN first: 403 "${wrong.body.message}"; then it is theirs: ${mine.status}, ${mine.is_online ? 'online' : 'not heard of yet'}` };
   });
 
   const link = await step('The owner makes a delivery link for one use', async () => {
-    const made = await ownerApi.post<{ link_id: string; access_url: string; expires_at: string }>('/access/create-link', {
-      device_id: registered.device_id,
-      name: 'Parcel Friday',
-      max_uses: 1,
+    const made = await ownerApi.ask('createLink', {
+      body: { device_id: registered.device_id, name: 'Parcel Friday', max_uses: 1 },
+      idempotencyKey: randomUUID(),
     });
     return { value: made, detail: `${made.access_url}\nworks once, until ${made.expires_at}` };
   });
 
   await step('Looking at the link opens nothing and uses nothing', async () => {
-    for (let look = 0; look < 5; look++) await api.get(`/delivery/link/${link.link_id}/info`);
-    const info = await api.get<{ is_valid: boolean; already_used: boolean }>(`/delivery/link/${link.link_id}/info`);
+    const look = () => api.ask('linkInfo', { params: { link_token: link.link_id } });
+    for (let visits = 0; visits < 5; visits++) await look();
+    const info = await look();
     expect(info.is_valid && !info.already_used, 'the link still to be unused');
     expect(box.movements.length === 0, 'the bolt not to have moved');
     return { value: undefined, detail: 'six visits, as a preview bot makes them' };
@@ -90,12 +79,12 @@ export async function runScenario({ api, admin, narrator, onBox }: ScenarioOptio
   const unlockId = await step('A courier opens the box', async () => {
     askedAt = Date.now();
     const moved = box.waitFor('moved', { timeoutMs: 10_000 });
-    const done = await api.call<{ message: string; delivery_complete: boolean; command_id: string }>('POST', `/delivery/link/${link.link_id}/unlock`, {
-      delivery_person_name: 'Jo Courier',
-      delivery_person_id: 'C-117',
-      courier_company: 'Swift Parcels',
+    const done = await api.call('linkUnlock', {
+      params: { link_token: link.link_id },
+      body: { delivery_person_name: 'Jo Courier', delivery_person_id: 'C-117', courier_company: 'Swift Parcels' },
+      idempotencyKey: randomUUID(),
     });
-    expect(done.status === 200 && done.body.delivery_complete, `200 with delivery_complete, not ${done.status} ${JSON.stringify(done.body)}`);
+    expect(done.ok && done.body.delivery_complete, `200 with delivery_complete, not ${done.status} ${JSON.stringify(done.body)}`);
     await moved;
     const opened = box.movements.filter(({ to }) => to === 'unlocked');
     expect(opened.length === 1 && opened[0]?.commandId === done.body.command_id, 'exactly one movement of the bolt, by this command');
@@ -103,7 +92,7 @@ export async function runScenario({ api, admin, narrator, onBox }: ScenarioOptio
   });
 
   await step('The same link again', async () => {
-    const again = await api.call<{ message: string }>('POST', `/delivery/link/${link.link_id}/unlock`, {});
+    const again = await api.call('linkUnlock', { params: { link_token: link.link_id } });
     expect(again.status === 422, `422, not ${again.status}`);
     return { value: undefined, detail: `422 "${again.body.message}"` };
   });
@@ -111,7 +100,7 @@ export async function runScenario({ api, admin, narrator, onBox }: ScenarioOptio
   await step('The owner sees the delivery', async () => {
     // Another's opening is in the owner's list a moment later: read models follow the log.
     const [delivery] = await soon(
-      () => ownerApi.get<{ id: string; unlocked_at: string | null }[]>('/deliveries/my-deliveries'),
+      () => ownerApi.list('myDeliveries'),
       ([first]) => first?.id === unlockId && first.unlocked_at !== null,
     );
     expect(delivery?.id === unlockId && delivery.unlocked_at !== null, 'the delivery with its time');
@@ -129,7 +118,7 @@ export async function runScenario({ api, admin, narrator, onBox }: ScenarioOptio
   });
 
   await step('Another box tries to command this one through the broker', async () => {
-    const intruder = await adminApi.post<Registered>('/admin/devices/register', { serial_number: `${serial}-X` });
+    const intruder = await adminApi.ask('registerDevice', { body: { serial_number: `${serial}-X` }, idempotencyKey: randomUUID() });
     const received = box.stats.received;
     const outcome = await tryToCommand(intruder.provisioning, `${registered.provisioning.topic_prefix}/commands/unlock`, signedUnlock(registered, Date.now()));
     expect(box.stats.received === received, 'nothing to arrive at the box');
@@ -150,7 +139,7 @@ export async function runScenario({ api, admin, narrator, onBox }: ScenarioOptio
 
   await step('The administrator reads what happened, hop by hop', async () => {
     const trace = await soon(
-      () => adminApi.get<Trace>(`/admin/unlocks/${unlockId}/trace`),
+      () => adminApi.ask('unlockTrace', { params: { unlock_id: unlockId } }),
       ({ hops }) => hops.some(({ type }) => type === 'UnlockConfirmed'),
     );
     const types = trace.hops.map(({ type }) => type);

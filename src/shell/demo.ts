@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { randomUUID } from 'node:crypto';
 import { createAdmin } from '../commands/first-admin.ts';
-import { createClient, UnexpectedAnswer } from '../demo/client.ts';
+import { createClient, UnexpectedAnswer } from '../client/client.ts';
 import { createNarrator, StepFailed } from '../demo/narrator.ts';
 import { runScenario } from '../demo/scenario.ts';
 import { lockHolder } from '../platform/data-dir/lock.ts';
@@ -65,7 +65,7 @@ async function tell(terminal: Terminal, url: string, admin: { readonly email: st
   const narrator = createNarrator(terminal);
   let ok = true;
   try {
-    await runScenario({ api: createClient(url), admin, narrator, onBox: (box) => boxes.push(box) });
+    await runScenario({ api: createClient({ baseUrl: url }), admin, narrator, onBox: (box) => boxes.push(box) });
   } catch (error) {
     ok = false;
     if (!(error instanceof StepFailed || error instanceof UnexpectedAnswer)) terminal.say(`\n${(error as Error).stack ?? String(error)}`);

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
-import { createClient } from '../../src/demo/client.ts';
+import { createClient } from '../support/api-client.ts';
 import { startApp, type RunningApp } from '../support/app.ts';
 import { newOwner, signInAdmin, type Person } from '../support/people.ts';
 import { until } from '../support/until.ts';

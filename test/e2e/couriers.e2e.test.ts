@@ -1,6 +1,6 @@
 import { randomInt, randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { createClient } from '../../src/demo/client.ts';
+import { createClient } from '../support/api-client.ts';
 import { createPostgresEventStore } from '../../src/platform/event-store/postgres.ts';
 import type { EventStore, RecordedEvent } from '../../src/platform/event-store/port.ts';
 import { silentLogger } from '../../src/platform/logger.ts';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { commandFilters, uplinkFilters } from '../../src/bridge/topics.ts';
-import { createClient, type ApiClient } from '../../src/demo/client.ts';
+import { createClient, type Client } from '../../src/client/client.ts';
 import { createNarrator } from '../../src/demo/narrator.ts';
 import { runScenario } from '../../src/demo/scenario.ts';
 import { createTerminal } from '../../src/shell/terminal.ts';
@@ -39,7 +39,7 @@ describeWithServers(missing, 'A process for each role', () => {
   const started = async (name: Name) => {
     processes.set(name, await startServerProcess(settingsOf(name)));
   };
-  const tell = async (api: ApiClient) => {
+  const tell = async (api: Client) => {
     const told: string[] = [];
     const write = (text: string) => (told.push(text), true);
     const stream = { write, isTTY: false } as unknown as NodeJS.WriteStream;
@@ -50,8 +50,8 @@ describeWithServers(missing, 'A process for each role', () => {
     });
     return { steps: narrator.steps, box: boxes[before]! };
   };
-  const asAdmin = async (api: ApiClient) => {
-    const { access_token: token } = await api.post<{ access_token: string }>('/admin/auth/login', admin);
+  const asAdmin = async (api: Client) => {
+    const { access_token: token } = await api.ask('adminLogin', { body: admin });
     return api.as(token);
   };
 
@@ -128,7 +128,7 @@ describeWithServers(missing, 'A process for each role', () => {
   });
 
   it('one delivery from registration to audit goes through all of them, and through one bridge when the other is stopped', { timeout: 240_000 }, async () => {
-    const api = createClient(processes.get('api')!.url);
+    const api = createClient({ baseUrl: processes.get('api')!.url });
     const { steps, box } = await tell(api);
     expect(steps).toBe(14);
 
@@ -136,7 +136,7 @@ describeWithServers(missing, 'A process for each role', () => {
     expect(await stopped('bridge-1')).toBe(0);
     // A box that was there before, and one that comes now.
     const { openings } = box.stats;
-    await administrator.post(`/admin/devices/${box.deviceId}/unlock`, { reason: 'a bridge is stopped' });
+    await administrator.ask('emergencyUnlock', { params: { device_id: box.deviceId }, body: { reason: 'a bridge is stopped' } });
     await until('the box opens by the other bridge', () => box.stats.openings === openings + 1, 40_000);
     expect((await tell(api)).steps).toBe(14);
   });

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from '
 import { createServer, type Server } from 'node:net';
 import { basename, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { createClient } from '../../src/demo/client.ts';
+import { createClient } from '../support/api-client.ts';
 import { isAlive } from '../../src/platform/data-dir/processes.ts';
 import { table } from '../../src/platform/config.ts';
 import { cleanUp, dataFolder, finish, freePort, postgresPid, processesOf, run, startServerProcess, type Program } from '../support/server-process.ts';

@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { createClient, type ApiClient } from '../../src/demo/client.ts';
+import { createClient, type ApiClient } from './api-client.ts';
 import type { Profile } from '../../src/bridge/topics.ts';
 import type { Provisioning } from '../../src/simulator/lockbox.ts';
 
