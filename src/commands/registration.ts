@@ -9,6 +9,7 @@ import { deviceIdOfSerial, normaliseSerial } from '../platform/ids.ts';
 import type { Sealer } from '../platform/vault/sealer.ts';
 import type { Reactor } from './policies/reactor.ts';
 import type { Aggregates } from './handle.ts';
+import type { AwaitInFlight } from './in-flight.ts';
 import type { DeviceRegistration, ProvisioningBlock } from './port.ts';
 
 /** What a new box needs outside its stream: keys, a broker credential, a row. Each call can be repeated. */
@@ -38,6 +39,8 @@ export interface RegistrationSettings {
 }
 
 const FIRST_KEY_VERSION = 1;
+/** As long as an answer waits (design: a revocation and what is in flight). */
+const IN_FLIGHT_WAIT_MS = 2_000;
 
 export function createRegistration(deps: {
   readonly bus: Pick<Aggregates, 'execute' | 'load'>;
@@ -100,7 +103,7 @@ export function createRegistration(deps: {
  * Finishes a registration that broke off after its event, shuts out a box that was decommissioned, and keeps what the
  * devices' side knows of a box in line with the log, also after that was lost.
  */
-export function provisioningReactor(provisioner: Provisioner): Reactor {
+export function provisioningReactor(provisioner: Provisioner, awaitInFlight: AwaitInFlight): Reactor {
   return {
     name: 'provisioning',
     eventTypes: ['DeviceRegistered', 'DeviceDecommissioned', 'DeviceKeysRotated', 'DeviceProtocolPinned', 'DeviceProtocolUnpinned'],
@@ -115,6 +118,8 @@ export function provisioningReactor(provisioner: Provisioner): Reactor {
           return;
         }
         case 'DeviceDecommissioned':
+          // An opening that was under way is heard to its end, as whoever decommissioned it waits: cut off, it would be unknown for good.
+          await awaitInFlight(deviceId, undefined, IN_FLIGHT_WAIT_MS);
           return provisioner.revoke(deviceId);
         case 'DeviceKeysRotated':
           return provisioner.keepOnly(deviceId, event.data.keyVersion);

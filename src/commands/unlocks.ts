@@ -1,7 +1,7 @@
 import { deviceAggregate } from '../domain/registry.ts';
 import type { DeviceCommandOf } from '../domain/device/commands.ts';
 import type { DeviceState } from '../domain/device/state.ts';
-import { currentUnlock, findUnlock, inFlightOf } from '../domain/device/unlock.ts';
+import { currentUnlock, findUnlock } from '../domain/device/unlock.ts';
 import type { Recorded } from '../domain/events.ts';
 import type { Refusal } from '../domain/kernel.ts';
 import { localTimeIn } from './local-time.ts';
@@ -9,9 +9,9 @@ import { instant, type Clock } from '../platform/clock.ts';
 import type { Metrics } from '../platform/metrics.ts';
 import { unlockIdOf } from './command-ids.ts';
 import type { Aggregates } from './handle.ts';
+import { createAwaitInFlight } from './in-flight.ts';
 import type { CommandContext, CommandOutcome, UnlockAsk, UnlockReply, UnlockService } from './port.ts';
 import type { RefusalLog } from './refusals.ts';
-import { isOver } from './unlock-progress.ts';
 import type { UnlockWatches } from './unlock-watch.ts';
 
 /** Requests that may wait their turn at one box; beyond it the answer is "busy" at once. */
@@ -209,18 +209,7 @@ export function createUnlockService(deps: {
       }
     },
 
-    async awaitInFlight(deviceId, linkId, timeoutMs) {
-      const { state } = await bus.load<DeviceState>(deviceAggregate, deviceId);
-      const inFlight = inFlightOf(state, linkId);
-      if (inFlight === undefined) return undefined;
-      const watch = watches.open(deviceId, inFlight.unlockId);
-      try {
-        const last = await watch.untilOver(timeoutMs);
-        return last !== undefined && isOver(last) ? undefined : inFlight;
-      } finally {
-        watch.close();
-      }
-    },
+    awaitInFlight: createAwaitInFlight(bus, watches),
   };
 }
 

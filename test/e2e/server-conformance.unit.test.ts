@@ -93,7 +93,7 @@ class Life {
     this.reactors = [
       { ...this.dispatcher.reactor, eventTypes: ['DeviceKeyRotationStarted'] },
       keyRotationReactor(this.bus),
-      provisioningReactor(provisioner),
+      provisioningReactor(provisioner, async () => undefined),
     ];
     const ingest = createIngest({ bus: this.bus, live, keyring, relay, dispatcher: this.dispatcher, deviceKeys, rejected: { add: () => undefined }, clock, logger, metrics });
     const downlink = createDownlink({

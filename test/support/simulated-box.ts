@@ -10,7 +10,7 @@ type Body = Readonly<Record<string, unknown>>;
 export class SimulatedBox {
   readonly deviceId: string;
   readonly owner: TopicOwner;
-  readonly keys: DeviceKeys;
+  keys: DeviceKeys;
   readonly stream: string;
   connectId = randomBytes(8).toString('hex');
   journalId = randomBytes(8).toString('hex');

@@ -302,7 +302,8 @@ function lifecycleRoute(
     const { device_id: deviceId } = call.params;
     await api.execute(call, command(deviceId, call.body.reason));
     const lifecycle = becomes ?? (await anyDevice(api, deviceId)).lifecycle;
-    return { status: 200, body: { message, device_id: deviceId, lifecycle_status: lifecycle } };
+    const inFlight = becomes === undefined ? {} : await api.inFlight(deviceId);
+    return { status: 200, body: { message, device_id: deviceId, lifecycle_status: lifecycle, ...inFlight } };
   });
 }
 

@@ -8,7 +8,7 @@ import { notFound, refused } from '../errors.ts';
 import { listRoute } from '../paging.ts';
 import type { AccountPrincipal } from '../principal.ts';
 import { admin, route, type Route } from '../route.ts';
-import { AdminReason, AdminUser, AdminUserRow } from '../schemas/admin.ts';
+import { AdminReason, AdminUser, AdminUserRow, Suspended } from '../schemas/admin.ts';
 import { Closed, Message, Text, UserId } from '../schemas/common.ts';
 import { deliveryView, deviceView, linkView, userView } from '../views.ts';
 
@@ -73,7 +73,7 @@ export const adminUserRoutes: readonly Route[] = [
     params: UserId,
     body: AdminReason,
     bodyOptional: true,
-    replies: { 200: Message },
+    replies: { 200: Suspended },
     errors: [404, 409],
   })(async (call, api) => {
     const { user_id: userId } = call.params;
@@ -82,7 +82,7 @@ export const adminUserRoutes: readonly Route[] = [
     await carried(api, call, await api.deps.suspension.suspend(userId, call.body?.reason, call.context()));
     await api.deps.credentials.sessions.endAll(userId);
     api.gate.forget(userId);
-    return { status: 200, body: { message: 'User account suspended' } };
+    return { status: 200, body: { message: 'User account suspended', ...(await inFlightOf(api, userId)) } };
   }),
 
   route({
@@ -105,6 +105,19 @@ export const adminUserRoutes: readonly Route[] = [
     return { status: 200, body: { message: 'User account activated' } };
   }),
 ];
+
+/** What was under way at any of a user's boxes is waited for together. */
+async function inFlightOf(api: Api, userId: Uuid) {
+  const boxes = await api.deps.reads.devices.ofOwner(userId);
+  const each = await Promise.all(
+    boxes.map(async ({ deviceId }) => {
+      const { in_flight: inFlight } = await api.inFlight(deviceId);
+      return inFlight === undefined ? [] : [{ device_id: deviceId, ...inFlight }];
+    }),
+  );
+  const under = each.flat();
+  return under.length === 0 ? {} : { unlocks_in_flight: under };
+}
 
 async function anyUser(api: Api, userId: Uuid): Promise<UserRow> {
   const row = await api.deps.reads.users.byId(userId);

@@ -1,14 +1,14 @@
 import { Type } from 'typebox';
 import type { DeviceEventOf } from '../../domain/device/events.ts';
 import type { Uuid } from '../../domain/kernel.ts';
-import type { ActivityFilter, ActivityRow, DeviceRow, Page } from '../../projections/read-models.ts';
+import { settingsStatus, type ActivityFilter, type ActivityRow, type DeviceRow, type Page } from '../../projections/read-models.ts';
 import type { Api } from '../api.ts';
 import { listRoute } from '../paging.ts';
 import { account, route, type Route } from '../route.ts';
 import { Closed, DeviceId, Id } from '../schemas/common.ts';
 import { ActivityEntry, ActivityFilters, DeviceBattery, DeviceHealth, type DeviceStatus } from '../schemas/devices.ts';
 import { rangeOf } from '../time.ts';
-import { deviceStatusView, isLow } from '../views.ts';
+import { alertsView, deviceStatusView, isLow } from '../views.ts';
 import { ownDevice } from './devices.ts';
 
 /** What an owner watches: what happened, and how the boxes are. */
@@ -56,7 +56,7 @@ export const monitoringRoutes: readonly Route[] = [
   })(async (call, api) => {
     const row = await ownDevice(api, call.who.userId, call.params.device_id);
     const status = deviceStatusView(row, api.deps.clock.now());
-    const problems = problemsOf(row, status);
+    const problems = problemsOf(row, status, api.deps.clock.now());
     return {
       status: 200,
       body: {
@@ -70,6 +70,7 @@ export const monitoringRoutes: readonly Route[] = [
         signal_strength: row.signalStrength,
         uptime: row.uptimeSeconds,
         firmware_version: row.firmwareVersion,
+        alerts: alertsView(row),
       },
     };
   }),
@@ -98,9 +99,9 @@ export const monitoringRoutes: readonly Route[] = [
 
 const BATTERY = 'BatteryLevelChanged';
 
-async function activities({ deps }: Api, userId: Uuid, filter: ActivityFilter, page: Page) {
+async function activities({ deps, positions }: Api, userId: Uuid, filter: ActivityFilter, page: Page) {
   const { rows, total } = await deps.reads.activity.ofOwner(userId, filter, page);
-  return { rows: rows.map(entryOf), total };
+  return { rows: rows.map((row) => ({ id: positions.encode(row.position), ...entryOf(row) })), total };
 }
 
 function entryOf(row: ActivityRow) {
@@ -134,14 +135,25 @@ function filterOf(query: ActivityQueryValues): ActivityFilter {
 type Problem = (typeof DeviceHealth.properties.problems.items.properties.code.enum)[number];
 
 /** What stands in the way of an opening first. */
-function problemsOf(row: DeviceRow, status: DeviceStatus): { readonly code: Problem; readonly message: string }[] {
+function problemsOf(row: DeviceRow, status: DeviceStatus, nowMs: number): { readonly code: Problem; readonly message: string }[] {
   const found: readonly (readonly [boolean, Problem, string])[] = [
     [row.lifecycle === 'maintenance', 'maintenance', 'The box is in maintenance: couriers cannot open it'],
     [status.last_heartbeat === null, 'never_heard', 'The box has not been heard of yet: switch it on and check its connection'],
     [status.last_heartbeat !== null && !status.is_online, 'offline', 'The box is offline: it cannot be opened until it is back'],
     [row.lockStatus === 'jammed', 'jammed', 'The bolt of the box is stuck: press the door in gently and try again'],
     [row.lockStatus === 'error', 'lock_error', 'The lock of the box reports a fault: ask support'],
+    [row.alerts.cloneSuspectedAt !== null, 'clone_suspected', 'Two boxes seem to use the identity of this one: ask support'],
+    [row.alerts.tamperedAt !== null, 'tampered', 'Somebody tampers with the box'],
+    [isRecent(row.alerts.unexplainedOpeningAt, nowMs), 'unexplained_opening', 'The box was opened lately, and nobody here asked for it'],
+    [settingsStatus(row) === 'refused', 'settings_refused', 'The box did not take over all of its settings'],
     [isLow(status), 'low_battery', 'The battery is low: charge or change it soon'],
   ];
   return found.flatMap(([applies, code, message]) => (applies ? [{ code, message }] : []));
+}
+
+/** Long enough to be seen, and no reproach for ever. */
+const RECENT_MS = 7 * 86_400_000;
+
+function isRecent(at: string | null, nowMs: number): boolean {
+  return at !== null && nowMs - Date.parse(at) < RECENT_MS;
 }

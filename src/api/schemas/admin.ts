@@ -1,5 +1,5 @@
 import { Type } from 'typebox';
-import { Closed, Day, Id, Lifecycle, Nullable, Prose, Serial, Text, Time } from './common.ts';
+import { Closed, Day, Id, InFlight, Lifecycle, Nullable, Prose, Serial, Text, Time } from './common.ts';
 import { Delivery, Link } from './links.ts';
 import { SettingsStatus } from './device-settings.ts';
 import { Device, DeviceAlert, UnlockState } from './devices.ts';
@@ -105,7 +105,13 @@ export const RotationStarted = Closed({
   rotating_to: Nullable(Type.Integer({ description: 'The one that it is being given.' })),
 });
 export const AdminUnlock = Closed({ message: Type.String(), device_id: Id, command_id: Id, expires_at: Time, status_url: Type.String() });
-export const LifecycleReply = Closed({ message: Type.String(), device_id: Id, lifecycle_status: Lifecycle });
+export const LifecycleReply = Closed({ message: Type.String(), device_id: Id, lifecycle_status: Lifecycle, in_flight: Type.Optional(InFlight) });
+export const Suspended = Closed({
+  message: Type.String(),
+  unlocks_in_flight: Type.Optional(
+    Type.Array(Closed({ device_id: Id, ...InFlight.properties }), { description: 'Openings that were under way and could not be stopped any more.' }),
+  ),
+});
 export const AdminReason = Closed({ reason: Type.Optional(Prose(500)) });
 
 export const AdminUserRow = Closed({ ...User.properties, device_count: Type.Integer() }, { title: 'AdminUserRow' });

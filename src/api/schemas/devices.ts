@@ -22,6 +22,7 @@ export const Device = Closed(
     ...live,
     lifecycle_status: Lifecycle,
     assigned_at: Nullable(Time),
+    unlink_requested_at: Nullable(Type.String({ format: 'date-time', description: 'Since when support is asked to take the box off the account.' })),
     firmware_version: Nullable(Type.String()),
     mqtt_client_id: Type.String(),
     location_latitude: Nullable(Type.Number()),
@@ -43,11 +44,22 @@ export const DeviceFilters = {
   low_battery: Type.Optional(Type.Boolean({ description: 'Below 20 %.' })),
 };
 
+export const DeviceAlert = Closed(
+  {
+    alert: Type.Enum(['unexplained_opening', 'clone_suspected', 'tampered'], {
+      description: '`unexplained_opening`: it was opened, and nobody here asked for it. `clone_suspected`: two boxes seem to use its identity.',
+    }),
+    since: Time,
+  },
+  { title: 'DeviceAlert' },
+);
+export type DeviceAlert = Static<typeof DeviceAlert>;
+
 export const DeviceHealth = Closed(
   {
     device_id: Id,
     health: Type.Enum(['good', 'attention', 'offline'], { description: '`offline`: whatever it said last may be otherwise by now.' }),
-    problems: Type.Array(Closed({ code: Type.Enum(['offline', 'never_heard', 'low_battery', 'jammed', 'lock_error', 'maintenance']), message: Type.String() })),
+    problems: Type.Array(Closed({ code: Type.Enum(['offline', 'never_heard', 'low_battery', 'jammed', 'lock_error', 'maintenance', 'clone_suspected', 'tampered', 'unexplained_opening', 'settings_refused']), message: Type.String() })),
     is_online: Type.Boolean(),
     last_heartbeat: Nullable(Time),
     lock_status: LockState,
@@ -55,6 +67,7 @@ export const DeviceHealth = Closed(
     signal_strength: Nullable(Type.Integer({ description: 'dBm.' })),
     uptime: Nullable(Type.Integer({ description: 'Seconds since the box started, when it said so last.' })),
     firmware_version: Nullable(Type.String()),
+    alerts: Type.Array(DeviceAlert),
   },
   { title: 'DeviceHealth' },
 );
@@ -69,17 +82,6 @@ export const DeviceBattery = Closed(
   },
   { title: 'DeviceBattery' },
 );
-
-export const DeviceAlert = Closed(
-  {
-    alert: Type.Enum(['unexplained_opening', 'clone_suspected', 'tampered'], {
-      description: '`unexplained_opening`: it was opened, and nobody here asked for it. `clone_suspected`: two boxes seem to use its identity.',
-    }),
-    since: Time,
-  },
-  { title: 'DeviceAlert' },
-);
-export type DeviceAlert = Static<typeof DeviceAlert>;
 
 export const Claim = Closed({ serial_number: Serial, pin: Pin });
 export const Reason = Closed({ reason: Type.Optional(Prose(500)) });
@@ -108,6 +110,7 @@ export const UnlockSent = Closed({
 });
 
 export const ActivityEntry = Closed({
+  id: Type.String({ description: 'Opaque; the same for the same entry.' }),
   device_id: Id,
   activity_type: Type.Enum(['device_control', 'access_link', 'user_action', 'system_event']),
   action: Type.String(),
