@@ -1,4 +1,7 @@
 import { randomBytes } from 'node:crypto';
+import { rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { compose, type App, type ComposeOptions } from '../../src/compose.ts';
 import { loadConfig, type Config } from '../../src/platform/config.ts';
 import { createLogger, silentLogger } from '../../src/platform/logger.ts';
@@ -19,9 +22,12 @@ export const testSecrets = (): ComposeOptions['secrets'] => ({
 /** The whole system on a database of its own, any free ports, quick passwords and no rate limits. */
 export async function startApp(overrides: Partial<Config> = {}, options: Partial<ComposeOptions> = {}): Promise<RunningApp> {
   const database = overrides.databaseUrl === undefined ? await startPostgres() : undefined;
+  /** Made by whoever puts something into it: mails that are not sent. */
+  const dataDir = join(tmpdir(), `loqey-test-app-${randomBytes(6).toString('hex')}`);
   const admin = { email: 'admin@example.com', password: 'correct horse battery' };
   const config: Config = {
     ...loadConfig({}),
+    dataDir,
     port: 0,
     mqttBrokerPort: 0,
     ...(database === undefined ? {} : { databaseUrl: await database.createDatabase() }),
@@ -42,6 +48,7 @@ export async function startApp(overrides: Partial<Config> = {}, options: Partial
     async stop() {
       await app.stop();
       await database?.stop();
+      rmSync(dataDir, { recursive: true, force: true });
     },
   };
 }
