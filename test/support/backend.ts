@@ -6,7 +6,7 @@ import { createHttpAdapter, type HttpAdapter } from '../../src/bridge/http-adapt
 import { createLiveDevices, type LiveDevices } from '../../src/bridge/live-devices.ts';
 import { createMailbox, type Mailbox } from '../../src/bridge/mailbox.ts';
 import { createPresence } from '../../src/bridge/presence.ts';
-import { createProvisioner } from '../../src/bridge/provisioning.ts';
+import { createProvisioner, type DeviceProvisioner } from '../../src/bridge/provisioning.ts';
 import type { Profile } from '../../src/bridge/topics.ts';
 import { createRejectedMessages, type RejectedMessages } from '../../src/bridge/rejected-messages.ts';
 import { connectUplink } from '../../src/bridge/uplink.ts';
@@ -14,7 +14,7 @@ import { createCommandBus, type Aggregates } from '../../src/commands/handle.ts'
 import type { AnyCommand, CommandContext, CommandOutcome, DeviceRegistration, UnlockService } from '../../src/commands/port.ts';
 import { runReactor, type RunningReactor } from '../../src/commands/policies/reactor.ts';
 import { createRefusalLog, type RefusalLog } from '../../src/commands/refusals.ts';
-import { createRegistration, type Provisioner } from '../../src/commands/registration.ts';
+import { createRegistration } from '../../src/commands/registration.ts';
 import { createSnapshots, type Snapshots } from '../../src/commands/snapshots.ts';
 import { createUnlockWatches, type UnlockWatches } from '../../src/commands/unlock-watch.ts';
 import { createUnlockService, type UnlockSettings } from '../../src/commands/unlocks.ts';
@@ -101,7 +101,7 @@ export interface Backend {
   readonly watches: UnlockWatches;
   readonly unlocks: UnlockService;
   readonly registration: DeviceRegistration;
-  readonly provisioner: Provisioner;
+  readonly provisioner: DeviceProvisioner;
   readonly credentials: DeviceCredentials;
   readonly deviceKeys: DeviceKeyStore;
   readonly sealer: Sealer;
