@@ -77,7 +77,12 @@ export function createApp(api: Api, sites: readonly Site[] = []): Express {
   function fail(call: Call, res: Response, thrown: unknown, pattern: string | undefined): void {
     const error = toApiError(thrown, isTransient);
     const { code, message, details, headers, status } = error;
-    for (const [name, value] of Object.entries(headers ?? {})) call.headers.push(name, value);
+    for (const [name, value] of Object.entries(headers ?? {})) {
+      // It takes the place of what was said before, as of a wider limit that still had room.
+      const at = call.headers.indexOf(name);
+      if (at < 0) call.headers.push(name, value);
+      else call.headers[at + 1] = value;
+    }
     const body = { error: code, message, ...(details === undefined ? {} : { details }), trace_id: call.traceId };
     send(call, res, status, JSON.stringify(body), json);
     log(call, pattern, status, error === thrown ? undefined : thrown);
@@ -124,7 +129,9 @@ export function createApp(api: Api, sites: readonly Site[] = []): Express {
       throw unauthorized(token === undefined ? 'Authentication required' : undefined);
     }
     call.headers.push(...(await limit(api.limiter, settings.rateLimits, 'account', claims.userId)));
-    if (endpoint.route.limit === 'pin') await tighten(call, 'pin', claims.userId);
+    const strict = endpoint.route.limit;
+    if (strict === 'pin') await tighten(call, strict, claims.userId);
+    if (strict === 'login') await tighten(call, strict, call.ip);
     const who = await api.gate.admit(claims);
     call.who = who;
     if (access.kind === 'admin' && !who.permissions.has(access.permission)) {
@@ -139,7 +146,8 @@ export function createApp(api: Api, sites: readonly Site[] = []): Express {
     if (key === undefined || !route.idempotent || call.who.kind === 'none' || call.who.kind === 'device') return;
     if (typeof key !== 'string' || !IDEMPOTENCY_KEY.test(key)) throw invalid('Idempotency-Key', 'must be 1 to 255 printable ASCII characters');
     const by = call.who.kind === 'courier' ? call.who.link.linkId : call.who.userId;
-    const hash = createHash('sha256').update(JSON.stringify([call.params, call.query, call.body])).digest('hex');
+    // With the key, which is kept nowhere: from a hash of the request alone a PIN in it could be found by trying all.
+    const hash = createHash('sha256').update(JSON.stringify([key, call.params, call.query, call.body])).digest('hex');
     const begun = await api.deps.idempotency.begin(by, route.id, key, hash);
     if (begun.kind === 'mismatch') {
       throw new ApiError('unprocessable', 'This Idempotency-Key was used with another request', { 'Idempotency-Key': 'use a new key for a new request' });

@@ -61,6 +61,7 @@ export function deviceView(row: DeviceRow, nowMs: number): Device {
     ...liveOf(row, nowMs),
     lifecycle_status: row.lifecycle,
     assigned_at: row.assignedAt,
+    unlink_requested_at: row.unlinkRequestedAt,
     firmware_version: row.firmwareVersion,
     mqtt_client_id: `device_${row.deviceId}`,
     location_latitude: row.latitude,

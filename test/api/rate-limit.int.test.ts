@@ -50,6 +50,12 @@ test('logins and PINs are stricter; guesses at tokens and links spend the allowa
   expect([(await guess()).status, (await guess()).status, (await guess()).status]).toEqual([404, 404, 429]); // links that are not
 });
 
+test('a password is no easier to guess where it is changed', async () => {
+  const { token } = api.signIn();
+  const guess = () => api.ask('POST', '/api/v1/users/change-password', { token, body: { old_password: 'a guess', new_password: 'another horse' } });
+  expect([(await guess()).status, (await guess()).status, (await guess()).status]).toEqual([403, 403, 429]);
+});
+
 test('new accounts and refresh tokens have limits of their own', async () => {
   const roomy = await startApi({ settings: { ...apiSettings, rateLimits: { ...limits, anonymous: { perMinute: 100 } } } });
   const register = (email: string) => roomy.ask('POST', '/api/v1/auth/register', { body: { email, password: 'a good password', full_name: 'Ada L', state: 'BE' } });

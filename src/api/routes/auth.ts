@@ -116,6 +116,7 @@ export const authRoutes: readonly Route[] = [
     method: 'POST',
     path: '/users/change-password',
     access: account,
+    limit: 'login',
     body: PasswordChange,
     // What a repeat is recognised by is kept for a day, and nothing made of a password is.
     idempotent: false,

@@ -266,6 +266,7 @@ function justClaimed(deviceId: Uuid, serialNumber: string, name: string, row: De
     last_unlock: null,
     lifecycle_status: 'assigned',
     assigned_at: null,
+    unlink_requested_at: null,
     firmware_version: row?.firmwareVersion ?? null,
     mqtt_client_id: `device_${deviceId}`,
     location_latitude: null,
