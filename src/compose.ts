@@ -16,6 +16,7 @@ import { createSuspension } from './commands/policies/suspension.ts';
 import { createRefusalLog } from './commands/refusals.ts';
 import { createRegistration } from './commands/registration.ts';
 import { createSnapshots } from './commands/snapshots.ts';
+import { tracedBus } from './commands/traced.ts';
 import { createUnknownLogins } from './commands/unknown-logins.ts';
 import { createUnlockWatches } from './commands/unlock-watch.ts';
 import { createUnlockService } from './commands/unlocks.ts';
@@ -96,7 +97,8 @@ export async function compose(options: ComposeOptions): Promise<App> {
 
 async function build(options: ComposeOptions, parts: Stack): Promise<App> {
   const ground = await openGround(options, parts);
-  const { config, clock, logger, metrics, store, relay, logId, url, start, health } = ground;
+  let stopping = false;
+  const { config, clock, logger, metrics, store, relay, tracing, logId, url, start, health } = ground;
   const { secrets, version } = options;
   const has = (role: (typeof config.roles)[number]) => config.roles.includes(role);
 
@@ -166,7 +168,8 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
   // Commands.
   const refusals = await start('refusals', createRefusalLog({ store, sealer, clock, logger, metrics }));
   const snapshots = await start('snapshots', createSnapshots({ pool: db.pool, logger, metrics }));
-  const bus = createCommandBus({ store, sealer, refusals, snapshots, clock, metrics });
+  const plainBus = createCommandBus({ store, sealer, refusals, snapshots, clock, metrics });
+  const bus = tracing.on ? tracedBus(plainBus, tracing) : plainBus;
   const idempotency = createIdempotency(db.pool);
   const watches = createUnlockWatches({
     store,
@@ -226,7 +229,10 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
       firstAdmin: madeAdmin,
       metrics,
       health: report,
-      stop: () => parts.stop(),
+      stop() {
+        stopping = true;
+        return parts.stop();
+      },
     };
   }
 
@@ -297,6 +303,7 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
       credentials: { passwords, emails, sessions },
       logins: { unknown: unknownLogins, sources: loginSources },
       rateLimiter: await start('rate limits', rateLimiter),
+      tracing,
       system: createSystemHealth({
         db,
         store,
@@ -336,6 +343,6 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
     const head = await store.head().catch(() => undefined);
     const position = seen?.() ?? head;
     const lag = head === undefined || position === undefined || head <= position ? 0 : Number(head - position);
-    return { ready: entries.every(([, { state }]) => state !== 'down'), parts: byName, lag: { live: lag } };
+    return { ready: !stopping && entries.every(([, { state }]) => state !== 'down'), stopping, parts: byName, lag: { live: lag } };
   }
 }

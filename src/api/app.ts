@@ -40,7 +40,8 @@ export function createApp(api: Api, sites: readonly Site[] = []): Express {
   const { settings, metrics, clock, isTransient } = api.deps;
   const logger = api.deps.logger.child({ component: 'api' });
   const router = new Router(routeTable);
-  const log = accessLog(api.deps.logger, metrics, clock, api.times);
+  const logLine = accessLog(api.deps.logger, metrics, clock, api.times);
+  const { tracing } = api.deps;
   const baseHeaders = [...securityHeaders(settings), 'Cache-Control', 'no-store'];
   const json = 'application/json; charset=utf-8';
   const addressOf = clientAddress(settings.trustedProxies);
@@ -59,6 +60,19 @@ export function createApp(api: Api, sites: readonly Site[] = []): Express {
     ],
     maxAge: 600,
   });
+
+  /** The end of a request, once: its line, its figure, and the end of its span. */
+  function log(call: Call, pattern: string | undefined, status: number, error?: unknown): void {
+    if (call.ended) return;
+    call.ended = true;
+    logLine(call, pattern, status, error);
+    const { span } = call;
+    if (span === undefined) return;
+    span.rename(`${call.req.method} ${pattern ?? '(no route)'}`);
+    span.set({ 'http.request.method': call.req.method, 'http.route': pattern ?? '', 'http.response.status_code': status, 'loqey.request_id': call.id });
+    if (error !== undefined) span.fail(error);
+    span.end();
+  }
 
   function send(call: Call, res: Response, status: number, body: string | Buffer, contentType: string): void {
     if (res.headersSent || res.destroyed) return;
@@ -100,8 +114,8 @@ export function createApp(api: Api, sites: readonly Site[] = []): Express {
 
   /** A stricter limit on top: what is left of it is what the caller is shown. */
   async function tighten(call: Call, kind: LimitClass, source: string): Promise<void> {
-    const headers = await limit(api.limiter, settings.rateLimits, kind, source);
-    call.headers.splice(0, call.headers.length, ...headers);
+    call.headers.length = 0;
+    call.headers.push(...(await limit(api.limiter, settings.rateLimits, kind, source)));
   }
 
   async function principal(call: Call, endpoint: Endpoint): Promise<void> {
@@ -220,6 +234,10 @@ export function createApp(api: Api, sites: readonly Site[] = []): Express {
   async function serve(req: Request, res: Response, next: NextFunction): Promise<void> {
     const call = new Call(req, clock.monotonic(), addressOf(req));
     let pattern: string | undefined;
+    if (tracing?.on === true) {
+      call.span = tracing.begin(req.method, 'server', call.traceparent);
+      call.traceparent = call.span.traceparent;
+    }
     const late = setTimeout(() => fail(call, res, tookTooLong(), pattern), ANSWER_WITHIN_MS);
     res.once('close', () => clearTimeout(late));
     try {

@@ -2,10 +2,10 @@ import type { Request } from 'express';
 import type { CommandContext } from '../commands/port.ts';
 import type { Actor, Origin, Source, Uuid } from '../domain/kernel.ts';
 import { derivedCommandId, newId } from '../platform/ids.ts';
+import { parseTraceparent, type Span } from '../platform/tracing.ts';
 import { nobody, type Principal } from './principal.ts';
 import type { Route } from './route.ts';
 
-const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$/;
 const MAX_USER_AGENT = 256;
 
 /** One request on its way through: what was asked, by whom, and what the answer must say besides its body. */
@@ -15,7 +15,8 @@ export class Call<P = unknown, Q = unknown, B = unknown, Who extends Principal =
   readonly ip: string;
   /** Also the correlation id of every event that comes of it. */
   readonly id: Uuid = newId();
-  readonly traceparent: string | undefined;
+  /** The caller's, or the one of this request's own span. */
+  traceparent: string | undefined;
   readonly startedAt: number;
   route: Route | undefined;
   params!: P;
@@ -30,6 +31,10 @@ export class Call<P = unknown, Q = unknown, B = unknown, Who extends Principal =
   position: bigint | undefined;
   /** False: the read models had not passed `position` in time. */
   consistent = true;
+  /** Where requests are traced. */
+  span: Span | undefined;
+  /** Its line is in the log: what still happens is nobody's answer any more. */
+  ended = false;
   /** Name, value, name, value… */
   readonly headers: string[] = [];
 
@@ -39,7 +44,7 @@ export class Call<P = unknown, Q = unknown, B = unknown, Who extends Principal =
     this.startedAt = startedAt;
     this.commandId = this.id;
     const traceparent = req.headers['traceparent'];
-    this.traceparent = typeof traceparent === 'string' && TRACEPARENT.test(traceparent) ? traceparent : undefined;
+    this.traceparent = typeof traceparent === 'string' && parseTraceparent(traceparent) !== undefined ? traceparent : undefined;
   }
 
   get traceId(): string {

@@ -9,6 +9,7 @@ import type { Json } from '../platform/event-store/port.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Metrics } from '../platform/metrics.ts';
 import type { RateLimiter } from '../platform/rate-limits.ts';
+import type { Tracing } from '../platform/tracing.ts';
 import type { LiveFeed, Page, ReadModels } from '../projections/read-models.ts';
 import type { ApiSettings } from './settings.ts';
 
@@ -41,6 +42,8 @@ export interface ApiDeps {
   readonly logId: Uuid;
   /** Whether an error of the infrastructure is worth the same request again. */
   readonly isTransient: (error: unknown) => boolean;
+  /** Default: none. */
+  readonly tracing?: Tracing;
   /** Default: counted in this process alone. */
   readonly rateLimiter?: RateLimiter;
 }
@@ -211,6 +214,8 @@ export interface BoxHealthCheck {
 export interface HealthReport {
   /** False: this process should get no traffic. */
   readonly ready: boolean;
+  /** It finishes what it has and takes nothing new. */
+  readonly stopping?: boolean;
   readonly parts: Readonly<Record<HealthPart, PartHealth>>;
   /** Projections by name: events behind the log's end. */
   readonly lag: Readonly<Record<string, number>>;

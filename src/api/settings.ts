@@ -14,6 +14,8 @@ export interface ApiSettings {
   readonly allowedHosts: readonly string[];
   /** Proxies in front that are believed in X-Forwarded-For. */
   readonly trustedProxies: TrustedProxies;
+  /** Who may read /metrics. undefined: nobody, and it is not there. */
+  readonly metrics: MetricsAccess | undefined;
   readonly tokens: TokenSettings;
   readonly links: { readonly defaultHours: number; readonly maxHours: number };
   /** IANA zone whose midnight starts a day in the figures of the dashboard. */
@@ -24,6 +26,8 @@ export interface ApiSettings {
   /** Milliseconds that a revocation waits for an opening under way. Default 2,000. */
   readonly inFlightWaitMs: number;
 }
+
+export type MetricsAccess = 'open' | { readonly token: string };
 
 export interface TokenSettings {
   /** The first one signs; the others are still accepted (a rotation is over after one access lifetime). */

@@ -37,6 +37,7 @@ import type { DeviceKeys } from './protocol/keys.ts';
 import { signCommand } from './protocol/signature.ts';
 import { encodeCommand, lastMoment } from './relay-messages.ts';
 import { topicFor, topicOwner } from './topics.ts';
+import type { UnlockTraces } from './unlock-traces.ts';
 
 /** Old firmware has no memory: what it is sent is worth nothing after this. */
 const LEVEL0_VALIDITY_MS = 10_000;
@@ -77,11 +78,12 @@ export function createDispatcher(deps: {
   readonly provisioner: Pick<DeviceProvisioner, 'nextKey'>;
   /** False: boxes of old firmware are read only. Default true. */
   readonly allowLevel0?: boolean;
+  readonly traces?: UnlockTraces;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
 }): Dispatcher {
-  const { bus, live, keyring, relay, provisioner, allowLevel0 = true, clock, metrics } = deps;
+  const { bus, live, keyring, relay, traces, provisioner, allowLevel0 = true, clock, metrics } = deps;
   const logger = deps.logger.child({ component: 'dispatcher' });
   const startedAt = instant(clock.now());
   /** In the ids of this process's claims: another's append must never be taken for a repeat of ours. */
@@ -163,7 +165,9 @@ export function createDispatcher(deps: {
       return;
     }
     issued(device.deviceId, Date.parse(event.data.issuedAt));
-    const message = known ?? messageOf(device, keys, unlockBody(event, claim, device, keys));
+    const { traceparent } = claim.metadata;
+    traces?.remember(unlockId, traceparent);
+    const message = known ?? messageOf(device, keys, unlockBody(event, claim, device, keys), traceparent);
     signed.set(unlockId, message);
     await relay.publish('device-commands', [message]);
     signed.delete(unlockId);
@@ -195,7 +199,7 @@ export function createDispatcher(deps: {
     });
   }
 
-  function messageOf(device: LiveDevice, keys: DeviceKeys, body: CommandBody): RelayMessage {
+  function messageOf(device: LiveDevice, keys: DeviceKeys, body: CommandBody, traceparent?: string): RelayMessage {
     const { action } = body;
     return encodeCommand({
       deviceId: device.deviceId,
@@ -207,6 +211,7 @@ export function createDispatcher(deps: {
       qos: device.level === 1 ? commandQos[action] : 0,
       expiresAt: Date.parse(body['expires_at'] as string),
       level: device.level,
+      ...(traceparent === undefined ? {} : { traceparent }),
     });
   }
 

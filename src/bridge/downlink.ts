@@ -5,6 +5,7 @@ import { component, type Component } from '../platform/lifecycle.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Metrics } from '../platform/metrics.ts';
 import type { Relay, RelayMessage } from '../platform/relay/port.ts';
+import { noTracing, traced, type Span, type Tracing } from '../platform/tracing.ts';
 import { decodeCommand, encodePublished, lastMoment, maxCopies, type CommandMessage } from './relay-messages.ts';
 
 /** Largest command (device protocol, section 3). */
@@ -28,34 +29,45 @@ export interface RunningDownlink extends Component {
 export function createDownlink(deps: {
   readonly relay: Relay;
   readonly downlink: Downlink;
+  readonly tracing?: Tracing;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
 }): RunningDownlink {
-  const { relay, downlink, clock, metrics } = deps;
+  const { relay, downlink, tracing = noTracing, clock, metrics } = deps;
   const logger = deps.logger.child({ component: 'downlink' });
   const published = metrics.counter('loqey_downlink_commands_total', 'Commands to devices', ['action', 'outcome']);
   const underWay = new Set<Promise<void>>();
   const abort = new AbortController();
 
-  async function send(command: CommandMessage): Promise<void> {
+  function send(command: CommandMessage): Promise<void> {
+    const { action, deviceId, traceparent } = command;
+    if (traceparent === undefined) return publish(command, undefined);
+    return traced(tracing, `publish ${action}`, 'producer', traceparent, { 'messaging.system': 'mqtt', 'loqey.device_id': deviceId }, (next, span) => publish(command, next, span));
+  }
+
+  async function publish(command: CommandMessage, traceparent: string | undefined, span?: Span): Promise<void> {
     const { action, deviceId, topic, payload, qos, commandId } = command;
+    const outcome = (is: string): void => {
+      published.inc({ action, outcome: is });
+      span?.set({ 'loqey.outcome': is });
+    };
     const attempts = maxCopies(command);
     for (let attempt = 1; ; attempt++) {
       const left = lastMoment(command) - clock.now();
       if (left <= 0) {
-        published.inc({ action, outcome: 'expired' });
+        outcome('expired');
         return;
       }
       try {
         const { delivered } = await downlink.publish(topic, payload, { qos, ttlMs: Math.min(left, PUBACK_MS) });
-        published.inc({ action, outcome: delivered === false ? 'nobody' : 'published' });
-        if (action === 'unlock') await tell(deviceId, commandId, delivered !== false);
+        outcome(delivered === false ? 'nobody' : 'published');
+        if (action === 'unlock') await tell(deviceId, commandId, delivered !== false, traceparent);
         return;
       } catch (error) {
         if (!(error instanceof BrokerUnavailable || error instanceof PublishTimedOut)) throw error;
         if (attempt >= attempts || abort.signal.aborted) {
-          published.inc({ action, outcome: 'undelivered' });
+          outcome('undelivered');
           logger.warn({ err: error, deviceId, action }, 'The broker did not take a command');
           return;
         }
@@ -65,9 +77,9 @@ export function createDownlink(deps: {
   }
 
   /** Losing it loses a step of the trace, never safety: the box's own answer is what counts. */
-  async function tell(deviceId: string, unlockId: string, delivered: boolean): Promise<void> {
+  async function tell(deviceId: string, unlockId: string, delivered: boolean, traceparent: string | undefined): Promise<void> {
     try {
-      await relay.publish('device-reports', [encodePublished({ deviceId, unlockId, delivered })]);
+      await relay.publish('device-reports', [encodePublished({ deviceId, unlockId, delivered, ...(traceparent === undefined ? {} : { traceparent }) })]);
     } catch (error) {
       logger.warn({ err: error, deviceId, unlockId }, 'The broker has a command, but that could not be recorded');
     }

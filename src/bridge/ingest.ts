@@ -11,6 +11,7 @@ import { instant, type Clock } from '../platform/clock.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Metrics } from '../platform/metrics.ts';
 import type { Relay, RelayConsumer, RelayMessage } from '../platform/relay/port.ts';
+import { traced } from '../platform/tracing.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import type { DeviceKeys as DeviceKeyStore } from '../platform/vault/device-keys.ts';
 import type { BoxKeys, Keyring } from './keyring.ts';
@@ -22,6 +23,7 @@ import { edgeReasons, type RejectedMessages } from './rejected-messages.ts';
 import { decodeUp, type PublishedMessage, type RejectedMessage, type ReportMessage } from './relay-messages.ts';
 import { signedEffects, unsignedEffects, type ReportEffects } from './report-effects.ts';
 import { parseUpTopic, type Profile } from './topics.ts';
+import type { UnlockTraces } from './unlock-traces.ts';
 
 /** Boxes whose commands run side by side in one batch. */
 const SIDE_BY_SIDE = 32;
@@ -42,6 +44,7 @@ export interface IngestDeps {
   readonly dispatcher: Pick<Dispatcher, 'sendTime' | 'sendAck' | 'sendConfig' | 'sendRotation'>;
   readonly deviceKeys: Pick<DeviceKeyStore, 'promote'>;
   readonly rejected: Pick<RejectedMessages, 'add'>;
+  readonly traces?: UnlockTraces;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
@@ -73,7 +76,7 @@ interface Box {
  * is the batch handled: so a PUBACK that waits for it, and every signed `ack`, stand for something durable.
  */
 export function createIngest(deps: IngestDeps): RelayConsumer {
-  const { bus, live, keyring, relay, dispatcher, deviceKeys, rejected, clock, metrics } = deps;
+  const { bus, live, keyring, relay, dispatcher, deviceKeys, rejected, traces, clock, metrics } = deps;
   const logger = deps.logger.child({ component: 'ingest' });
   const accepted = metrics.counter('loqey_device_reports_total', 'Reports of devices that counted', ['kind', 'evidence']);
   const dropped = metrics.counter('loqey_device_reports_dropped_total', 'Reports of devices that had no effect', ['problem']);
@@ -112,7 +115,8 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
    * A crash in between loses this step of the trace, nothing else.
    */
   function holdPublished(messages: readonly PublishedMessage[]): void {
-    for (const { deviceId, unlockId, delivered } of messages) {
+    for (const { deviceId, unlockId, delivered, traceparent } of messages) {
+      traces?.remember(unlockId, traceparent);
       // Nobody was subscribed: it stays dispatched, and the box's silence decides.
       if (!delivered || held.has(unlockId)) continue;
       const publishedAt = instant(clock.now());
@@ -124,7 +128,9 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
   async function recordPublished(deviceId: string, unlockId: string): Promise<void> {
     const publishedAt = takeHeld(unlockId);
     if (publishedAt === undefined) return;
-    await bus.execute({ type: 'RecordUnlockPublished', data: { deviceId, unlockId, publishedAt } }, systemContext('published', unlockId));
+    const traceparent = await traces?.of(deviceId, unlockId);
+    const context = { ...systemContext('published', unlockId), ...(traceparent === undefined ? {} : { traceparent }) };
+    await bus.execute({ type: 'RecordUnlockPublished', data: { deviceId, unlockId, publishedAt } }, context);
   }
 
   function takeHeld(unlockId: string): string | undefined {
@@ -263,7 +269,17 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
     const { device, commands, unsignedAnswer } = effects;
     const look = isWorthALook(effects);
     if (commands.length === 0 && unsignedAnswer === undefined && !look) return;
-    const context = contextOf(report, device, receivedAt);
+    const answered = commands.find((command) => command.type === 'RecordUnlockAnswer')?.data.unlockId;
+    const parent = answered === undefined ? undefined : await traces?.of(device.deviceId, answered);
+    if (traces === undefined || parent === undefined) return decide(effects, look, contextOf(report, device, receivedAt));
+    const attributes = { 'loqey.device_id': device.deviceId, 'loqey.report': report.kind };
+    await traced(traces.tracing, `report ${report.kind}`, 'consumer', parent, attributes, (next) =>
+      decide(effects, look, { ...contextOf(report, device, receivedAt), ...(next === undefined ? {} : { traceparent: next }) }),
+    );
+  }
+
+  async function decide(effects: ReportEffects, look: boolean, context: CommandContext): Promise<void> {
+    const { commands, unsignedAnswer } = effects;
     for (const [index, command] of commands.entries()) {
       await bus.execute(withPublication(command), { ...context, commandId: commandIdOf(context, command, index) });
     }

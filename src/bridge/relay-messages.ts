@@ -40,6 +40,7 @@ export interface PublishedMessage {
   readonly unlockId: string;
   /** False: the broker says that nobody is subscribed. */
   readonly delivered: boolean;
+  readonly traceparent?: string;
 }
 
 export interface CommandMessage {
@@ -54,6 +55,8 @@ export interface CommandMessage {
   /** Milliseconds since the epoch. */
   readonly expiresAt: number;
   readonly level: 0 | 1;
+  /** The trace that it belongs to. */
+  readonly traceparent?: string;
 }
 
 /** The bytes of an unlock are given away so close to their expiry and no closer. */
@@ -85,8 +88,13 @@ export function encodeRejected({ reason, via, deviceId, topic, claimed, address,
 
 const empty = Buffer.alloc(0);
 
-export function encodePublished({ deviceId, unlockId, delivered }: Omit<PublishedMessage, 'kind'>): RelayMessage {
-  return { key: deviceId, value: empty, headers: { kind: 'published', unlock_id: unlockId, delivered: `${delivered}` } };
+export function encodePublished({ deviceId, unlockId, delivered, traceparent }: Omit<PublishedMessage, 'kind'>): RelayMessage {
+  return { key: deviceId, value: empty, headers: { kind: 'published', unlock_id: unlockId, delivered: `${delivered}`, ...tracing(traceparent) } };
+}
+
+/** As everywhere outside of our own log: the header of W3C. */
+function tracing(traceparent: string | undefined): Readonly<Record<string, string>> {
+  return traceparent === undefined ? {} : { traceparent };
 }
 
 /** Undefined for what this version does not know: a newer bridge's message, or garbage. The caller counts it. */
@@ -105,16 +113,16 @@ export function decodeUp({ key, value, headers }: RelayMessage): ReportMessage |
   }
   const unlockId = headers['unlock_id'];
   if (headers['kind'] !== 'published' || unlockId === undefined) return undefined;
-  return { kind: 'published', deviceId: key, unlockId, delivered: headers['delivered'] !== 'false' };
+  return { kind: 'published', deviceId: key, unlockId, delivered: headers['delivered'] !== 'false', ...tracing(headers['traceparent']) };
 }
 
 export function encodeCommand(command: CommandMessage): RelayMessage {
-  const { deviceId, commandId, action, via, topic, payload, qos, expiresAt, level } = command;
+  const { deviceId, commandId, action, via, topic, payload, qos, expiresAt, level, traceparent } = command;
   return {
     key: deviceId,
     value: payload,
     // Without a topic no bridge, of whatever version, can publish what is to be fetched.
-    headers: { command_id: commandId, action, ...(via === 'http' ? { via } : { topic }), qos: `${qos}`, expires_at: `${expiresAt}`, level: `${level}` },
+    headers: { command_id: commandId, action, ...(via === 'http' ? { via } : { topic }), qos: `${qos}`, expires_at: `${expiresAt}`, level: `${level}`, ...tracing(traceparent) },
   };
 }
 
@@ -134,5 +142,6 @@ export function decodeCommand({ key, value, headers }: RelayMessage): CommandMes
     qos: headers['qos'] === '1' ? 1 : 0,
     expiresAt,
     level: headers['level'] === '1' ? 1 : 0,
+    ...tracing(headers['traceparent']),
   };
 }

@@ -4,6 +4,7 @@ import { createApp } from '../api/app.ts';
 import { attachLive } from '../api/live.ts';
 import type { ApiDeps } from '../api/ports.ts';
 import { proxyTest } from '../api/client.ts';
+import { metricsAccess } from '../api/metrics-access.ts';
 import { createHttpServer } from '../api/server.ts';
 import type { ApiSettings } from '../api/settings.ts';
 import type { Config } from '../platform/config.ts';
@@ -27,6 +28,7 @@ function apiSettings(config: Config, secrets: Secrets, version: string, listenin
     corsOrigins: config.corsOrigins,
     allowedHosts: config.allowedHosts,
     trustedProxies: typeof config.trustProxy === 'number' ? { hops: config.trustProxy } : { networks: config.trustProxy },
+    metrics: metricsAccess({ production: config.environment === 'production', token: config.metricsToken }),
     tokens: {
       keys: secretKeys.map((secret) => ({ kid: kidOf(secret), secret })),
       issuer: 'loqey',

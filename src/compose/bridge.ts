@@ -4,8 +4,8 @@ import { brokerHealth, type Broker } from './broker.ts';
 import type { Ground } from './ground.ts';
 
 /** Relay → boxes. Before what makes commands. */
-export async function startDownlink({ relay, clock, logger, metrics, start }: Ground, { device }: Broker): Promise<void> {
-  if (device !== undefined) await start('downlink', createDownlink({ relay, downlink: device.downlink, clock, logger, metrics }));
+export async function startDownlink({ relay, tracing, clock, logger, metrics, start }: Ground, { device }: Broker): Promise<void> {
+  if (device !== undefined) await start('downlink', createDownlink({ relay, downlink: device.downlink, tracing, clock, logger, metrics }));
 }
 
 /** Boxes → relay. Last: whoever sends now is heard by everything behind. */

@@ -15,6 +15,7 @@ import { createEmbeddedPostgres } from '../platform/postgres/embedded.ts';
 import { migrate } from '../platform/postgres/migrate.ts';
 import { createInProcessRelay } from '../platform/relay/in-process.ts';
 import type { Relay } from '../platform/relay/port.ts';
+import { noTracing, tracedRelay, tracedStore, type Tracing } from '../platform/tracing.ts';
 
 /** Those that the roles of this process need (`secretsOf`); the others are undefined. */
 export interface Secrets {
@@ -33,6 +34,8 @@ export interface ComposeOptions {
   readonly clock?: Clock;
   /** Tests and benchmarks raise them; otherwise they are the protocol's. */
   readonly brokerLimits?: Partial<EmbeddedBrokerLimits>;
+  /** Tests send spans sooner. */
+  readonly traceDelayMs?: number;
   /** Read models that do not fit the log do not stop this start: it is there to build them anew. */
   readonly mending?: boolean;
   /** What came up, for a person who waits. */
@@ -61,6 +64,7 @@ export interface Ground {
   readonly store: EventStore;
   readonly logId: string;
   readonly relay: Relay;
+  readonly tracing: Tracing;
   /** A pool of its own, closed with the rest. */
   database(name: string, max: number): Database;
   /** Starts a part and remembers to stop it. */
@@ -81,12 +85,15 @@ export async function openGround(options: ComposeOptions, parts: Stack): Promise
     return part;
   };
 
+  // First, so that it is closed last: the spans of the stop are sent too.
+  const tracing = await openTracing();
   const url = await openPostgres();
   const { applied, total } = await waitedFor('PostgreSQL', isTransient, () => migrate({ url, migrations, programVersion: version, logger }));
   const database = (name: string, max: number) =>
     parts.add(name, createDatabase({ url, max, applicationName: name, logger, metrics }));
 
-  const store = await start('event store', await openStore());
+  const opened = await start('event store', await openStore());
+  const store = tracing.on ? tracedStore(opened, tracing) : opened;
   const logId = await ensureLogIdentity(store, version, () => instant(clock.now()));
   health.set('event_store', () => answering(() => store.head()));
   const head = await store.head();
@@ -100,11 +107,12 @@ export async function openGround(options: ComposeOptions, parts: Stack): Promise
     detail: `${config.databaseUrl === undefined ? 'embedded PostgreSQL' : 'PostgreSQL'}, ${applied.length === 0 ? `${total} migrations in place` : `${applied.length} migrations applied`}`,
   });
 
-  const relay = await start('relay', await openRelay());
+  const plainRelay = await start('relay', await openRelay());
+  const relay = tracing.on ? tracedRelay(plainRelay, tracing) : plainRelay;
   health.set('relay', () => stateOf(relay.health()));
   onStep?.({ name: 'relay', detail: config.kafkaBrokers === undefined ? 'in this process' : `Kafka at ${config.kafkaBrokers.join(', ')}` });
 
-  return { options, config, clock, logger, metrics, url, store, logId, relay, database, start, keep: (name, part) => parts.add(name, part), health };
+  return { options, config, clock, logger, metrics, url, store, logId, relay, tracing, database, start, keep: (name, part) => parts.add(name, part), health };
 
   async function waitedFor<T>(engine: string, isWorthWaiting: (error: unknown) => boolean, work: () => Promise<T>): Promise<T> {
     const deadline = performance.now() + ENGINE_WAIT_MS;
@@ -118,6 +126,17 @@ export async function openGround(options: ComposeOptions, parts: Stack): Promise
         await pause(fullJitter(attempt, { baseMs: 200, capMs: 1_000 }));
       }
     }
+  }
+
+  /** Its packages weigh 26 MB and a quarter of a second: only where a collector is named. */
+  async function openTracing(): Promise<Tracing> {
+    const { otlpEndpoint: endpoint, otlpHeaders: headers, otelServiceName: serviceName, traceRatio: ratio, environment } = config;
+    if (endpoint === undefined) return noTracing;
+    const { createOtelTracing } = await import('../platform/tracing-otel.ts');
+    const delayMs = options.traceDelayMs;
+    const otel = createOtelTracing({ endpoint, headers: headers ?? {}, serviceName, version, ratio, environment, logger, metrics, ...(delayMs === undefined ? {} : { delayMs }) });
+    parts.add('tracing', otel);
+    return otel;
   }
 
   async function openPostgres(): Promise<string> {

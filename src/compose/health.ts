@@ -1,5 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { HealthReport } from '../api/ports.ts';
+import { waitingFor } from '../api/health.ts';
+import { mayReadMetrics, metricsAccess } from '../api/metrics-access.ts';
 import { createHttpServer } from '../api/server.ts';
 import type { Config } from '../platform/config.ts';
 import type { Component } from '../platform/lifecycle.ts';
@@ -24,10 +26,11 @@ interface Page {
  */
 export async function startHealth(
   { report, metrics, logger }: HealthSources,
-  { host, port }: Pick<Config, 'host' | 'port'>,
+  { host, port, environment, metricsToken }: Pick<Config, 'host' | 'port' | 'environment' | 'metricsToken'>,
   start: <T extends Component>(name: string, part: T) => Promise<T>,
 ): Promise<string> {
-  const pages: Readonly<Record<string, () => Promise<Page>>> = {
+  const access = metricsAccess({ production: environment === 'production', token: metricsToken });
+  const pages: Readonly<Record<string, (request: IncomingMessage) => Promise<Page | undefined>>> = {
     '/health': async () => {
       const { ready, parts } = await report();
       const states = Object.values(parts).map(({ state }) => state);
@@ -37,19 +40,22 @@ export async function startHealth(
     },
     '/health/live': async () => ({ status: 200, body: '{"status":"live"}' }),
     '/health/ready': async () => {
-      const { ready, parts } = await report();
-      if (ready) return { status: 200, body: '{"status":"ready"}' };
-      const waiting = Object.entries(parts).flatMap(([name, { state }]) => (state === 'down' ? [name] : []));
-      return { status: 503, body: JSON.stringify({ status: 'not_ready', waiting_for: waiting }) };
+      const health = await report();
+      if (health.ready) return { status: 200, body: '{"status":"ready"}' };
+      return { status: 503, body: JSON.stringify({ status: 'not_ready', waiting_for: waitingFor(health) }) };
     },
-    '/metrics': async () => ({ status: 200, type: metrics.registry.contentType, body: await metrics.registry.metrics() }),
+    '/metrics': async (request) => {
+      if (access === undefined) return undefined;
+      if (!mayReadMetrics(access, request.headers)) return { status: 401, body: '{"error":"unauthorized","message":"Authentication required"}' };
+      return { status: 200, type: metrics.registry.contentType, body: await metrics.registry.metrics() };
+    },
   };
 
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const page = request.method === 'GET' ? pages[(request.url ?? '').split('?', 1)[0] ?? ''] : undefined;
     let reply: Page;
     try {
-      reply = (await page?.()) ?? { status: 404, body: '{"error":"not_found","message":"This process serves health and metrics only"}' };
+      reply = (await page?.(request)) ?? { status: 404, body: '{"error":"not_found","message":"This process serves health and metrics only"}' };
     } catch (error) {
       logger.error({ err: error, path: request.url }, 'Health could not be told');
       reply = { status: 500, body: '{"error":"internal_error","message":"Something went wrong"}' };

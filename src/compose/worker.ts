@@ -1,5 +1,6 @@
 import { createDispatcher } from '../bridge/dispatcher.ts';
 import { createIngest } from '../bridge/ingest.ts';
+import { createUnlockTraces } from '../bridge/unlock-traces.ts';
 import { integrationReactor } from '../bridge/integration-events.ts';
 import type { Keyring } from '../bridge/keyring.ts';
 import type { LiveDevices } from '../bridge/live-devices.ts';
@@ -35,17 +36,18 @@ export interface WorkerParts {
 /** What turns facts into effects: dispatcher, policies, deadlines, and the other end of the reports. */
 export async function startWorker(ground: Ground, parts: WorkerParts): Promise<void> {
   const { bus, live, keyring, rejected, provisioner, deviceKeys, awaitInFlight, boxes, sessions, deadlines, offline } = parts;
-  const { config, store, logId, relay, clock, logger, metrics, url } = ground;
+  const { config, store, logId, relay, tracing, clock, logger, metrics, url } = ground;
   const pool = ground.database('loqey-worker', 6).pool;
 
-  const dispatcher = createDispatcher({ bus, live, keyring, relay, provisioner, allowLevel0: config.allowLevel0Devices, clock, logger, metrics });
+  const traces = createUnlockTraces({ store, tracing });
+  const dispatcher = createDispatcher({ bus, live, keyring, relay, traces, provisioner, allowLevel0: config.allowLevel0Devices, clock, logger, metrics });
   ground.keep('dispatcher', { stop: () => dispatcher.drained() });
   bus.onAppended((events) => dispatcher.hint(events));
   bus.continueWith(dispatcher.continuation);
 
   const reactors: readonly Reactor[] = [dispatcher.reactor, suspensionReactor(bus, boxes), provisioningReactor(provisioner, awaitInFlight), keyRotationReactor(bus), sessionReactor(sessions), integrationReactor(relay)];
   const running = reactors.map((reactor) => runReactor(reactor, { store, pool, logId, clock, logger, metrics }));
-  await ground.start('ingest', createIngest({ bus, live, keyring, relay, dispatcher, deviceKeys, rejected, clock, logger, metrics }));
+  await ground.start('ingest', createIngest({ bus, live, keyring, relay, dispatcher, deviceKeys, rejected, traces, clock, logger, metrics }));
   for (const [index, reactor] of running.entries()) await ground.start(reactors[index]!.name, reactor);
   const keeper = deadlineKeeper({ queue: deadlines, bus, clock, logger, metrics });
   ground.health.set('worker', () => {

@@ -68,6 +68,23 @@ export const oneOrMore = <T>(item: Value<T>): Value<readonly T[]> =>
     (list) => JSON.stringify(list.map((each) => item.format(each))),
   );
 
+export const fraction: Value<number> = value('a number from 0 to 1', (raw) => (/^(?:0(?:\.\d{1,6})?|1(?:\.0+)?)$/.test(raw) ? Number(raw) : undefined));
+
+/** `name=value, name=value`, as OpenTelemetry writes headers: values may be percent-encoded. */
+export const headerList: Value<Readonly<Record<string, string>>> = value(
+  'name=value pairs, separated by commas',
+  (raw) => {
+    const pairs = raw.split(',').map((pair) => /^\s*([\w-]+)\s*=\s*([\x20-\x7e]*?)\s*$/.exec(pair));
+    if (pairs.some((pair) => pair === null)) return undefined;
+    try {
+      return Object.fromEntries(pairs.map((pair) => [pair?.[1] ?? '', decodeURIComponent(pair?.[2] ?? '')]));
+    } catch {
+      return undefined;
+    }
+  },
+  (headers) => Object.entries(headers).map(([name, each]) => `${name}=${encodeURIComponent(each)}`).join(','),
+);
+
 /** Of one of these schemes; without a slash at the end, so that paths can be put behind it. */
 export const url = (example: string, ...schemes: readonly string[]): Value<string> =>
   value(`a URL such as ${example}`, (raw) => {

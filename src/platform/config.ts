@@ -1,6 +1,8 @@
 import {
   boolean,
   email,
+  fraction,
+  headerList,
   hostAndPort,
   integer,
   key32,
@@ -326,6 +328,16 @@ export const table = {
   enableFileLogging: setting('Logs', 'ENABLE_FILE_LOGGING', boolean, true, { doc: 'Write the log to a file; --verbose shows it as well.' }),
   logFilePath: optional('Logs', 'LOG_FILE_PATH', text(1_000), { doc: 'Absent: DATA_DIR/logs/loqey.log.' }),
   logRotationBytes: setting('Logs', 'LOG_ROTATION_SIZE', size, 10 * 1_024 ** 2, { doc: 'Size at which a new file is begun.' }),
+  metricsToken: optional('Logs', 'METRICS_TOKEN', text(500), {
+    doc: 'Whoever asks for /metrics must show it as a bearer token. Absent: open, and in production not there.',
+    secret,
+  }),
+  otlpEndpoint: optional('Logs', 'OTEL_EXPORTER_OTLP_ENDPOINT', url('http://localhost:4318', 'http', 'https'), {
+    doc: 'Collector of OpenTelemetry traces (OTLP over HTTP). Absent: no traces.',
+  }),
+  otlpHeaders: optional('Logs', 'OTEL_EXPORTER_OTLP_HEADERS', headerList, { doc: 'Headers for it, such as authorization=Bearer%20….', secret }),
+  otelServiceName: setting('Logs', 'OTEL_SERVICE_NAME', text(100), 'loqey', { doc: 'What this program is called in traces.' }),
+  traceRatio: setting('Logs', 'OTEL_TRACES_SAMPLER_ARG', fraction, 1, { doc: 'What part of all traces is recorded, 0 to 1; the same in every process.' }),
   logRetentionDays: setting('Logs', 'LOG_RETENTION_DAYS', integer(1, 3_650, 'days'), 30, { doc: 'Days that old files are kept.' }),
 };
 
@@ -363,6 +375,7 @@ export const ignoredNames: Readonly<Record<string, string>> = {
   DATABASE_ECHO: 'statements are not logged: they may hold personal data',
   WORKERS: scaling,
   MAX_CONNECTIONS: scaling,
+  SENTRY_DSN: 'errors are in the log with their trace id, and in the traces of OTEL_EXPORTER_OTLP_ENDPOINT, which Sentry takes too',
   RELOAD: 'use node --watch',
   DEV_MODE: 'ENVIRONMENT says it',
   TEST_MODE: 'ENVIRONMENT says it',

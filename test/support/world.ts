@@ -44,6 +44,7 @@ export const apiSettings: ApiSettings = {
   corsOrigins: ['https://app.loqey.com'],
   allowedHosts: ['localhost', '127.0.0.1'],
   trustedProxies: { hops: 0 },
+  metrics: 'open',
   tokens: { keys: [{ kid: 'one', secret: 'a secret of at least thirty-two bytes' }], issuer: 'loqey', audiences: { user: 'loqey-api', admin: 'loqey-admin' }, accessSeconds: 1_800 },
   links: { defaultHours: 24, maxHours: 168 },
   timeZone: 'UTC',

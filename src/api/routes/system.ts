@@ -1,6 +1,9 @@
 import { Type } from 'typebox';
 import { instant } from '../../platform/clock.ts';
 import type { Api } from '../api.ts';
+import { notFound, unauthorized } from '../errors.ts';
+import { waitingFor } from '../health.ts';
+import { mayReadMetrics } from '../metrics-access.ts';
 import type { HealthPart, HealthReport } from '../ports.ts';
 import { admin, anyone, route, type Route } from '../route.ts';
 import { Dashboard, Health, SystemHealth, TimeZone } from '../schemas/admin.ts';
@@ -49,10 +52,9 @@ export const systemRoutes: readonly Route[] = [
     limit: 'none',
     replies: { 200: Closed({ status: Type.Literal('ready') }), 503: Closed({ status: Type.Literal('not_ready'), waiting_for: Type.Array(Type.String()) }) },
   })(async (_call, { deps }) => {
-    const { ready, parts } = await deps.health();
-    if (ready) return { status: 200, body: { status: 'ready' } };
-    const waiting = Object.entries(parts).flatMap(([name, { state }]) => (state === 'down' ? [name] : []));
-    return { status: 503, body: { status: 'not_ready', waiting_for: waiting } };
+    const report = await deps.health();
+    if (report.ready) return { status: 200, body: { status: 'ready' } };
+    return { status: 503, body: { status: 'not_ready', waiting_for: [...waitingFor(report)] } };
   }),
 
   route({
@@ -79,7 +81,10 @@ export const systemRoutes: readonly Route[] = [
     limit: 'none',
     contentTypes: ['text/plain; version=0.0.4; charset=utf-8'],
     replies: { 200: Type.String() },
-  })(async (_call, { deps }) => {
+    errors: [401, 404],
+  })(async ({ req }, { deps }) => {
+    if (deps.settings.metrics === undefined) throw notFound();
+    if (!mayReadMetrics(deps.settings.metrics, req.headers)) throw unauthorized('Authentication required');
     return { status: 200, body: await deps.metrics.registry.metrics() };
   }),
 
