@@ -135,9 +135,14 @@ export function createHttpAdapter(deps: {
         if (ended || signal.aborted) return [];
         news = Promise.withResolvers<void>();
         const found = await mailbox.claim(deviceId);
+        if (found.length > 0 && (ended || signal.aborted)) {
+          await mailbox.giveBack(found.map(({ commandId }) => commandId));
+          return [];
+        }
         const texts = found.map(({ payload }) => payload.toString('utf8'));
         if (texts.length > 0) {
           requests.inc({ what: 'commands', outcome: 'handed' }, texts.length);
+          for (const { action, commandId, first } of found) if (action === 'unlock' && first) tellHanded(deviceId, commandId);
           return texts;
         }
         const left = deadline - clock.monotonic();
@@ -152,15 +157,17 @@ export function createHttpAdapter(deps: {
     }
   }
 
+  /** What the broker's PUBACK is on MQTT. Losing it loses a step of the trace, never safety. */
+  function tellHanded(deviceId: string, unlockId: string): void {
+    relay
+      .publish('device-reports', [encodePublished({ deviceId, unlockId, delivered: true })])
+      .catch((error: unknown) => logger.warn({ err: error, deviceId }, 'A box fetched a command, but that could not be recorded'));
+  }
+
   async function acknowledge(deviceId: string, commandId: string, answer: Buffer): Promise<AcknowledgeOutcome> {
     if (!mayAsk(deviceId)) return 'too_many';
-    const command = await mailbox.acknowledge(deviceId, commandId);
-    if (command === undefined) return 'not_found';
-    requests.inc({ what: 'acknowledge', outcome: command.first ? 'first' : 'again' });
-    // What the broker's PUBACK is on MQTT. Losing it loses a step of the trace, never safety.
-    if (command.first && command.action === 'unlock') {
-      relay.publish('device-reports', [encodePublished({ deviceId, unlockId: commandId, delivered: true })]).catch((error: unknown) => logger.warn({ err: error, deviceId }, 'A box has a command, but that could not be recorded'));
-    }
+    if (!(await mailbox.acknowledge(deviceId, commandId))) return 'not_found';
+    requests.inc({ what: 'acknowledge', outcome: 'acknowledged' });
     if (answer.length === 0) return 'acknowledged';
     const outcome = await report(deviceId, 'responses', answer);
     return outcome === 'taken' ? 'acknowledged' : outcome;

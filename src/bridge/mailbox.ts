@@ -6,7 +6,10 @@ import { lastMoment, maxCopies, type CommandMessage } from './relay-messages.ts'
 /** What a box fetches: the same bytes as on MQTT. */
 export interface MailboxCommand {
   readonly commandId: string;
+  readonly action: string;
   readonly payload: Buffer;
+  /** False: the same bytes were handed out before. */
+  readonly first: boolean;
 }
 
 /** Commands to boxes that fetch them (`work.device_mailbox`). What is here never goes to the broker. */
@@ -18,8 +21,10 @@ export interface Mailbox {
    * One that was not acknowledged comes again after five seconds, as often as on MQTT, and never beyond its last moment.
    */
   claim(deviceId: string): Promise<readonly MailboxCommand[]>;
-  /** The box has it: it is not handed out again. Undefined: there is no such command. */
-  acknowledge(deviceId: string, commandId: string): Promise<{ readonly action: string; readonly first: boolean } | undefined>;
+  /** Nothing of these has left: whoever was to get them is gone. The next one who asks gets them, without a wait. */
+  giveBack(commandIds: readonly string[]): Promise<void>;
+  /** The box has it: it is not handed out again. False: it was never handed such a command. */
+  acknowledge(deviceId: string, commandId: string): Promise<boolean>;
   /** Runs when there is something new for this box, and for every box when that may have been missed. Returns how to stop it. */
   onNews(deviceId: string, handler: () => void): () => void;
   /** Removes what can no longer be fetched. */
@@ -62,7 +67,7 @@ export function createMailbox(deps: { readonly db: Database; readonly notificati
 
     async claim(deviceId) {
       const now = clock.now();
-      const { rows } = await pool.query<{ command_id: string; payload: Buffer; last_at: string }>({
+      const { rows } = await pool.query<{ command_id: string; action: string; payload: Buffer; last_at: string; handed: number }>({
         name: 'mailbox-claim',
         text: `WITH due AS (
                  SELECT id FROM work.device_mailbox
@@ -70,26 +75,30 @@ export function createMailbox(deps: { readonly db: Database; readonly notificati
                  ORDER BY id LIMIT ${AT_ONCE} FOR UPDATE SKIP LOCKED),
                claimed AS (
                  UPDATE work.device_mailbox AS box SET handed = handed + 1, handed_at = $2 FROM due WHERE box.id = due.id
-                 RETURNING box.id, box.command_id, box.payload, box.last_at)
-               SELECT command_id, payload, last_at FROM claimed ORDER BY id`,
+                 RETURNING box.id, box.command_id, box.action, box.payload, box.last_at, box.handed)
+               SELECT command_id, action, payload, last_at, handed FROM claimed ORDER BY id`,
         values: [deviceId, instant(now), instant(now - AGAIN_AFTER_MS)],
       });
       // The claim may have taken a while: what became too late meanwhile stays here.
       const decided = clock.now();
-      return rows.filter((row) => Date.parse(row.last_at) > decided).map((row) => ({ commandId: row.command_id, payload: row.payload }));
+      return rows.filter((row) => Date.parse(row.last_at) > decided).map((row) => ({ commandId: row.command_id, action: row.action, payload: row.payload, first: row.handed === 1 }));
+    },
+
+    async giveBack(commandIds) {
+      await pool.query({
+        name: 'mailbox-give-back',
+        text: 'UPDATE work.device_mailbox SET handed = handed - 1, handed_at = NULL WHERE command_id = ANY($1::uuid[]) AND handed > 0 AND taken_at IS NULL',
+        values: [[...commandIds]],
+      });
     },
 
     async acknowledge(deviceId, commandId) {
-      const { rows } = await pool.query<{ action: string; first: boolean }>({
+      const { rowCount } = await pool.query({
         name: 'mailbox-acknowledge',
-        text: `WITH known AS (
-                 SELECT id, action, taken_at IS NULL AS first FROM work.device_mailbox
-                 WHERE device_id = $1 AND command_id = $2 AND handed > 0 FOR UPDATE),
-               taken AS (UPDATE work.device_mailbox AS box SET taken_at = $3 FROM known WHERE box.id = known.id AND known.first)
-               SELECT action, first FROM known`,
+        text: `UPDATE work.device_mailbox SET taken_at = coalesce(taken_at, $3) WHERE device_id = $1 AND command_id = $2 AND handed > 0`,
         values: [deviceId, commandId, instant(clock.now())],
       });
-      return rows[0];
+      return rowCount === 1;
     },
 
     onNews(deviceId, handler) {

@@ -46,7 +46,8 @@ export function httpConnector({ api, waitSeconds = 20 }: HttpConnectorOptions): 
     /** True where the server has it. Anything else ends this connection: the session waits, and says hello anew. */
     function isTaken(status: number, ...good: readonly number[]): boolean {
       if (good.includes(status)) return true;
-      close(status === 401 ? 'refused' : 'lost');
+      // Also a 401: a key that was good is not any more, so there is a newer one to come back with.
+      close('lost');
       return false;
     }
 

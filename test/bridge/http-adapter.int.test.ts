@@ -72,7 +72,7 @@ describe('a box without MQTT', () => {
     expect(verifyCommand(Buffer.from(text), box.keys.cmd)).toBe(true);
     expect(body).toMatchObject({ command_id: unlockId, device_id: box.deviceId });
     expect(await backend.http.acknowledge(box.deviceId, unlockId, Buffer.alloc(0))).toBe('acknowledged');
-    await until('its receipt is in the log', async () => (await backend.types(box.stream)).includes('UnlockPublished'));
+    await until('that it was handed out is in the log', async () => (await backend.types(box.stream)).includes('UnlockPublished'));
     await box.opens(body);
     expect(await backend.types(box.stream)).toEqual(expect.arrayContaining(['UnlockDispatched', 'UnlockPublished', 'UnlockConfirmed']));
     // The answer must arrive, so it is acknowledged: by a signed `ack`, fetched like the rest.
@@ -252,6 +252,24 @@ describe('a poll', () => {
     await poll;
     await ask(backend, box);
     expect((await unlockFetched(backend, box)).body).toMatchObject({ action: 'unlock' });
+  });
+
+  it('gives back what it claimed for a caller who went away meanwhile: not a byte of it has left', async () => {
+    const backend = await start();
+    const box = overHttp(backend, await backend.box());
+    await box.hello();
+    const unlockId = await ask(backend, box);
+    await until('it waits', async () => (await backend.db.pool.query('SELECT FROM work.device_mailbox WHERE command_id = $1', [unlockId])).rowCount === 1);
+    const gone = new AbortController();
+    const claim = backend.mailbox.claim.bind(backend.mailbox);
+    backend.mailbox.claim = async (deviceId) => {
+      const found = await claim(deviceId);
+      gone.abort();
+      return found;
+    };
+    expect(await backend.http.commands(box.deviceId, 1_000, gone.signal)).toEqual([]);
+    backend.mailbox.claim = claim;
+    expect((await fetched(backend, box, 0)).map(({ body }) => body['command_id'])).toContain(unlockId);
   });
 
   it('and reports have their limits: five a second, thirty at once', async () => {
