@@ -126,6 +126,43 @@ describe('devices', () => {
     });
   });
 
+  it('its settings: what is wanted, what it runs on, and what of it the box refused', async () => {
+    const box = await anOwnedBox();
+    const asDelivered = { autoLockEnabled: true, autoLockDelay: 30, silentMode: false, ledEnabled: true, heartbeatSeconds: 60 };
+    const desired = { ...asDelivered, autoLockDelay: 10, silentMode: true };
+    await side.happened(box.stream, [{ type: 'DeviceSettingsChanged', data: { configVersion: 1, desired } }]);
+    expect(await side.reads.devices.byId(box.deviceId)).toMatchObject({ settings: desired, configVersion: 1, reportedSettings: asDelivered, appliedConfigVersion: null, settingsAppliedAt: null });
+    await side.happened(box.stream, [{ type: 'DeviceSettingsApplied', data: { configVersion: 1, rejected: ['auto_lock_delay', 'colour'] } }]);
+    const refused = await side.reads.devices.byId(box.deviceId);
+    expect(refused).toMatchObject({ refusedSettings: ['auto_lock_delay', 'colour'], reportedSettings: { ...desired, autoLockDelay: 30 }, appliedConfigVersion: 1 });
+    expect(refused?.settingsAppliedAt).not.toBeNull();
+    await side.happened(box.stream, [
+      { type: 'DeviceSettingsChanged', data: { configVersion: 2, desired: { ...desired, autoLockDelay: 20 } } },
+      { type: 'DeviceSettingsApplied', data: { configVersion: 2 } },
+    ]);
+    expect(await side.reads.devices.byId(box.deviceId)).toMatchObject({ refusedSettings: [], reportedSettings: { autoLockDelay: 20, silentMode: true } });
+  });
+
+  it('its key, the one that it is being given, and the alerts that a new key and a new owner end', async () => {
+    const box = await anOwnedBox();
+    await side.happened(box.stream, [
+      { type: 'DeviceKeyRotationStarted', data: { keyVersion: 2 } },
+      { type: 'DeviceCloneSuspected', data: { connectIds: ['a', 'b'] } },
+      { type: 'UnexplainedOpening', data: { reportedCause: 'unknown', evidence: 'signed' } },
+      { type: 'DeviceTampered', data: { evidence: 'signed' } },
+    ]);
+    const row = await side.reads.devices.byId(box.deviceId);
+    expect(row).toMatchObject({ keyVersion: 1, rotatingTo: 2, keysRotatedAt: null });
+    expect(Object.values(row?.alerts ?? {}).every((at) => at !== null)).toBe(true);
+    await side.happened(box.stream, [{ type: 'DeviceKeysRotated', data: { keyVersion: 2, by: 'device' } }, { type: 'DeviceTamperCleared', data: { evidence: 'signed' } }]);
+    const rotated = await side.reads.devices.byId(box.deviceId);
+    expect(rotated).toMatchObject({ keyVersion: 2, rotatingTo: null, alerts: { cloneSuspectedAt: null, tamperedAt: null } });
+    expect(rotated?.keysRotatedAt).not.toBeNull();
+    expect(rotated?.alerts.unexplainedOpeningAt).not.toBeNull();
+    await side.happened(box.stream, [{ type: 'DeviceUnlinked', data: { assignmentId: box.assignmentId, userId: box.userId, by: 'admin' } }]);
+    expect((await side.reads.devices.byId(box.deviceId))?.alerts.unexplainedOpeningAt).toBeNull();
+  });
+
   it('a name and a place belong to the assignment and end with it', async () => {
     const box = await anOwnedBox();
     const owner = `user:${box.userId}`;

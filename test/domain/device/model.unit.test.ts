@@ -28,6 +28,8 @@ type Action =
   | { readonly do: 'pass' | 'step' | 'sync'; readonly ms: number }
   | { readonly do: 'claim' | 'unlink' | 'suspend' | 'activate' | 'wrongPin'; readonly user: number }
   | { readonly do: 'adminUnlink' | 'newPin' | 'maintain' | 'release' | 'unpin' | 'lowBattery' | 'charge' | 'close' | 'expireLinks' }
+  /** An administrator's order, what follows from a claim, a report signed with the new key, a box flashed anew. */
+  | { readonly do: 'rotate' | 'rotateIfDue' | 'newKeySeen' | 'reprovision' }
   | { readonly do: 'share'; readonly user: number; readonly maxUses: number; readonly hours: number }
   | { readonly do: 'update'; readonly link: number; readonly maxUses: number; readonly hours: number }
   | { readonly do: 'revoke' | 'delete'; readonly link: number }
@@ -62,7 +64,7 @@ const actions: fc.Arbitrary<Action> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant('update' as const), link: nat(1), maxUses: nat(3), hours: fc.constantFrom(0, 1, 1, 1, 2, 3) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('revoke' as const, 'delete' as const), link: nat(3) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('claim' as const, 'claim' as const, 'activate' as const, 'unlink' as const, 'suspend' as const, 'activate' as const, 'wrongPin' as const), user: nat(1) }) },
-  { weight: 1, arbitrary: plain('adminUnlink', 'newPin', 'newPin', 'maintain', 'release', 'release', 'unpin', 'close') },
+  { weight: 1, arbitrary: plain('adminUnlink', 'newPin', 'newPin', 'rotate', 'rotateIfDue', 'rotateIfDue', 'newKeySeen', 'newKeySeen', 'reprovision', 'maintain', 'release', 'release', 'unpin', 'close') },
   { weight: 1, arbitrary: plain('register', 'register', 'register', 'register', 'register', 'decommission') },
 );
 
@@ -76,6 +78,10 @@ class Ledger {
   readonly links = new Map<string, { assignmentId: string; expiresAt: string; maxUses: number; ended: boolean }>();
   readonly causes = new Map<string, { cause: UnlockCause; assignmentId: string | undefined; expiresAt: string }>();
   inFlight: string | undefined;
+  /** What the box signs with, what it is being given, and whether somebody had it since the last one was begun. */
+  keyVersion = 1;
+  rotatingTo: number | undefined;
+  keyKnownToOthers = false;
   readonly returned = new Set<string>();
 
   append({ type, data }: DeviceEvent, at: string): void {
@@ -85,6 +91,20 @@ class Ledger {
         this.owner = data.userId;
         this.assignmentId = data.assignmentId;
         this.suspended = false;
+        this.keyKnownToOthers = true;
+        break;
+      case 'DeviceKeyRotationStarted':
+        expect(this.rotatingTo, 'one rotation at a time').toBeUndefined();
+        expect(this.decommissioned, 'no keys for a decommissioned box').toBe(false);
+        expect(data.keyVersion).toBe(this.keyVersion + 1);
+        this.rotatingTo = data.keyVersion;
+        this.keyKnownToOthers = false;
+        break;
+      case 'DeviceKeysRotated':
+        expect(data.keyVersion, 'keys never go back').toBeGreaterThan(this.keyVersion);
+        this.keyVersion = data.keyVersion;
+        this.rotatingTo = undefined;
+        if (data.by === 'reprovisioning') this.keyKnownToOthers = false;
         break;
       case 'DeviceUnlinked':
         expect(data.assignmentId).toBe(this.assignmentId);
@@ -290,6 +310,18 @@ class World {
         return;
       case 'decommission':
         this.send(command('DecommissionDevice', {}));
+        return;
+      case 'rotate':
+        this.send(command('StartKeyRotation', {}));
+        return;
+      case 'rotateIfDue':
+        this.send(command('StartKeyRotation', { ifDue: true }));
+        return;
+      case 'newKeySeen':
+        this.send(command('CompleteKeyRotation', { keyVersion: this.ledger.rotatingTo ?? this.ledger.keyVersion, by: 'device' }));
+        return;
+      case 'reprovision':
+        if (this.state.kind === 'registered') this.send(command('CompleteKeyRotation', { keyVersion: this.ledger.keyVersion + 2, by: 'reprovisioning' }));
         return;
       case 'unpin':
         this.send(command('UnpinProtocol', { reason: 'model' }));
@@ -531,6 +563,11 @@ class World {
       if (this.ledger.links.get(link.linkId)?.ended === true) expect(linkStatus(this.state, link, this.now)).not.toBe('active');
     }
     expect(this.state.assignment?.userId).toBe(this.ledger.owner);
+    expect(this.state.keys).toEqual({ version: this.ledger.keyVersion, rotatingTo: this.ledger.rotatingTo ?? null, due: this.ledger.keyKnownToOthers });
+    // Whatever was between: asked now, a box that can sign and that somebody else may know the key of is given another.
+    const { events } = deviceDecider.decide(this.state, command('StartKeyRotation', { ifDue: true }), this.now);
+    const { decommissioned, keyKnownToOthers, rotatingTo } = this.ledger;
+    expect(events.length === 1, 'a rotation is begun').toBe(keyKnownToOthers && rotatingTo === undefined && !decommissioned && this.state.protocol.level === 1);
     expect(this.state.unlocks.current?.unlockId).toBe(this.ledger.inFlight);
     const pending = [...this.deadlines.keys()].filter((key) => key.startsWith('unlock:'));
     expect(pending, 'an unlock under way ends by itself').toEqual(this.ledger.inFlight === undefined ? [] : [`unlock:${this.ledger.inFlight}`]);
