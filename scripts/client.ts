@@ -80,14 +80,14 @@ function operationOf(method: string, path: string, operation: Operation): string
     const each = parameters(where);
     return objectOf({ properties: Object.fromEntries(each.map(({ name, schema }) => [name, schema])), required: each.filter(({ required }) => required).map(({ name }) => name) }, inner);
   };
-  const json = operation.requestBody?.content['application/json'];
+  const sent = Object.entries(operation.requestBody?.content ?? {})[0];
   const replies = Object.entries(operation.responses)
     .filter(([, { $ref }]) => $ref === undefined)
     .map(([status, { content = {} }]) => `${inner}  ${status}: ${content['application/json'] === undefined ? 'string' : typeOf(content['application/json'].schema, `${inner}  `)};\n`);
   const parts = [
     ...(parameters('path').length === 0 ? [] : [`${inner}readonly params: ${members('path')};\n`]),
     ...(parameters('query').length === 0 ? [] : [`${inner}readonly query${parameters('query').some(({ required }) => required) ? '' : '?'}: ${members('query')};\n`]),
-    ...(json === undefined ? [] : [`${inner}readonly body${operation.requestBody?.required === true ? '' : '?'}: ${typeOf(json.schema, inner)};\n`]),
+    ...(sent === undefined ? [] : [`${inner}readonly body${operation.requestBody?.required === true ? '' : '?'}: ${typeOf(sent[1].schema, inner)};\n`]),
     `${inner}readonly replies: {\n${replies.join('')}${inner}};\n`,
   ];
   return `${comment(`${operation.summary}: ${method} ${path}`, '  ')}  readonly ${operation.operationId}: {\n${parts.join('')}  };\n`;
@@ -104,7 +104,10 @@ export function clientSchema(): string {
     }),
   );
   const schemas = Object.entries(document.components.schemas).map(([name, schema]) => `${comment(schema.description, '  ')}  readonly ${name}: ${typeOf(schema, '  ')};\n`);
-  const table = operations.map(({ method, path, operation }) => `  ${operation.operationId}: { method: '${method}', path: '${path}' },\n`);
+  const table = operations.map(({ method, path, operation }) => {
+    const type = Object.keys(operation.requestBody?.content ?? {})[0] ?? 'application/json';
+    return `  ${operation.operationId}: { method: '${method}', path: '${path}'${type === 'application/json' ? '' : `, sends: '${type}'`} },\n`;
+  });
   return [
     '// Made from the description of the API by scripts/client.ts: `npm run client:print > src/client/schema.ts`.\n\n',
     `export interface Schemas {\n${schemas.join('')}}\n\n`,

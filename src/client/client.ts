@@ -73,7 +73,7 @@ export function createClient(options: ClientOptions): Client {
 
   async function call<Id extends OperationId>(id: Id, ...[args]: Given<Id>): Promise<Answer<Id>> {
     const { params = {}, query = {}, body, idempotencyKey } = (args ?? {}) as AnyArgs;
-    const { method, path } = operations[id];
+    const { method, path, sends = 'application/json' }: { readonly method: string; readonly path: string; readonly sends?: string } = operations[id];
     const filled = path.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(params[name] ?? ''));
     const search = new URLSearchParams();
     for (const [name, value] of Object.entries(query)) if (value !== undefined) search.set(name, String(value));
@@ -81,11 +81,11 @@ export function createClient(options: ClientOptions): Client {
       method,
       headers: {
         Accept: 'application/json',
-        ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
+        ...(body === undefined ? {} : { 'Content-Type': sends }),
         ...(accessToken === undefined ? {} : { Authorization: `Bearer ${accessToken}` }),
         ...(idempotencyKey === undefined ? {} : { 'Idempotency-Key': idempotencyKey }),
       },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
       signal: AbortSignal.timeout(timeoutMs),
     });
     const text = await response.text();

@@ -53,6 +53,7 @@ export interface Schemas {
     readonly last_unlock: string | null;
     readonly lifecycle_status: 'available' | 'assigned' | 'active' | 'maintenance' | 'decommissioned';
     readonly assigned_at: string | null;
+    readonly unlink_requested_at: string | null;
     readonly firmware_version: string | null;
     readonly mqtt_client_id: string;
     readonly location_latitude: number | null;
@@ -266,6 +267,7 @@ export interface Schemas {
     readonly last_unlock: string | null;
     readonly lifecycle_status: 'available' | 'assigned' | 'active' | 'maintenance' | 'decommissioned';
     readonly assigned_at: string | null;
+    readonly unlink_requested_at: string | null;
     readonly firmware_version: string | null;
     readonly mqtt_client_id: string;
     readonly location_latitude: number | null;
@@ -275,7 +277,6 @@ export interface Schemas {
     readonly owner_id: string | null;
     readonly registered_at: string;
     readonly protocol_level: number;
-    readonly unlink_requested_at: string | null;
     readonly unlink_reason: string | null;
   };
   readonly AdminDevice: {
@@ -295,6 +296,7 @@ export interface Schemas {
     readonly last_unlock: string | null;
     readonly lifecycle_status: 'available' | 'assigned' | 'active' | 'maintenance' | 'decommissioned';
     readonly assigned_at: string | null;
+    readonly unlink_requested_at: string | null;
     readonly firmware_version: string | null;
     readonly mqtt_client_id: string;
     readonly location_latitude: number | null;
@@ -304,7 +306,6 @@ export interface Schemas {
     readonly owner_id: string | null;
     readonly registered_at: string;
     readonly protocol_level: number;
-    readonly unlink_requested_at: string | null;
     readonly unlink_reason: string | null;
     readonly pin: string | null;
     readonly pin_expires_at: string | null;
@@ -812,6 +813,8 @@ export interface Operations {
     };
     readonly replies: {
       200: readonly {
+        /** Opaque; the same for the same entry. */
+        readonly id: string;
         readonly device_id: string;
         readonly activity_type: 'device_control' | 'access_link' | 'user_action' | 'system_event';
         readonly action: string;
@@ -827,6 +830,8 @@ export interface Operations {
         readonly total_pages: number;
         readonly current_page: number;
         readonly results: readonly {
+          /** Opaque; the same for the same entry. */
+          readonly id: string;
           readonly device_id: string;
           readonly activity_type: 'device_control' | 'access_link' | 'user_action' | 'system_event';
           readonly action: string;
@@ -864,6 +869,8 @@ export interface Operations {
     };
     readonly replies: {
       200: readonly {
+        /** Opaque; the same for the same entry. */
+        readonly id: string;
         readonly device_id: string;
         readonly activity_type: 'device_control' | 'access_link' | 'user_action' | 'system_event';
         readonly action: string;
@@ -879,6 +886,8 @@ export interface Operations {
         readonly total_pages: number;
         readonly current_page: number;
         readonly results: readonly {
+          /** Opaque; the same for the same entry. */
+          readonly id: string;
           readonly device_id: string;
           readonly activity_type: 'device_control' | 'access_link' | 'user_action' | 'system_event';
           readonly action: string;
@@ -1458,6 +1467,7 @@ export interface Operations {
       /** Of the answer. Default `json`. */
       readonly format?: 'json' | 'csv';
     };
+    readonly body: string;
     readonly replies: {
       200: {
         readonly dry_run: boolean;
@@ -2123,7 +2133,7 @@ export const operations = {
   rejectedOfStrangers: { method: 'GET', path: '/api/v1/admin/rejected-messages' },
   adminDevices: { method: 'GET', path: '/api/v1/admin/devices' },
   registerDevice: { method: 'POST', path: '/api/v1/admin/devices/register' },
-  importDevices: { method: 'POST', path: '/api/v1/admin/devices/import' },
+  importDevices: { method: 'POST', path: '/api/v1/admin/devices/import', sends: 'text/csv' },
   adminDevice: { method: 'GET', path: '/api/v1/admin/devices/{device_id}' },
   regeneratePin: { method: 'PUT', path: '/api/v1/admin/devices/{device_id}/regenerate-pin' },
   adminUnlink: { method: 'DELETE', path: '/api/v1/admin/devices/{device_id}/unlink' },
