@@ -7,6 +7,7 @@ import { proxyTest } from '../api/client.ts';
 import { metricsAccess } from '../api/metrics-access.ts';
 import { createHttpServer } from '../api/server.ts';
 import type { ApiSettings } from '../api/settings.ts';
+import { createCourierPage } from '../courier-page/site.ts';
 import type { Config } from '../platform/config.ts';
 import type { Component } from '../platform/lifecycle.ts';
 import type { Secrets } from './ground.ts';
@@ -26,7 +27,8 @@ function apiSettings(config: Config, secrets: Secrets, version: string, listenin
       return isOurs ? listening() : config.frontendUrl.replace(/\/$/, '');
     },
     corsOrigins: config.corsOrigins,
-    allowedHosts: config.allowedHosts,
+    // Links lead to these addresses, whatever else is allowed.
+    allowedHosts: [...config.allowedHosts, hostOf(config.frontendUrl), hostOf(config.deliveryBaseUrl)],
     trustedProxies: typeof config.trustProxy === 'number' ? { hops: config.trustProxy } : { networks: config.trustProxy },
     metrics: metricsAccess({ production: config.environment === 'production', token: config.metricsToken }),
     tokens: {
@@ -53,6 +55,8 @@ function apiSettings(config: Config, secrets: Secrets, version: string, listenin
   };
 }
 
+const hostOf = (url: string): string => new URL(url).hostname;
+
 /** Names a key in a token's head without telling anything of it. */
 function kidOf(secret: string): string {
   return createHash('sha256').update(`loqey-kid|${secret}`).digest('hex').slice(0, 8);
@@ -67,7 +71,7 @@ export async function startApi(
   let url = '';
   const api = createApi({ ...deps, settings: apiSettings(config, secrets, version, () => url) });
   const isProxy = proxyTest(api.deps.settings.trustedProxies);
-  const http = createHttpServer(createApp(api), (server) => attachLive(server, api), {
+  const http = createHttpServer(createApp(api, [createCourierPage(api)]), (server) => attachLive(server, api), {
     host: config.host,
     port: config.port,
     logger: deps.logger,

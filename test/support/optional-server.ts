@@ -1,6 +1,6 @@
 import { describe, it } from 'vitest';
 
-export type OptionalServer = 'kafka' | 'mosquitto' | 'eventstoredb';
+export type OptionalServer = 'kafka' | 'mosquitto' | 'eventstoredb' | 'chromium';
 
 /**
  * Tests that need a server which not every machine has. Without it they are skipped by name; with the server's name in
