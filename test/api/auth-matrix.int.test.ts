@@ -66,7 +66,9 @@ describe('who may call what', () => {
       .replace('{command_id}', unlockId)
       .replace('{unlock_id}', unlockId)
       .replace('{delivery_id}', unlockId)
-      .replace('{session_id}', NOBODYS);
+      .replace('{session_id}', NOBODYS)
+      .replace('{notification_id}', NOBODYS)
+      .replace('{name}', 'links.sweep');
 
   /** What an account without a right must never see: success. `mine` = the path names a thing of `user`. */
   function expected(route: Route, who: string): (status: number) => boolean {
