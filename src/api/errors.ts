@@ -109,6 +109,7 @@ export const refusalWords: Readonly<Record<RefusalCode, Words>> = {
 
   user_not_found: { code: 'not_found', message: 'User not found' },
   user_exists: { code: 'conflict', message: 'This email address is already registered' },
+  profile_changed: { code: 'conflict', message: 'The profile was changed meanwhile. Read it and try again' },
   user_suspended: { code: 'forbidden', message: 'User account is suspended' },
   user_erased: { code: 'not_found', message: 'User not found' },
   credentials_invalid: { code: 'unauthorized', message: 'Invalid email or password' },

@@ -69,6 +69,7 @@ export type RefusalCode =
   // users
   | 'user_not_found'
   | 'user_exists'
+  | 'profile_changed'
   | 'user_suspended'
   | 'user_erased'
   | 'credentials_invalid'

@@ -243,6 +243,8 @@ export interface UserRow {
   readonly userId: Uuid;
   /** Null once erased. */
   readonly profile: UserProfile | null;
+  /** When the profile became what it is. */
+  readonly profileAt: Instant | null;
   readonly registeredAt: Instant;
   readonly emailVerified: boolean;
   readonly suspended: boolean;

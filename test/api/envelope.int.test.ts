@@ -143,6 +143,7 @@ describe('refusals', () => {
         "pin_invalid": "forbidden: Invalid PIN",
         "pin_locked": "rate_limited: Too many wrong PINs. Try again later",
         "pin_void": "unprocessable: This PIN is no longer valid. Ask support for a new one",
+        "profile_changed": "conflict: The profile was changed meanwhile. Read it and try again",
         "role_missing": "forbidden: Insufficient permissions",
         "session_not_found": "unauthorized: Invalid or expired token",
         "settings_invalid": "validation_error: Invalid settings",
@@ -216,7 +217,8 @@ describe('validation of every route', () => {
   test.each(withBody)('%s: unknown, missing and mistyped members are named', async (_name, route) => {
     const admin = api.signIn({ adminRole: 'super_admin' }).token;
     const path = `/api/v1${route.path.replace('{link_id}', 'x').replace('{link_token}', 'x').replaceAll(/\{\w+\}/g, '00000000-0000-4000-8000-000000000001')}`;
-    if (route.access.kind === 'link') return; // whose link must exist: see delivery
+    // Whose link or box must exist: see there.
+    if (route.access.kind === 'link' || route.access.kind === 'device') return;
     const ask = (body: unknown) => api.ask(route.method, path, { token: admin, body });
     const schema = route.body as unknown as { properties: Record<string, { type?: string }>; required?: string[] };
 

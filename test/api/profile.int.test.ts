@@ -32,9 +32,14 @@ describe('a profile', () => {
     expect((await ask('PUT', '/api/profile', { full_name: 'Ana Maria Silva', phone_number: null })).body).toMatchObject({ first_name: 'Ana Maria', last_name: 'Silva', phone_number: null, zip_code: '35' });
     expect((await put({ last_name: '' })).body).toMatchObject({ full_name: 'Ana Maria', last_name: '' });
     expect(api.world.commands.at(-1)).toMatchObject({
-      command: { type: 'ChangeProfile', data: { userId: user.userId, profile: { email: 'ana@example.com', firstName: 'Ana Maria', lastName: '', residentState: 'Izmir', zipCode: '35' } } },
+      command: { type: 'ChangeProfile', data: { userId: user.userId, profile: { email: 'ana@example.com', firstName: 'Ana Maria', lastName: '', residentState: 'Izmir', zipCode: '35' }, basedOn: '2026-11-01T10:00:00.000Z' } },
       context: { actor: { kind: 'user', id: user.userId } },
     });
+  });
+
+  test('that was changed since it was read is not taken back', async () => {
+    api.world.refuse = { ChangeProfile: { code: 'profile_changed' } };
+    expect(await put({ zip_code: '1' })).toMatchObject({ status: 409, body: { error: 'conflict', message: 'The profile was changed meanwhile. Read it and try again' } });
   });
 
   test.each([

@@ -357,7 +357,7 @@ describe('unlocks and deliveries', () => {
 describe('users and people', () => {
   it('an account with its profile, its boxes counted, found by its address', async () => {
     const box = await anOwnedBox();
-    expect(await side.reads.users.byId(box.userId)).toMatchObject({ profile: { firstName: 'Ada' }, suspended: false, adminRole: null, accessVersion: 0 });
+    expect(await side.reads.users.byId(box.userId)).toMatchObject({ profile: { firstName: 'Ada' }, profileAt: expect.stringMatching(/Z$/) as string, suspended: false, adminRole: null, accessVersion: 0 });
     const { rows, total } = await side.reads.users.list({ active: true, search: `${box.userId}@EXAMPLE` }, page);
     expect(rows).toMatchObject([{ userId: box.userId, deviceCount: 1 }]);
     expect(total).toBe(1);

@@ -543,6 +543,7 @@ export function userRow(over: Partial<UserRow> = {}): UserRow {
   return {
     userId: newId(),
     profile: { email: 'ana@example.com', firstName: 'Ana', lastName: 'Silva', residentState: 'Porto' },
+    profileAt: '2026-11-01T10:00:00.000Z',
     registeredAt: '2026-11-01T10:00:00.000Z',
     emailVerified: false,
     suspended: false,

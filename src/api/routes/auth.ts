@@ -99,12 +99,13 @@ export const authRoutes: readonly Route[] = [
     access: account,
     body: ProfileChange,
     replies: { 200: User },
+    errors: [409],
   })(async (call, api) => {
     const { userId } = call.who;
     const row = await self(api, userId);
-    if (row.profile === null) throw unavailable('The service is catching up. Try again');
+    if (row.profile === null || row.profileAt === null) throw unavailable('The service is catching up. Try again');
     const profile = changed(row.profile, call.body);
-    await api.execute(call, { type: 'ChangeProfile', data: { userId, profile } });
+    await api.execute(call, { type: 'ChangeProfile', data: { userId, profile, basedOn: row.profileAt } });
     // As it was accepted, also when the read models are behind.
     return { status: 200, body: userView({ ...row, profile }) };
   }),

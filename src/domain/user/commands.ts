@@ -1,10 +1,11 @@
-import type { Uuid } from '../kernel.ts';
+import type { Instant, Uuid } from '../kernel.ts';
 import type { AdminRole, SessionEndReason, SessionScope, UserProfile } from './events.ts';
 
 /** What may be asked of a user. Passwords are checked before: a decider sees only whether they matched. */
 export type UserCommand =
   | C<'RegisterUser', { profile: UserProfile }>
-  | C<'ChangeProfile', { profile: UserProfile }>
+  /** `basedOn`: of when the profile is that this one was made of. */
+  | C<'ChangeProfile', { profile: UserProfile; basedOn?: Instant }>
   | C<'VerifyEmail', object>
   | C<'ChangePassword', { by: 'owner' | 'reset' | 'admin'; passwordMatched: boolean }>
   /** Limits decide before the match counts: a locked account refuses a right password too. */

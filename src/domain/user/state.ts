@@ -2,7 +2,7 @@ import type { Instant, Uuid } from '../kernel.ts';
 import type { AdminRole, SessionScope } from './events.ts';
 
 /** What a user's stream folds to: no name, no address, no password. Plain JSON, bounded. */
-export const userStateVersion = 1;
+export const userStateVersion = 2;
 
 export type UserState = UnregisteredUser | RegisteredUser;
 
@@ -16,6 +16,8 @@ export interface RegisteredUser {
   readonly suspended: boolean;
   readonly erased: boolean;
   readonly emailVerified: boolean;
+  /** When the profile became what it is. */
+  readonly profileAt: Instant;
   readonly admin: { readonly role: AdminRole; readonly permissions: readonly string[] } | null;
   readonly logins: LoginState;
   /** Oldest first, at most `SESSIONS_KEPT`. */

@@ -22,8 +22,7 @@ function decide(state: UserState, command: UserCommand, now: Instant): UserDecis
   if (state.erased) return afterErasure(command);
   switch (command.type) {
     case 'ChangeProfile':
-      // Sealed values cannot be compared: a repeat is recognised by its command id, and would change nothing.
-      return accept({ type: 'ProfileChanged', data: { profile: command.data.profile } });
+      return changeProfile(state, command);
     case 'VerifyEmail':
       return state.emailVerified ? quiet : accept({ type: 'EmailVerified', data: {} });
     case 'ChangePassword':
@@ -62,6 +61,14 @@ function decide(state: UserState, command: UserCommand, now: Instant): UserDecis
 /** An address whose registration broke off leads two people to one stream: the second is not the first. */
 function registerUser(state: UserState, { data }: UserCommandOf<'RegisterUser'>): UserDecision {
   return state.kind === 'registered' ? refuse('user_exists') : accept({ type: 'UserRegistered', data });
+}
+
+/**
+ * Sealed values cannot be compared: a repeat is recognised by its command id, and would change nothing. Who changes one
+ * member sends the others as they were read: if the profile was changed since, that would take the change back.
+ */
+function changeProfile(state: RegisteredUser, { data: { profile, basedOn } }: UserCommandOf<'ChangeProfile'>): UserDecision {
+  return basedOn === undefined || basedOn === state.profileAt ? accept({ type: 'ProfileChanged', data: { profile } }) : refuse('profile_changed');
 }
 
 function afterErasure(command: UserCommand): UserDecision {
@@ -179,6 +186,7 @@ function evolve(state: UserState, event: UserEvent, at: Instant): UserState {
       suspended: false,
       erased: false,
       emailVerified: false,
+      profileAt: at,
       admin: null,
       logins: noLogins,
       sessions: [],
@@ -187,6 +195,7 @@ function evolve(state: UserState, event: UserEvent, at: Instant): UserState {
   if (state.kind === 'unregistered') throw new Error(`${event.type} before UserRegistered: this stream is not whole`);
   switch (event.type) {
     case 'ProfileChanged':
+      return { ...state, profileAt: at };
     case 'RefreshTokenReused':
       return state;
     case 'EmailVerified':

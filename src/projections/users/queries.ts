@@ -2,7 +2,7 @@ import type { UserQueries, UserRow } from '../read-models.ts';
 import type { Reader, Schemas } from '../schemas.ts';
 
 const columns = `
-  u.user_id AS "userId", p.fields AS profile, u.registered_at AS "registeredAt", u.email_verified AS "emailVerified",
+  u.user_id AS "userId", p.fields AS profile, p.since AS "profileAt", u.registered_at AS "registeredAt", u.email_verified AS "emailVerified",
   u.suspended, u.erased, u.admin_role AS "adminRole", u.permissions, u.last_login_at AS "lastLoginAt",
   u.access_version AS "accessVersion"`;
 const from = (s: Schemas) => `${s['users']}.users u LEFT JOIN ${s['people']}.people p ON p.ref = u.user_id`;

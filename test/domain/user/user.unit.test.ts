@@ -49,6 +49,13 @@ describe('profile and address', () => {
     const once = given(registered).when(change).happens(event('ProfileChanged', { profile: { ...profile, firstName: 'Augusta' } }));
     expect(given(registered, ...once.decision.events).when(change).state).toEqual(once.state);
   });
+  it('ChangeProfile made of an older one is refused', () => {
+    const changedAt = later(60);
+    const history = [at(now, registered), at(changedAt, event('ProfileChanged', { profile }))] as const;
+    given(...history).when(command('ChangeProfile', { profile, basedOn: now })).refused('profile_changed');
+    given(...history).when(command('ChangeProfile', { profile, basedOn: changedAt })).happensAs('ProfileChanged');
+    given(at(now, registered)).when(command('ChangeProfile', { profile, basedOn: now })).happensAs('ProfileChanged');
+  });
   it('VerifyEmail happens once', () => {
     given(registered).when(command('VerifyEmail', {})).happens(event('EmailVerified', {})).again().quiet();
   });
