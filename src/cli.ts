@@ -3,6 +3,10 @@ import { helpText, printConfig } from './platform/config-text.ts';
 import { StartFailure } from './platform/data-dir/start-failure.ts';
 import { configOf, startServer, type Running } from './shell/start.ts';
 import { createTerminal, type Terminal } from './shell/terminal.ts';
+import type { AdminRole } from './domain/user/events.ts';
+import { RemoteFailure } from './shell/remote/client.ts';
+import { addCommand } from './shell/remote/command.ts';
+import { adminCommands, registerRemoteCommands } from './shell/remote/tree.ts';
 import { registerSimulateCommand } from './simulator/cli.ts';
 
 export interface CliContext {
@@ -10,7 +14,12 @@ export interface CliContext {
   readonly version: string;
 }
 
-/** Exit codes: 0 ok · 1 unexpected · 2 usage · 10–13 start failures · 130 Ctrl+C. */
+const EXIT_CODES = `Exit codes:
+  0 ok            4 sign in first           7 server unreachable
+  1 unexpected    5 not found               10-13 start failed (port, lock, version, disk)
+  2 usage         6 outcome unknown, late   130 Ctrl+C
+  3 refused by a rule`;
+
 export const exitCode = { ok: 0, unexpected: 1, usage: 2, interrupted: 130 } as const;
 
 /**
@@ -24,6 +33,7 @@ export function createCli(context: CliContext): { run(argv: readonly string[]): 
     .version(context.version)
     .exitOverride()
     .showHelpAfterError('(all commands: loqey --help)')
+    .addHelpText('after', `\n${EXIT_CODES}`)
     .configureHelp({ showGlobalOptions: true })
     .addOption(new Option('--json', 'one JSON object per line instead of words'));
 
@@ -67,6 +77,7 @@ export function createCli(context: CliContext): { run(argv: readonly string[]): 
 
   const readModels = program.command('projections').description('the read models: how far they are, and rebuilding them');
   command('status', 'position, lag and size of each', async (terminal) => (await import('./shell/projections.ts')).projectionsStatus(local, terminal), readModels);
+  command('show', 'one read model with its generations', async (terminal, name = '') => (await import('./shell/projections.ts')).projectionsShow(local, name, terminal), readModels).argument('<name>', 'as status names it');
   command('rebuild', 'build one anew beside the live one, then switch; "all" in one pass', async (terminal, name = 'all') => (await import('./shell/projections.ts')).projectionsRebuild(local, name, terminal), readModels).argument(
     '<name>',
     'a read model, or all',
@@ -80,19 +91,24 @@ export function createCli(context: CliContext): { run(argv: readonly string[]): 
   command('list', 'the newest last', async (terminal) => (await import('./shell/mail.ts')).mailList(dataDir(), terminal), mail);
   command('show', 'one of them, as text', async (terminal, name = '') => (await import('./shell/mail.ts')).mailShow(dataDir(), name, terminal), mail).argument('<name>', 'its name in the list or the beginning of it; last = the newest');
 
-  const admin = program.command('admin').description('administrators');
+  const contextOf = (self: Command) => ({ environ: context.environ, terminal: terminalOf(self) });
+  const done = (code: number): void => {
+    result = code;
+  };
+  registerRemoteCommands(program, contextOf, done);
+
+  const admin = program.command('admin').description('administrators: make the first one here, manage them all');
   admin
     .command('create')
-    .description('make a super_admin; the password is printed once')
+    .description('Make an administrator of this installation, or let one in again; the password is printed once. Needs the data folder and no server.')
     .argument('<email>')
-    .action(async (email: string, _options: unknown, self: Command) => {
-      const terminal = terminalOf(self);
-      const { withLocal } = await import('./shell/local.ts');
-      const { createAdmin } = await import('./commands/first-admin.ts');
-      const made = await withLocal(local, ({ bus, accounts }) => createAdmin({ bus, vault: accounts }, { email, password: undefined }));
-      terminal.event('admin', { email, password: made.generatedPassword });
-      if (!terminal.json) terminal.out(`${email}   ${made.generatedPassword ?? ''}`);
+    .addOption(new Option('--role <role>', 'default super_admin').choices(['super_admin', 'admin', 'support']))
+    .addHelpText('after', '\nExamples:\n  loqey admin create ana@example.com\n  loqey admin create sam@example.com --role support')
+    .action(async (email: string, { role = 'super_admin' }: { role?: AdminRole }, self: Command) => {
+      result = await (await import('./shell/admins.ts')).adminCreate(local, email, role, terminalOf(self));
     });
+  command('list', 'Who administers. Needs the data folder and no server.', async (terminal) => (await import('./shell/admins.ts')).adminList(local, terminal), admin).alias('ls');
+  for (const spec of adminCommands) addCommand(admin, spec, contextOf, done);
 
   const config = program.command('config').description('settings');
   command('print', 'what this program would start with, secrets left out', async (terminal) => {
@@ -148,6 +164,12 @@ function failed(error: unknown, json: boolean): number {
   const code = (error as { exitCode?: number }).exitCode;
   // commander has printed its own words: help, version, usage.
   if ((error as { code?: string }).code?.startsWith('commander.') === true) return code === 0 ? exitCode.ok : exitCode.usage;
+  if (error instanceof RemoteFailure) {
+    const { message, hints, envelope } = error;
+    if (json) process.stdout.write(`${JSON.stringify({ event: 'failed', exit_code: error.exitCode, ...(envelope ?? { error: 'failed', message }) })}\n`);
+    process.stderr.write(`✖ ${message}\n${hints.map((hint) => `  ${hint}\n`).join('')}`);
+    return error.exitCode;
+  }
   if (error instanceof StartFailure) {
     if (json) process.stdout.write(`${JSON.stringify({ event: 'failed', exit_code: error.exitCode, message: error.lines.join('\n') })}\n`);
     process.stderr.write(`${error.lines.join('\n')}\n`);

@@ -332,7 +332,7 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
   async function makeFirstAdmin(): Promise<FirstAdmin | undefined> {
     const { adminEmail: email, adminPassword: password } = config;
     if (!has('api') || email === undefined || !readModelsThere || (await reads.users.hasAdmin())) return undefined;
-    const vault = { claimEmail: emails.claim, hashPassword: passwords.hash, storePassword: passwords.store };
+    const vault = { claimEmail: emails.claim, hashPassword: passwords.hash, storePassword: passwords.store, endSessions: sessions.endAll };
     return createAdmin({ bus, vault }, { email, password });
   }
 

@@ -14,6 +14,7 @@ import { createNotifications } from '../platform/postgres/notifications.ts';
 import { createEmailIndex } from '../platform/vault/email-index.ts';
 import { createMasterKey } from '../platform/vault/master-key.ts';
 import { createPasswords } from '../platform/vault/passwords.ts';
+import { createRefreshTokens } from '../platform/vault/refresh-tokens.ts';
 import { createSealer, type Sealer } from '../platform/vault/sealer.ts';
 import { createTags } from '../platform/vault/tags.ts';
 import { configOf } from './start.ts';
@@ -59,13 +60,14 @@ export async function withLocal<T>({ environ, version, logger = silentLogger, me
     const master = createMasterKey(secrets.dataKeyMaster);
     const sealer = createSealer({ db, notifications, master, logger, metrics, inAdvance: [] });
     const emails = createEmailIndex({ db, tags: createTags(master) });
+    const sessions = createRefreshTokens({ db, notifications, master, lifetimeDays: config.refreshTokenDays });
     const passwords = createPasswords({ db, metrics, rounds: config.bcryptRounds });
     await ground.start('notifications', notifications);
     await ground.start('sealer', sealer);
     await ground.start('passwords', passwords);
     const refusals = await ground.start('refusals', createRefusalLog({ store, sealer, clock, logger, metrics }));
     const bus = createCommandBus({ store, sealer, refusals, clock, metrics });
-    const accounts = { claimEmail: emails.claim, hashPassword: passwords.hash, storePassword: passwords.store };
+    const accounts = { claimEmail: emails.claim, hashPassword: passwords.hash, storePassword: passwords.store, endSessions: sessions.endAll };
     return await work({ ground, db, bus, sealer, accounts });
   } finally {
     await parts.stop();

@@ -2,6 +2,7 @@ import { createProjectionAdmin, type ProjectionAdmin } from '../projections/admi
 import type { RebuildProgress } from '../projections/rebuild.ts';
 import { projections } from '../projections/registry.ts';
 import { withLocal, type LocalOptions } from './local.ts';
+import { details, moment } from './remote/words.ts';
 import { seconds, table, type Terminal } from './terminal.ts';
 
 function withAdmin<T>(options: LocalOptions, work: (admin: ProjectionAdmin) => Promise<T>): Promise<T> {
@@ -22,16 +23,45 @@ export async function projectionsStatus(options: LocalOptions, terminal: Termina
       position === undefined ? '-' : `${position}`,
       behind(head, position),
       generation ?? '-',
-      lastEventAt ?? '-',
+      moment(lastEventAt),
       `${(sizeBytes / 1_048_576).toFixed(1)} MB`,
     ]);
-    terminal.out(table(['READ MODEL', 'STATE', 'POSITION', 'BEHIND', 'GENERATION', 'LAST EVENT', 'SIZE'], rows as (string | number)[][]));
+    terminal.out(table(['READ MODEL', 'STATE', 'POSITION', 'BEHIND', 'GENERATION', 'LAST EVENT (UTC)', 'SIZE'], rows as (string | number)[][], { columns: terminal.columns, flexible: [0] }));
     terminal.out(`\nThe log ends at ${head ?? 'nothing: it is empty'}.`);
     for (const { name, error } of all) {
       if (error !== undefined) terminal.out(`✖ ${name} stands before an event it cannot take: ${JSON.stringify(error)}`);
     }
   }
   return all.every(({ state }) => state === 'running') ? 0 : 1;
+}
+
+/** 0: it runs; 1: it does not; 5: there is none of that name. */
+export async function projectionsShow(options: LocalOptions, name: string, terminal: Terminal): Promise<number> {
+  const { head, projections: all } = await withAdmin(options, (admin) => admin.status());
+  const found = all.find((each) => each.name === name);
+  if (found === undefined) {
+    terminal.say(`There is no read model ${name}. There are: ${all.map((each) => each.name).join(', ')}`);
+    return 5;
+  }
+  const { state, position, version, generation, lastEventAt, sizeBytes, error, generations } = found;
+  terminal.event('projection', { name, state, version, generation, position: position?.toString(), behind: behind(head, position), last_event_at: lastEventAt, size_bytes: sizeBytes, error, generations });
+  if (!terminal.json) {
+    terminal.out(
+      details([
+        ['Read model', name],
+        ['State', state],
+        ['Position', position === undefined ? null : `${position}, ${behind(head, position).toLocaleString('en')} behind`],
+        ['Last event', moment(lastEventAt)],
+        ['Version', version],
+        ['Generation', generation],
+        ['Size', `${(sizeBytes / 1_048_576).toFixed(1)} MB`],
+        ...(error === undefined ? [] : ([['Stands before', `${error.type} at ${error.position}: ${error.message}`]] as const)),
+      ]),
+    );
+    const cells = generations.map((each) => [each.generation, each.version, each.state, moment(each.since)]);
+    if (cells.length > 0) terminal.out(`\n${table(['GENERATION', 'VERSION', 'STATE', 'SINCE (UTC)'], cells, { columns: terminal.columns })}`);
+  }
+  return state === 'running' ? 0 : 1;
 }
 
 function behind(head: bigint | undefined, position: bigint | undefined): number {

@@ -1,4 +1,5 @@
 import { createInterface } from 'node:readline';
+import { Writable } from 'node:stream';
 import pc from 'picocolors';
 
 /** Where a command writes: results on stdout, everything for the person who waits on stderr. */
@@ -12,6 +13,10 @@ export interface Terminal {
   event(event: string, data: Readonly<Record<string, unknown>>): void;
   /** One line; `before` is said first. Undefined where nobody can be asked, or did not want to answer (Ctrl+C). */
   ask(question: string, before?: string): Promise<string | undefined>;
+  /** The same, and nothing of the answer is shown. */
+  askSecret(question: string): Promise<string | undefined>;
+  /** Columns of the screen that results go to; undefined where they go to a file or a pipe, which have no end. */
+  readonly columns: number | undefined;
   readonly paint: ReturnType<typeof pc.createColors>;
 }
 
@@ -19,7 +24,7 @@ export interface TerminalOptions {
   readonly json: boolean;
   /** Absent: nobody can be asked. */
   readonly stdin?: NodeJS.ReadableStream & { readonly isTTY?: boolean };
-  readonly stdout: NodeJS.WritableStream & { readonly isTTY?: boolean };
+  readonly stdout: NodeJS.WritableStream & { readonly isTTY?: boolean; readonly columns?: number };
   readonly stderr: NodeJS.WritableStream & { readonly isTTY?: boolean };
   /** NO_COLOR and FORCE_COLOR are heeded; default: colour on a terminal alone. */
   readonly color: boolean | undefined;
@@ -38,6 +43,20 @@ export function createTerminal({ json, stdin, stdout, stderr, color }: TerminalO
     event: (event, data) => {
       if (json) stdout.write(`${JSON.stringify({ event, ...data })}\n`);
     },
+    columns: stdout.isTTY === true ? (stdout.columns ?? 80) : undefined,
+    askSecret: (question) =>
+      new Promise((resolve) => {
+        if (json || !isTty || stdin?.isTTY !== true) return resolve(undefined);
+        stderr.write(question);
+        // Readline shows what is typed on its output: this one shows nothing.
+        const prompt = createInterface({ input: stdin, output: new Writable({ write: (_chunk, _encoding, taken) => taken() }), terminal: true });
+        prompt.once('close', () => resolve(undefined));
+        prompt.question('', (answer) => {
+          stderr.write('\n');
+          resolve(answer);
+          prompt.close();
+        });
+      }),
     ask: (question, before) =>
       new Promise((resolve) => {
         if (json || !isTty || stdin?.isTTY !== true) return resolve(undefined);
@@ -52,22 +71,43 @@ export function createTerminal({ json, stdin, stdout, stderr, color }: TerminalO
   };
 }
 
-/** Columns padded to their widest cell; numbers to the right. */
-export function table(head: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
+export interface TableOptions {
+  /** Columns of the screen; absent: as wide as it is. */
+  readonly columns?: number | undefined;
+  /** Columns that may be cut, each no shorter than its head: text that is known by its beginning. */
+  readonly flexible?: readonly number[];
+}
+
+/** Columns padded to their widest cell; numbers to the right. What is too wide for the screen is cut where it may be. */
+export function table(head: readonly string[], rows: readonly (readonly (string | number)[])[], { columns, flexible = [] }: TableOptions = {}): string {
   const cells = [head, ...rows.map((row) => row.map((cell) => (typeof cell === 'number' ? cell.toLocaleString('en') : cell)))];
   const widths = head.map((_, column) => Math.max(...cells.map((row) => width(row[column] ?? ''))));
   const isNumber = head.map((_, column) => rows.length > 0 && rows.every((row) => typeof row[column] === 'number'));
+  const least = (column: number) => Math.max(width(head[column] ?? ''), LEAST);
+  for (;;) {
+    const total = widths.reduce((sum, each) => sum + each + 2, -2);
+    const widest = flexible.filter((column) => (widths[column] ?? 0) > least(column)).sort((a, b) => (widths[b] ?? 0) - (widths[a] ?? 0))[0];
+    if (columns === undefined || total <= columns || widest === undefined) break;
+    widths[widest] = (widths[widest] ?? 0) - 1;
+  }
   return cells
     .map((row) =>
       row
         .map((cell, column) => {
-          const space = ' '.repeat(Math.max(0, (widths[column] ?? 0) - width(cell)));
-          return isNumber[column] === true ? space + cell : cell + space;
+          const text = cut(cell, widths[column] ?? 0);
+          const space = ' '.repeat(Math.max(0, (widths[column] ?? 0) - width(text)));
+          return isNumber[column] === true ? space + text : text + space;
         })
         .join('  ')
         .trimEnd(),
     )
     .join('\n');
+}
+
+const LEAST = 6;
+
+function cut(text: string, most: number): string {
+  return width(text) <= most ? text : `${[...text].slice(0, Math.max(0, most - 1)).join('')}…`;
 }
 
 /** In terminal columns, for the Latin text and signs used here. */

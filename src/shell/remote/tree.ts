@@ -1,0 +1,165 @@
+import type { Command } from 'commander';
+import { addCommand, type CommandSpec, type JobContext } from './command.ts';
+
+const limit = ['--limit <n>', 'rows at most (default 50)'] as const;
+const yes = ['--yes', 'without a question'] as const;
+const reason = ['--reason <text>', 'goes into the audit log'] as const;
+const aDevice = ['<device>', 'serial number, id, or the beginning of either'] as const;
+const aUser = ['<user>', 'e-mail address, id, or a part of the address or name'] as const;
+
+/** What only one command needs is loaded when it runs. */
+const devices = () => import('./devices.ts');
+const users = () => import('./users.ts');
+const audit = () => import('./audit.ts');
+const session = () => import('./session.ts');
+
+const audited = [
+  ['--actor <id>', 'who acted: account, link or device id, or an e-mail address'],
+  ['--device <device>', 'serial number or id'],
+  ['--user <user>', 'whom it concerns: id or e-mail address'],
+  ['--link <id>', 'by which link'],
+  ['--unlock <id>', 'about one opening'],
+  ['--action <name>', 'as device_unlock, link_created'],
+  ['--type <types>', 'event types, separated by commas'],
+  ['--outcome <outcome>', 'how it went', ['accepted', 'refused', 'failed']],
+  ['--ip <address>', 'from where'],
+] as const;
+
+const top: readonly CommandSpec[] = [
+  {
+    name: 'login',
+    purpose: 'Sign in as an administrator; the session is kept in your home folder.',
+    args: [['[email]', 'asked for where it is not given']],
+    options: [['--password-stdin', 'the password comes on standard input']],
+    examples: ['login ana@example.com', 'login --url https://loqey.example.com ana@example.com', 'login ana@example.com --password-stdin < secret.txt'],
+    run: async (...all) => (await session()).login(...all),
+  },
+  { name: 'logout', purpose: 'End the session.', examples: ['logout'], run: async (...all) => (await session()).logout(...all) },
+  { name: 'whoami', purpose: 'Who is signed in, where, and with which rights.', examples: ['whoami', 'whoami --json'], run: async (...all) => (await session()).whoami(...all) },
+  {
+    name: 'api',
+    purpose: 'Ask any route of the API; the answer goes out as it came.',
+    args: [['<method>', 'GET, POST, PUT, PATCH or DELETE'], ['<path>', 'below /api/v1']],
+    options: [['--body <json>', 'what is sent; - takes it from standard input']],
+    examples: ['api GET /admin/dashboard', "api POST /admin/devices/register --body '{\"serial_number\": \"LB-2026-0001\"}'", 'api GET /admin/system/health | jq .dependencies'],
+    run: async (...all) => (await import('./any.ts')).api(...all),
+  },
+];
+
+const groups: readonly { readonly name: string; readonly purpose: string; readonly commands: readonly CommandSpec[] }[] = [
+  {
+    name: 'device',
+    purpose: 'boxes: register them, look at them, open them, take them out of service',
+    commands: [
+      {
+        name: 'list',
+        aliases: ['ls'],
+        purpose: 'The fleet, by what you look for.',
+        options: [
+          ['--status <status>', 'where it stands', ['available', 'assigned', 'active', 'maintenance', 'decommissioned']],
+          ['--assigned', 'that have an owner'],
+          ['--unassigned', 'that have none'],
+          ['--online', 'heard of within five minutes'],
+          ['--offline', 'not heard of'],
+          ['--low-battery', 'below 20 %'],
+          ['--model <model>', 'of one model'],
+          ['--firmware <version>', 'with one firmware'],
+          ['--unlink-requested', 'whose owner asked support to take them off the account'],
+          ['--search <text>', 'in serial number, id, name, and the name and address of the owner'],
+          limit,
+        ],
+        examples: ['device list --offline --assigned', 'device list --low-battery --json', "device list --search 'mill lane'"],
+        run: async (...all) => (await devices()).list(...all),
+      },
+      { name: 'show', purpose: 'One box, without its PIN.', args: [aDevice], examples: ['device show LB-004471', 'device show 6f1c'], run: async (...all) => (await devices()).show(...all) },
+      {
+        name: 'register',
+        purpose: 'Register a box, or all of a CSV file; PIN and provisioning are shown once.',
+        args: [['[serial]', '4 to 50 letters, digits and hyphens']],
+        options: [
+          ['--model <model>', 'default LoqeyBox-V1'],
+          ['--profile <profile>', 'what its firmware speaks', ['loqey', 'loqey_serial', 'smartlock', 'transisttag']],
+          ['--hardware-id <id>', 'what an old firmware calls itself'],
+          ['--file <csv>', 'columns serial_number, device_model, profile, hardware_id'],
+          ['--out <file>', 'a new file for what became of each row with its secrets: .csv or .json'],
+          ['--dry-run', 'says what would be done'],
+        ],
+        examples: ['device register LB-2026-0001', 'device register --file boxes.csv --dry-run', 'device register --file boxes.csv --out secrets.csv'],
+        run: async (...all) => (await devices()).register(...all),
+      },
+      {
+        name: 'unlock',
+        purpose: 'Open a box in an emergency, and wait for what the box says.',
+        args: [aDevice],
+        options: [['--reason <text>', 'without one the owner and every super_admin are told that there was none'], yes],
+        examples: ["device unlock LB-004471 --reason 'child inside'"],
+        run: async (...all) => (await devices()).unlock(...all),
+      },
+      { name: 'pin', purpose: 'The PIN of a box; that you looked is recorded.', args: [aDevice], options: [['--new', 'issue a new one; the old one stops working at once'], yes], examples: ['device pin LB-004471', 'device pin LB-004471 --new'], run: async (...all) => (await devices()).pin(...all) },
+      { name: 'unlink', purpose: 'Take a box from its owner.', args: [aDevice], options: [reason, yes], examples: ["device unlink LB-004471 --reason 'asked by the owner'"], run: async (...all) => (await devices()).unlink(...all) },
+      { name: 'maintenance', purpose: 'Take a box out of service for a while, or back.', args: [aDevice], options: [['--end', 'back into service'], reason, yes], examples: ["device maintenance LB-004471 --reason 'new hinge'", 'device maintenance LB-004471 --end'], run: async (...all) => (await devices()).maintenance(...all) },
+      { name: 'decommission', purpose: 'Take a box out of service for good.', args: [aDevice], options: [reason, yes], examples: ["device decommission LB-004471 --reason 'stolen'"], run: async (...all) => (await devices()).decommission(...all) },
+    ],
+  },
+  {
+    name: 'user',
+    purpose: 'accounts: look at them, suspend them',
+    commands: [
+      {
+        name: 'list',
+        aliases: ['ls'],
+        purpose: 'Every account.',
+        options: [['--active', 'that may sign in'], ['--suspended', 'that may not'], ['--search <text>', 'in address and name'], limit],
+        examples: ['user list --suspended', 'user list --search ana'],
+        run: async (...all) => (await users()).list(...all),
+      },
+      { name: 'show', purpose: 'One account with its boxes.', args: [aUser], examples: ['user show ana@example.com'], run: async (...all) => (await users()).show(...all) },
+      { name: 'suspend', purpose: 'Shut an account out: its sessions end, its links stop.', args: [aUser], options: [reason, yes], examples: ["user suspend ana@example.com --reason 'fraud'"], run: async (...all) => (await users()).suspend(...all) },
+      { name: 'activate', purpose: 'End a suspension; links that it ended stay ended.', args: [aUser], examples: ['user activate ana@example.com'], run: async (...all) => (await users()).activate(...all) },
+    ],
+  },
+  {
+    name: 'audit',
+    purpose: 'who did what, on what, when, and from where',
+    commands: [
+      {
+        name: 'list',
+        aliases: ['search'],
+        purpose: 'What happened, the newest last.',
+        options: [...audited, ['--from <time>', 'a date or an ISO time, UTC'], ['--to <time>', 'a date or an ISO time, UTC'], limit],
+        examples: ['audit list --device LB-004471 --limit 20', 'audit list --outcome refused --from 2026-11-21', 'audit list --ip 203.0.113.7 --json'],
+        run: async (...all) => (await audit()).list(...all),
+      },
+      { name: 'tail', purpose: 'What happens, as it happens, until Ctrl+C.', options: [...audited, ['--limit <n>', 'events from before (default 10)']], examples: ['audit tail', 'audit tail --device LB-004471'], run: async (...all) => (await audit()).tail(...all) },
+    ],
+  },
+  {
+    name: 'unlock',
+    purpose: 'openings, hop by hop',
+    commands: [{ name: 'trace', purpose: 'How one opening came about, from the tap to the bolt.', args: [['<unlock>', 'its id: command_id of the answer, unlock_id of the audit log']], examples: ['unlock trace 0198c1de-7a10-7c3e-8f00-4b1d2e3f4a50'], run: async (...all) => (await audit()).trace(...all) }],
+  },
+];
+
+const admins = () => import('./admins.ts');
+const roles = ['super_admin', 'admin', 'support'];
+
+export const adminCommands: readonly CommandSpec[] = [
+  {
+    name: 'grant',
+    purpose: 'Give an account a role, or change its role and rights.',
+    args: [aUser],
+    options: [['--role <role>', 'default admin', roles], ['--permission <name...>', 'besides those of the role, as devices:unlock'], yes],
+    examples: ['admin grant sam@example.com --role support', 'admin grant sam@example.com --role support --permission devices:unlock devices:pin'],
+    run: async (...all) => (await admins()).grant(...all),
+  },
+  { name: 'revoke', purpose: 'Take the role away; the account stays.', args: [aUser], options: [yes], examples: ['admin revoke sam@example.com'], run: async (...all) => (await admins()).revoke(...all) },
+];
+
+/** What is done through the API of a server, in the name of whoever signed in. */
+export function registerRemoteCommands(program: Command, contextOf: (self: Command) => Omit<JobContext, 'url' | 'remote'>, done: (code: number) => void): void {
+  for (const spec of top) addCommand(program, spec, contextOf, done);
+  for (const { name, purpose, commands } of groups) {
+    const group = program.command(name).description(purpose);
+    for (const spec of commands) addCommand(group, spec, contextOf, done);
+  }
+}

@@ -1,0 +1,46 @@
+import { describe, expect, it } from 'vitest';
+import { ago, details, shown } from '../../src/shell/remote/words.ts';
+import { table } from '../../src/shell/terminal.ts';
+
+const head = ['SERIAL', 'NAME', 'BOXES', 'OWNER'];
+const rows = [
+  ['LB-004471', 'Mill Lane 12', 1_200, 'maximiliane.von.und.zu.hohenlohe@a-rather-long-domain.example.com'],
+  ['LB-004490', 'Dépôt 😀', 3, '-'],
+];
+const widest = (text: string) => Math.max(...text.split('\n').map((line) => [...line].length));
+
+describe('a table', () => {
+  it('is as wide as it is where nothing ends the line', () => {
+    expect(table(head, rows)).toBe(
+      [
+        'SERIAL     NAME          BOXES  OWNER',
+        'LB-004471  Mill Lane 12  1,200  maximiliane.von.und.zu.hohenlohe@a-rather-long-domain.example.com',
+        'LB-004490  Dépôt 😀           3  -',
+      ].join('\n'),
+    );
+  });
+
+  it.each([40, 60, 80, 120])('fits a screen of %i columns by cutting what may be cut, the longest first', (columns) => {
+    const text = table(head, rows, { columns, flexible: [1, 3] });
+    expect(widest(text)).toBeLessThanOrEqual(columns);
+    expect(text).toContain('LB-004471');
+    expect(text).toContain('1,200');
+    if (columns < 98) expect(text).toContain('…');
+  });
+
+  it('is never cut to nothing', () => {
+    const text = table(head, rows, { columns: 10, flexible: [1, 3] });
+    expect(text.split('\n')[1]).toBe('LB-004471  Mill …  1,200  maxim…');
+  });
+});
+
+describe('words', () => {
+  const now = Date.parse('2026-11-21T10:00:00.000Z');
+  it.each([[4_000, '4 s ago'], [180_000, '3 min ago'], [7_200_000, '2 h ago'], [259_200_000, '3 d ago'], [-5_000, '0 s ago']])('%i ms is %s', (ms, words) => {
+    expect(ago(new Date(now - ms).toISOString(), now)).toBe(words);
+  });
+  it('say how many of how many', () => {
+    expect([shown(1, 1, 'box'), shown(2, 1_200, 'box'), shown(0, 0, 'account'), ago(null)]).toEqual(['1 box', '2 of 1,200 boxes', '0 accounts', '-']);
+    expect(details([['Name', null], ['Serial', 'LB-1']])).toBe('Name    -\nSerial  LB-1');
+  });
+});
