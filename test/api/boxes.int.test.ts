@@ -53,12 +53,25 @@ describe("an owner's boxes", () => {
   });
 
   test('are renamed and placed in one request, each by its own command id', async () => {
-    expect((await ask('PUT', `/api/v1/devices/${deviceId}`, { name: 'Front door', location_address: '12 Mill Lane', location_latitude: 41.1 }, { 'idempotency-key': 'a' })).status).toBe(200);
+    expect((await ask('PUT', `/api/v1/devices/${deviceId}`, { name: 'Front door', location_address: '14 Mill Lane', location_latitude: 41.1, location_longitude: -8.6 }, { 'idempotency-key': 'a' })).status).toBe(200);
     const [first, second] = api.world.commands.slice(-2);
     expect([first?.command.type, second?.command.type]).toEqual(['RenameDevice', 'ChangeDeviceLocation']);
     expect(second?.context.commandId).not.toBe(first?.context.commandId);
     expect(second?.context.causationId).toBe(first?.context.commandId);
+    expect(second?.command.data).toMatchObject({ location: { address: '14 Mill Lane', latitude: 41.1, longitude: -8.6 } });
     expect((await ask('PUT', `/api/v1/devices/${deviceId}`, {})).status).toBe(400);
+  });
+
+  test('keep of their place what is not named; half a point is none', async () => {
+    const place = async (body: object) => (await ask('PUT', `/api/v1/devices/${deviceId}`, body), api.world.commands.at(-1)?.command.data as { location?: object });
+    expect(await place({ location_latitude: 41.1, location_longitude: -8.6 })).toMatchObject({ location: { address: '12 Mill Lane', latitude: 41.1, longitude: -8.6 } });
+    const row = api.world.devices.get(deviceId);
+    if (row !== undefined) api.world.devices.set(deviceId, { ...row, latitude: 1, longitude: 2 });
+    expect((await place({ location_address: 'Back door' })).location).toEqual({ address: 'Back door', latitude: 1, longitude: 2 });
+    expect((await place({ location_latitude: 3 })).location).toEqual({ address: '12 Mill Lane', latitude: 3, longitude: 2 });
+    if (row !== undefined) api.world.devices.set(deviceId, row);
+    expect(await ask('PUT', `/api/v1/devices/${deviceId}`, { name: 'New', location_latitude: 3 })).toMatchObject({ status: 400, body: { details: { location_longitude: 'is needed with location_latitude' } } });
+    expect(api.world.commands.filter(({ command }) => command.type === 'RenameDevice')).toEqual([]);
   });
 
   test('an unlink names the opening that it came too late for', async () => {

@@ -1,11 +1,12 @@
 import type { Static, TObject } from 'typebox';
 import type { DeviceCommandOf } from '../../domain/device/commands.ts';
+import type { DeviceLocation } from '../../domain/device/events.ts';
 import type { Uuid } from '../../domain/kernel.ts';
 import { deviceIdOfSerial, newId, normaliseSerial } from '../../platform/ids.ts';
 import type { DeviceRow } from '../../projections/read-models.ts';
 import type { Api } from '../api.ts';
 import type { Call } from '../call.ts';
-import { ApiError, notFound, refused } from '../errors.ts';
+import { ApiError, invalid, notFound, refused } from '../errors.ts';
 import { listRoute } from '../paging.ts';
 import type { AccountPrincipal } from '../principal.ts';
 import { account, route, type Route } from '../route.ts';
@@ -98,16 +99,10 @@ export const deviceRoutes: readonly Route[] = [
   })(async (call, api) => {
     const { device_id: deviceId } = call.params;
     const { userId } = call.who;
-    const { name, location_latitude: latitude, location_longitude: longitude, location_address: address } = call.body;
+    const { name } = call.body;
+    const location = await placeOf(api, userId, deviceId, call.body);
     if (name !== undefined) await api.execute(call, { type: 'RenameDevice', data: { deviceId, userId, name } });
-    if (latitude !== undefined || longitude !== undefined || address !== undefined) {
-      const location = {
-        ...(latitude === undefined ? {} : { latitude }),
-        ...(longitude === undefined ? {} : { longitude }),
-        ...(address === undefined ? {} : { address }),
-      };
-      await api.execute(call, { type: 'ChangeDeviceLocation', data: { deviceId, userId, location } }, 'location');
-    }
+    if (location !== undefined) await api.execute(call, { type: 'ChangeDeviceLocation', data: { deviceId, userId, location } }, 'location');
     return { status: 200, body: { message: 'Device updated successfully', device: await ownView(api, userId, deviceId) } };
   }),
 
@@ -219,6 +214,23 @@ export const deviceRoutes: readonly Route[] = [
     throw refused(refusal);
   }),
 ];
+
+/** The whole place, of which a change may name a part: what it does not name stays. @throws ApiError 400 for half a point */
+async function placeOf({ deps }: Api, userId: Uuid, deviceId: Uuid, change: Static<typeof DeviceChange>): Promise<DeviceLocation | undefined> {
+  const { location_latitude, location_longitude, location_address } = change;
+  if (location_latitude === undefined && location_longitude === undefined && location_address === undefined) return undefined;
+  const row = await deps.reads.devices.byId(deviceId);
+  const before = row?.ownerId === userId ? row : undefined;
+  const latitude = location_latitude ?? before?.latitude ?? undefined;
+  const longitude = location_longitude ?? before?.longitude ?? undefined;
+  const address = location_address ?? before?.address ?? undefined;
+  if (latitude === undefined && longitude !== undefined) throw invalid('location_latitude', 'is needed with location_longitude');
+  if (longitude === undefined && latitude !== undefined) throw invalid('location_longitude', 'is needed with location_latitude');
+  return {
+    ...(latitude === undefined || longitude === undefined ? {} : { latitude, longitude }),
+    ...(address === undefined ? {} : { address }),
+  };
+}
 
 function isAskedFor(box: Device, query: Static<TObject<typeof DeviceFilters>>): boolean {
   const { search, status = box.status, lifecycle_status: lifecycle = box.lifecycle_status, is_online: online = box.is_online, low_battery: low = isLow(box) } = query;
