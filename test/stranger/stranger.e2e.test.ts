@@ -21,6 +21,7 @@ const sockets = new Map<string, { readonly ws: WebSocket; readonly messages: unk
 const known = new Map<string, string>([
   ['admin email', admin.email],
   ['admin password', admin.password],
+  ['today', new Date().toISOString().slice(0, 10)],
 ]);
 
 beforeAll(async () => {
@@ -153,7 +154,8 @@ async function ask({ ask: what, as, body, headers }: Ask): Promise<{ status: num
     ...(body === undefined ? {} : { body: JSON.stringify(filled(body)) }),
   });
   const text = await response.text();
-  return { status: response.status, body: text === '' ? undefined : JSON.parse(text), headers: response.headers };
+  const isJson = response.headers.get('content-type')?.startsWith('application/json') === true && text !== '';
+  return { status: response.status, body: isJson ? JSON.parse(text) : text, headers: response.headers };
 }
 
 async function listen(called: string, path: string, as: Who | undefined): Promise<void> {
