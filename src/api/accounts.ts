@@ -99,6 +99,11 @@ export function createAccounts(deps: ApiDeps, tokens: AccessTokens, gate: Access
     return (await bus.execute(command, context)).kind === 'accepted';
   }
 
+  /** From there the owner gets in while others guess; losing it costs no more than that. */
+  function signedInFrom(userId: Uuid, network: string): void {
+    void logins.sources.remember(userId, network).catch((error: unknown) => logger.warn({ err: error }, 'Where an account signed in could not be remembered'));
+  }
+
   function contextOf(call: Call, { userId, scope }: Pick<Session, 'userId' | 'scope'>, step?: string): CommandContext {
     return scope === 'admin'
       ? call.contextAs({ kind: 'admin', id: userId }, 'web_dashboard', step)
@@ -161,6 +166,7 @@ export function createAccounts(deps: ApiDeps, tokens: AccessTokens, gate: Access
     async register(call, profile, password) {
       const userId = await create(call, profile, password);
       const opened = await open(call, await startSession(call, userId, 'user', true));
+      signedInFrom(userId, networkOf(call.ip));
       return { tokens: opened.tokens, user: accountOf(userId, opened.row, profile) };
     },
 
@@ -178,7 +184,7 @@ export function createAccounts(deps: ApiDeps, tokens: AccessTokens, gate: Access
         throw refused(await logins.unknown.refuse(email));
       }
       const session = await startSession(call, userId, scope, matched, knownSource);
-      void logins.sources.remember(userId, network).catch((error: unknown) => logger.warn({ err: error }, 'Where an account signed in could not be remembered'));
+      signedInFrom(userId, network);
       if (rehash) {
         void passwords
           .hash(password)
