@@ -93,11 +93,14 @@ export interface RigOptions extends Partial<LockboxOptions> {
   readonly timeAnswer?: number | false;
   /** The server acknowledges what must arrive. Default true. */
   readonly acks?: boolean;
+  /** Default: the vectors'. */
+  readonly deviceId?: string;
 }
 
 /** One box, the server's half of the protocol, and time in the test's hands. */
 export class Rig {
   readonly time: FakeTime;
+  readonly deviceId: string;
   readonly broker: FakeBroker;
   readonly flash: Flash;
   readonly events: BoxEvent[] = [];
@@ -112,17 +115,18 @@ export class Rig {
   #seq: number;
 
   constructor(options: RigOptions = {}) {
-    const { timeAnswer = 20, acks = true, ...boxOptions } = options;
+    const { timeAnswer = 20, acks = true, deviceId = vectorDeviceId, ...boxOptions } = options;
+    this.deviceId = deviceId;
     this.time = (options.time as FakeTime | undefined) ?? new FakeTime();
     this.broker = new FakeBroker(this.time);
     this.flash = options.flash ?? memoryFlash();
-    this.keys = deriveKeys(vectorMasterKey, vectorDeviceId, 1);
+    this.keys = deriveKeys(vectorMasterKey, deviceId, 1);
     this.timeAnswer = timeAnswer;
     this.acks = acks;
     this.#seq = this.time.now();
-    this.broker.onPublish = (topic, payload) => this.#received(parseUpTopic(topic)!.kind, payload);
+    this.broker.onPublish = (topic, payload) => this.received(parseUpTopic(topic)!.kind, payload);
     this.box = createLockbox({
-      provisioning: provision({ deviceId: vectorDeviceId, masterKey: vectorMasterKey, url: 'mqtt://nowhere' }),
+      provisioning: provision({ deviceId, masterKey: vectorMasterKey, url: 'mqtt://nowhere' }),
       connect: this.broker.connect,
       time: this.time,
       flash: this.flash,
@@ -162,7 +166,7 @@ export class Rig {
     const now = this.time.now();
     return {
       commandId: randomUUID(),
-      deviceId: vectorDeviceId,
+      deviceId: this.deviceId,
       source: 'system',
       issuedAt: new Date(now).toISOString(),
       expiresAt: new Date(now + commandValidityMs[action]).toISOString(),
@@ -198,8 +202,8 @@ export class Rig {
   rotate(master: Buffer): Buffer {
     const input = this.input('rotate_key');
     const newKeyVersion = this.keys.version + 1;
-    this.pendingKeys = deriveKeys(master, vectorDeviceId, newKeyVersion);
-    const secret = sealSecret(JSON.stringify({ device_key: master.toString('hex') }), this.keys.enc, vectorDeviceId, input.commandId);
+    this.pendingKeys = deriveKeys(master, this.deviceId, newKeyVersion);
+    const secret = sealSecret(JSON.stringify({ device_key: master.toString('hex') }), this.keys.enc, this.deviceId, input.commandId);
     return signCommand(rotateKeyCommand({ ...input, newKeyVersion, secret }), this.keys.cmd);
   }
 
@@ -223,10 +227,13 @@ export class Rig {
     return mqttPassword(this.keys);
   }
 
+  /** The server has seen the new key at work. */
+  rotated(): void {}
+
   /** The server: verifies, answers the time, acknowledges, and ends a rotation once it has seen the new key at work. */
-  #received(kind: ReportKind, payload: Buffer): void {
+  received(kind: ReportKind, payload: Buffer): void {
     const known = [this.keys, this.pendingKeys].filter((keys) => keys !== undefined);
-    const opened = openReport(kind, payload, vectorDeviceId, known);
+    const opened = openReport(kind, payload, this.deviceId, known);
     expect(opened, payload.toString()).toMatchObject({ ok: true });
     if (!opened.ok) return;
     const { report } = opened;
@@ -235,6 +242,7 @@ export class Rig {
     if (this.pendingKeys !== undefined && report.keyVersion === this.pendingKeys.version) {
       this.keys = this.pendingKeys;
       this.pendingKeys = undefined;
+      this.rotated();
     }
     if (this.timeAnswer !== false && 'timeChallenge' in report && report.timeChallenge !== undefined) {
       const answer = this.timeFor(report.timeChallenge);
