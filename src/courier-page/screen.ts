@@ -210,7 +210,8 @@ export function refusedScreen(situation: Situation, { code, details }: Refused):
     case 'identity_required': {
       const missing = (['name', 'company'] as const).filter((field) => situation.values[field] === '');
       const screen = open('identity', 'warn', missing.length === 1 ? words.identityOne : words.identity, words.buttons.open);
-      return { ...screen, form: formOf(situation, words.buttons.open, missing) };
+      // The owner may have asked for it after this page was opened.
+      return { ...screen, form: { ...formOf(situation, words.buttons.open, missing), identity: true } };
     }
     case 'validation_error': {
       const screen = readyScreen(situation);

@@ -117,7 +117,7 @@ export const table = {
   ),
   projectName: setting('Server', 'PROJECT_NAME', text(100), 'Loqey Backend API', { doc: 'Title of the API in its documentation.' }),
   frontendUrl: setting('Server', 'FRONTEND_URL', url('https://app.loqey.com', 'https', 'http'), local('https://app.loqey.com'), {
-    doc: 'Where owners open the app: links in mails start with it.',
+    doc: 'Address of this server for people: links for couriers and in mails start with it.',
     fallbackText: 'this server',
   }),
   adminDashboardUrl: setting(
@@ -132,7 +132,7 @@ export const table = {
     'DELIVERY_BASE_URL',
     url('https://delivery.loqey.com', 'https', 'http'),
     local('https://delivery.loqey.com'),
-    { doc: 'Where couriers arrive: delivery links start with it.', fallbackText: 'this server' },
+    { doc: 'Another address under which the pages of delivery links are served.', fallbackText: 'this server' },
   ),
   corsOrigins: setting<readonly string[]>(
     'Server',
