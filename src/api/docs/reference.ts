@@ -84,13 +84,13 @@ export interface AsyncApi {
 const styles = `
 :root{color-scheme:light dark;--line:light-dark(#d7dbe0,#3a4048);--soft:light-dark(#f4f5f7,#1d2126);--dim:light-dark(#57606a,#9aa4af);--link:light-dark(#0b57d0,#8ab4f8)}
 *{box-sizing:border-box}html{scroll-behavior:smooth}body{margin:0;font:16px/1.5 system-ui,sans-serif;background:light-dark(#fff,#14171a);color:light-dark(#1b1f24,#e6e9ec)}
-a{color:var(--link);text-decoration:none}a:hover{text-decoration:underline}code,pre{font:14px/1.45 ui-monospace,monospace}
+a{color:var(--link);text-decoration:none}a:hover,main a{text-decoration:underline}code,pre{font:14px/1.45 ui-monospace,monospace}
 body>div{display:grid;grid-template-columns:minmax(14rem,20rem) minmax(0,1fr)}nav{position:sticky;top:0;height:100vh;overflow:auto;padding:1.5rem 1rem;border-right:1px solid var(--line);font-size:14px}
-nav{overflow-wrap:anywhere}nav ul{list-style:none;margin:0 0 1rem;padding:0}nav li{margin:.15rem 0}nav strong a{color:inherit}main{padding:1.5rem 2rem 6rem;max-width:62rem}h1{margin:0 0 .5rem}h2{margin:3rem 0 .5rem;border-bottom:1px solid var(--line)}h3{margin:2rem 0 .25rem;font-size:1.1rem}h4{margin:1rem 0 .25rem;font-size:.95rem;color:var(--dim)}
+nav{overflow-wrap:anywhere}nav ul{list-style:none;margin:0 0 1rem;padding:0}nav a{display:block;padding:.15rem 0;min-height:24px}nav strong a{color:inherit}main{padding:1.5rem 2rem 6rem;max-width:62rem}h1{margin:0 0 .5rem}h2{margin:3rem 0 .5rem;border-bottom:1px solid var(--line)}h3{margin:2rem 0 .25rem;font-size:1.1rem}h4{margin:1rem 0 .25rem;font-size:.95rem;color:var(--dim)}
 pre{background:var(--soft);padding:.75rem 1rem;border-radius:6px;overflow:auto;max-height:26rem;white-space:pre-wrap;overflow-wrap:anywhere}
-table{border-collapse:collapse;width:100%;font-size:14px}td,th{text-align:left;vertical-align:top;padding:.3rem .6rem .3rem 0;border-bottom:1px solid var(--line)}th{color:var(--dim);font-weight:600}td:first-child{white-space:nowrap}
+table{border-collapse:collapse;width:100%;font-size:14px}td,th{text-align:left;vertical-align:top;padding:.3rem .6rem .3rem 0;border-bottom:1px solid var(--line)}th{color:var(--dim);font-weight:600}code,td,th,h1,h2,h3{overflow-wrap:anywhere}td:first-child{white-space:nowrap}
 p{margin:.35rem 0}small,.dim{color:var(--dim)}.verb{display:inline-block;min-width:4.2rem;font:600 13px/1.6 ui-monospace,monospace}summary{cursor:pointer;color:var(--link)}
-@media(max-width:50rem){body>div{display:block}nav{position:static;height:auto;border:0}main{padding:1rem}}@media print{nav{display:none}}`;
+@media(max-width:50rem){body>div{display:block}nav{position:static;height:auto;border:0}main{padding:1rem}td:first-child{white-space:normal}}@media print{nav{display:none}}`;
 
 /** The one inline style of these pages, as a content security policy names it. */
 export const styleHash = `'sha256-${createHash('sha256').update(styles).digest('base64')}'`;
@@ -146,7 +146,7 @@ function members(schema: Schema): string {
     const nested = inner.properties === undefined ? '' : `<details><summary>members</summary>${members(inner)}</details>`;
     return `<tr><td>${code(name)}${required.has(name) ? '' : ' <small>optional</small>'}</td><td>${typeOf(inner)}${limitsOf(inner)}</td><td>${prose(inner.description)}${nested}</td></tr>`;
   });
-  return `<table><thead><tr><th>member</th><th>type</th><th></th></tr></thead><tbody>${rows.join('')}</tbody></table>`;
+  return `<table><thead><tr><th>member</th><th>type</th><th>meaning</th></tr></thead><tbody>${rows.join('')}</tbody></table>`;
 }
 
 /** What a body is: a name to follow, or its members. */
@@ -196,7 +196,7 @@ function operationHtml(document: OpenApi, method: string, path: string, operatio
   return [
     `<h3>${text(operation.summary)}</h3><p><span class="verb">${method}</span>${code(path)}</p>`,
     `<p class="dim">For ${operation['x-permission'] === undefined ? text(who) : `administrators with ${code(who)}`}${older.length === 0 ? '' : `. Older names: ${older.map((each) => code(`${each.method} ${each.path}`)).join(', ')}`}</p>`,
-    rows.length === 0 ? '' : `<table><thead><tr><th>parameter</th><th>type</th><th></th></tr></thead><tbody>${rows.join('')}</tbody></table>`,
+    rows.length === 0 ? '' : `<table><thead><tr><th>parameter</th><th>type</th><th>meaning</th></tr></thead><tbody>${rows.join('')}</tbody></table>`,
     ...body,
     ...answers.flatMap(([status, response]) => Object.entries(response.content ?? {}).map(([type, media]) => `<h4>${status} <small>${text(type)}</small></h4>${described(media.schema)}${example(media.example)}`)),
     `<p class="dim">Errors: ${errors.map(([status]) => code(status)).join(' ')}, each an <a href="#t-Error">Error</a></p>`,
