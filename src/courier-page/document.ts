@@ -16,6 +16,8 @@ export interface Frame {
   readonly address: (language: Language, key?: string) => string;
   /** Where the form goes, and where one begins anew. */
   readonly here: string;
+  /** Reached by the plain form: it looks again by itself, whatever the browser makes of the script. */
+  readonly plain: boolean;
 }
 
 const icons: Readonly<Record<string, Icon>> = { ready: 'locked', invalid: 'locked', asking: 'locked', opening: 'locked', open: 'unlocked', 'door-open': 'unlocked', delivered: 'done', earlier: 'done', unsure: 'unsure' };
@@ -27,7 +29,7 @@ export function documentOf(frame: Frame, screen: Screen): string {
   const others = languages.filter(({ code }) => code !== language);
   const refresh = screen.lookAgain !== undefined && (screen.live === true || screen.name === 'not-yet');
   return html`<!doctype html>
-<html lang="${language}" data-version="${assets.version}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>${words.title}</title><meta name="robots" content="noindex,nofollow,noarchive"><meta name="referrer" content="no-referrer"><meta name="color-scheme" content="light dark"><meta name="format-detection" content="telephone=no"><meta property="og:title" content="${words.title}"><link rel="icon" href="data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 24 24' fill='none' stroke='%230b57d0' stroke-width='2'%3E%3Cpath d='M4 8.5 12 4l8 4.5v7L12 20l-8-4.5zM4 8.5l8 4.5 8-4.5M12 13v7'/%3E%3C/svg%3E">${refresh && html`<noscript><meta http-equiv="refresh" content="${screen.lookAgain}"></noscript>`}<style>${raw(assets.style)}</style></head>
+<html lang="${language}" data-version="${assets.version}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>${words.title}</title><meta name="robots" content="noindex,nofollow,noarchive"><meta name="referrer" content="no-referrer"><meta name="color-scheme" content="light dark"><meta name="format-detection" content="telephone=no"><meta property="og:title" content="${words.title}"><link rel="icon" href="data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 24 24' fill='none' stroke='%230b57d0' stroke-width='2'%3E%3Cpath d='M4 8.5 12 4l8 4.5v7L12 20l-8-4.5zM4 8.5l8 4.5 8-4.5M12 13v7'/%3E%3C/svg%3E">${refresh && refreshOf(frame, screen)}<style>${raw(assets.style)}</style></head>
 <body><header><span class="brand">${icon('box')}${brand}</span><nav aria-label="${words.languages}">${others.map(({ code, name }) => html`<a href="${address(code, screen.attempt)}" lang="${code}" hreflang="${code}">${name}</a>`)}</nav></header>
 ${mainOf(frame, screen)}
 <p id="said" class="apart" role="status"></p>
@@ -35,6 +37,11 @@ ${mainOf(frame, screen)}
 ${phoneScreens(frame)}
 <script>${raw(assets.script)}</script></body></html>
 `.text;
+}
+
+function refreshOf({ plain, language, address }: Frame, { lookAgain, attempt }: Screen): Html {
+  if (plain && attempt !== undefined) return html`<meta http-equiv="refresh" content="${lookAgain};url=${address(language, attempt)}&amp;sent=1">`;
+  return html`<noscript><meta http-equiv="refresh" content="${lookAgain}"></noscript>`;
 }
 
 /** The part that changes. */

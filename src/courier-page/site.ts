@@ -149,6 +149,7 @@ export function createCourierPage(api: Api): Site {
         words,
         times: timesOf(language, zone ?? settings.timeZone, zone !== undefined, clock.now()),
         address: (code: Language, key?: string) => `${path}?lang=${code}${key === undefined ? '' : `&try=${key}`}`,
+        plain: query.has('sent'),
         here: isLanguage(chosen) ? `${path}?lang=${language}` : path,
       };
     };

@@ -130,6 +130,28 @@ describeWithServer('chromium', chromiumMissing(), "a courier's deliveries", () =
     expect((await deliveries())[0]).toMatchObject({ delivery_person_name: 'Jo' });
   });
 
+  test('with a script that breaks', async () => {
+    const page = await arrive('about:blank');
+    await page.addInitScript('delete AbortSignal.timeout');
+    await page.goto((await link()).access_url);
+    await press(page);
+    await shows(page, 'open');
+    box.hands.setDoor(true);
+    box.hands.setDoor(false);
+    await shows(page, 'delivered');
+    expect(openings()).toBe(1);
+  });
+
+  test('pressed before the script has come', async () => {
+    const page = await arrive('about:blank');
+    const { access_url } = await link();
+    await page.goto(access_url);
+    await page.evaluate(`HTMLFormElement.prototype.submit.call(document.querySelector('form'))`);
+    await shows(page, 'open');
+    expect(new URL(page.url()).pathname).toBe('/unlock/');
+    expect(openings()).toBe(1);
+  });
+
   test('with keys alone', async () => {
     const page = await arrive((await link({ require_identity: true })).access_url);
     await shows(page, 'ready');

@@ -410,6 +410,12 @@ describe('after it', () => {
     page.says('door_closed', at(0));
     expect(await refresh()).toBeUndefined();
   });
+  test('after the plain form also where a browser can do nothing with the script', async () => {
+    page.attempt({ ...sent, state: 'dispatched' });
+    const { html } = await page.get(`?lang=tr&try=${KEY}&sent=1`);
+    expect(html).toContain(`<meta http-equiv="refresh" content="2;url=/unlock/${TOKEN}?lang=tr&amp;try=${KEY}&amp;sent=1">`);
+    expect(html).not.toContain('<noscript>');
+  });
   test('each step is a fact: what the box did not say is not done', async () => {
     const steps = async () => [...(await page.get(`?try=${KEY}`)).html.matchAll(/<li class="(\w+)"/g)].map(([, state]) => state);
     page.attempt({ ...sent, state: 'published' });

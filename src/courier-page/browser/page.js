@@ -2,6 +2,12 @@
 // What a script adds to a page that works without it: progress on the same page, one key for one attempt whatever the
 // network does, an address without the token. It knows no words: every screen is made by the server, or is a template of it.
 (() => {
+  // An older browser goes on with the plain form; one that sent it before this ran, with the page that has a script.
+  if (!('timeout' in AbortSignal)) return;
+  if (location.search.includes('sent=1')) {
+    location.replace(location.href.replace('&sent=1', ''));
+    return;
+  }
   /** @typedef {{ token?: string, key?: string, body?: string, pressed?: number }} Visit */
   const root = document.documentElement;
   const language = root.lang;
@@ -311,7 +317,13 @@
       navigator.wakeLock.request('screen').then((lock) => (awake = lock), () => undefined);
     }
     if (socket || !visit.token || !('WebSocket' in window)) return;
-    const mine = (socket = new WebSocket(`${location.protocol.replace('http', 'ws')}//${location.host}/ws/delivery/${visit.token}`));
+    /** @type {WebSocket} */
+    let mine;
+    try {
+      mine = socket = new WebSocket(`${location.protocol.replace('http', 'ws')}//${location.host}/ws/delivery/${visit.token}`);
+    } catch {
+      return; // a browser that does not count a socket as 'self': it asks instead
+    }
     let first = true;
     mine.onmessage = () => {
       // The first word only says that it listens; before it something may have gone by.
