@@ -46,6 +46,8 @@ export interface DeviceRow {
   readonly pin: Sealed | null;
   readonly pinExpiresAt: Instant | null;
   readonly protocolLevel: 0 | 1;
+  /** An administrator lets couriers open it although it is old firmware. */
+  readonly deliveriesAccepted: boolean;
   readonly keyVersion: number;
   /** The key version that it is being given. */
   readonly rotatingTo: number | null;
@@ -54,6 +56,8 @@ export interface DeviceRow {
   readonly lockStatus: LockStatus;
   readonly lockStatusAt: Instant | null;
   readonly doorOpen: boolean | null;
+  /** Null: its sensor has not said, or there is none. */
+  readonly parcelPresent: boolean | null;
   readonly batteryLevel: number | null;
   readonly firmwareVersion: string | null;
   /** From the events of going on- and offline; the exact age of the last report is in `lastHeardAt`. */
@@ -78,12 +82,6 @@ export interface DeviceRow {
   /** The owner asked support to take the box off the account. */
   readonly unlinkRequestedAt: Instant | null;
   readonly unlinkReason: string | null;
-}
-
-/** How far the box is with what its owner wants. */
-export function settingsStatus(row: Pick<DeviceRow, 'configVersion' | 'appliedConfigVersion' | 'refusedSettings'>): 'applied' | 'pending' | 'refused' {
-  if (row.configVersion !== (row.appliedConfigVersion ?? 0)) return 'pending';
-  return row.refusedSettings.length === 0 ? 'applied' : 'refused';
 }
 
 /** What somebody should look at, and since when. */

@@ -1,9 +1,10 @@
 import { Type } from 'typebox';
 import type { AnyCommand } from '../../commands/port.ts';
+import { settingsStatus } from '../../domain/device/settings.ts';
 import { present } from '../../domain/kernel.ts';
 import { instant } from '../../platform/clock.ts';
 import { normaliseSerial } from '../../platform/ids.ts';
-import { settingsStatus, type DeviceFilter, type DeviceLifecycle, type DeviceRow } from '../../projections/read-models.ts';
+import type { DeviceFilter, DeviceLifecycle, DeviceRow } from '../../projections/read-models.ts';
 import type { Api } from '../api.ts';
 import { readDeviceFile, type DeviceFile } from '../device-file.ts';
 import { asCsv, asJson, importDevices } from '../device-import.ts';
@@ -324,13 +325,20 @@ async function openPin({ deps }: Api, { pin }: DeviceRow): Promise<string | unde
   }
 }
 
-function rowView(row: DeviceRow, ownerEmail: string | null, nowMs: number) {
+/** Read only stays read only, whatever was accepted before. */
+function level0AccessOf({ protocolLevel, deliveriesAccepted }: DeviceRow, level0: ApiSettings['level0']): ApiSettings['level0'] | null {
+  if (protocolLevel === 1) return null;
+  return level0 === 'owner_and_admin' && deliveriesAccepted ? 'full' : level0;
+}
+
+function rowView(row: DeviceRow, ownerEmail: string | null, nowMs: number, { level0 }: ApiSettings) {
   return {
     ...deviceView(row, nowMs),
     assigned_to: ownerEmail,
     owner_id: row.ownerId,
     registered_at: row.registeredAt,
     protocol_level: row.protocolLevel,
+    level0_access: level0AccessOf(row, level0),
     unlink_requested_at: row.unlinkRequestedAt,
     unlink_reason: row.unlinkReason,
   };

@@ -1,7 +1,8 @@
 import type { Static } from 'typebox';
 import type { DeviceSettings as Wanted } from '../../domain/device/events.ts';
+import { settingsStatus } from '../../domain/device/settings.ts';
 import { present } from '../../domain/kernel.ts';
-import { settingsStatus, type DeviceRow } from '../../projections/read-models.ts';
+import type { DeviceRow } from '../../projections/read-models.ts';
 import { account, route, type Route } from '../route.ts';
 import { DeviceId } from '../schemas/common.ts';
 import { DeviceSettings, SettingsChange, type Settings } from '../schemas/device-settings.ts';

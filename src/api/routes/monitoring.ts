@@ -1,7 +1,8 @@
 import { Type } from 'typebox';
 import type { DeviceEventOf } from '../../domain/device/events.ts';
+import { settingsStatus } from '../../domain/device/settings.ts';
 import type { Uuid } from '../../domain/kernel.ts';
-import { settingsStatus, type ActivityFilter, type ActivityRow, type DeviceRow, type Page } from '../../projections/read-models.ts';
+import type { ActivityFilter, ActivityRow, DeviceRow, Page } from '../../projections/read-models.ts';
 import type { Api } from '../api.ts';
 import { listRoute } from '../paging.ts';
 import { account, route, type Route } from '../route.ts';

@@ -34,3 +34,13 @@ export function reportSettingsVersion(device: RegisteredDevice, { data }: Device
   if (data.configVersion < version || data.configVersion === applied || version === 0) return quiet;
   return accept({ type: 'DeviceSettingsApplied', data: present({ configVersion: version, rejected: data.rejected }) });
 }
+
+/** How far the box is with what its owner wants. */
+export function settingsStatus(device: {
+  readonly configVersion: number;
+  readonly appliedConfigVersion: number | null;
+  readonly refusedSettings: readonly string[];
+}): 'applied' | 'pending' | 'refused' {
+  if (device.configVersion !== (device.appliedConfigVersion ?? 0)) return 'pending';
+  return device.refusedSettings.length === 0 ? 'applied' : 'refused';
+}

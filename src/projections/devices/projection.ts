@@ -1,8 +1,9 @@
 import type { DeviceSettings } from '../../domain/device/events.ts';
+import { settingsStatus } from '../../domain/device/settings.ts';
 import { defaultSettings } from '../../domain/device/state.ts';
 import { isSealed, type Instant, type Sensitive, type Uuid } from '../../domain/kernel.ts';
 import { defineProjection, defineTable, idOfStream, type Emit, type Rows } from '../projection.ts';
-import { settingsStatus, type DeviceAlerts, type DeviceLifecycle, type DeviceRow } from '../read-models.ts';
+import type { DeviceAlerts, DeviceLifecycle, DeviceRow } from '../read-models.ts';
 
 /**
  * Every box as it is: lifecycle, owner, what it last said. Names and places are in `people`. Columns are what is asked by;
@@ -65,7 +66,7 @@ type DeviceRows = Rows<DeviceTableRow>;
 
 export const devicesProjection = defineProjection({
   name: 'devices',
-  version: 3,
+  version: 4,
   categories: ['device'],
   tables: { devices },
   load(event, want) {
@@ -86,12 +87,14 @@ export const devicesProjection = defineProjection({
         registeredAt: metadata.occurredAt,
         ...pinOf(data),
         protocolLevel: 0,
+        deliveriesAccepted: false,
         keyVersion: data.keyVersion,
         rotatingTo: null,
         keysRotatedAt: null,
         lockStatus: 'unknown',
         lockStatusAt: null,
         doorOpen: null,
+        parcelPresent: null,
         batteryLevel: null,
         firmwareVersion: null,
         online: false,
@@ -141,8 +144,9 @@ export const devicesProjection = defineProjection({
       change(rows.devices, stream, { keyVersion: data.keyVersion, rotatingTo: null, keysRotatedAt: metadata.occurredAt });
       alerts(rows.devices, stream, { cloneSuspectedAt: null });
     },
-    DeviceProtocolPinned: ({ stream }, rows) => void change(rows.devices, stream, { protocolLevel: 1 }),
-    DeviceProtocolUnpinned: ({ stream }, rows) => void change(rows.devices, stream, { protocolLevel: 0 }),
+    DeviceProtocolPinned: ({ stream }, rows) => void change(rows.devices, stream, { protocolLevel: 1, deliveriesAccepted: false }),
+    DeviceProtocolUnpinned: ({ stream }, rows) => void change(rows.devices, stream, { protocolLevel: 0, deliveriesAccepted: false }),
+    Level0DeliveriesAccepted: ({ stream }, rows) => void change(rows.devices, stream, { deliveriesAccepted: true }),
 
     UnlockAcknowledged: ({ stream }, rows) => heard(rows.devices, stream),
     UnlockFailed: ({ stream }, rows) => heard(rows.devices, stream),
@@ -185,8 +189,8 @@ export const devicesProjection = defineProjection({
       tellAlert(emit, 'tampered', alerts(rows.devices, stream, { tamperedAt: at }, { seen: true }), at);
     },
     DeviceTamperCleared: ({ stream }, rows) => void alerts(rows.devices, stream, { tamperedAt: null }, { seen: true }),
-    ParcelDetected: ({ stream }, rows) => heard(rows.devices, stream),
-    ParcelRemoved: ({ stream }, rows) => heard(rows.devices, stream),
+    ParcelDetected: ({ stream }, rows) => void change(rows.devices, stream, { parcelPresent: true }, { seen: true }),
+    ParcelRemoved: ({ stream }, rows) => void change(rows.devices, stream, { parcelPresent: false }, { seen: true }),
   },
 });
 
