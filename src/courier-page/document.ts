@@ -81,7 +81,7 @@ function receiptOf({ words, times }: Frame, { box, openedAt, closedAt, reference
   return folded ? html`<details class="aside receipt"><summary>${words.receipt.show}</summary>${list}</details>` : html`<section class="receipt"><h2>${words.receipt.title}</h2>${list}</section>`;
 }
 
-function formOf(frame: Frame, { key, submit, identity, values, missing, decline, folded }: Form): Html {
+function formOf(frame: Frame, { key, submit, identity, values, missing, decline, folded, confirmed }: Form): Html {
   const { words, here } = frame;
   const field = (name: keyof Values, label: string, max: number, complete: string, needed = false, type = 'text') => {
     const wrong = missing.includes(name);
@@ -92,7 +92,7 @@ function formOf(frame: Frame, { key, submit, identity, values, missing, decline,
     ? html`<details class="who"><summary>${words.form.legend}</summary><fieldset aria-label="${words.form.legend}">${fields}</fieldset></details>`
     : html`<fieldset><legend>${words.form.legend}</legend>${fields}</fieldset>`;
   const act = html`<p class="act"><button>${icon('unlocked')}${submit}</button>${decline !== undefined && html`<a class="button quiet" href="${here}" data-anew>${decline}</a>`}</p>`;
-  return html`<form method="post" action="${here}"><input type="hidden" name="key" value="${key}">${decline !== undefined && raw('<input type="hidden" name="confirmed" value="yes">')}${folded ? [act, who] : [who, act]}</form>`;
+  return html`<form method="post" action="${here}"><input type="hidden" name="key" value="${key}">${confirmed && raw('<input type="hidden" name="confirmed" value="yes">')}${folded ? [act, who] : [who, act]}</form>`;
 }
 
 /** What the phone shows by itself while it has no answer of the server. */

@@ -70,8 +70,9 @@ export interface Form {
   readonly missing: readonly (keyof Values)[];
   /** The details were asked before: the button comes first. */
   readonly folded: boolean;
-  /** A parcel is inside: the button confirms. */
+  /** A parcel is inside: the button confirms, beside one that does not. */
   readonly decline?: string;
+  readonly confirmed: boolean;
 }
 export interface Values {
   readonly name: string;
@@ -105,6 +106,8 @@ export interface Situation {
   /** The key that the form gets. */
   readonly key: string;
   readonly values: Values;
+  /** The courier knows that a parcel is inside. */
+  readonly confirmed: boolean;
 }
 
 /** Why a request was refused, with what is known of it. */
@@ -152,11 +155,12 @@ function readyScreen(situation: Situation): Screen {
   };
 }
 
-export function formOf({ words, link, key, values }: Situation, submit: string, missing: Form['missing'] = []): Form {
+export function formOf({ words, link, key, values, confirmed }: Situation, submit: string, missing: Form['missing'] = []): Form {
   const identity = link.requireIdentity;
   const complete = !identity || (values.name !== '' && values.company !== '');
   const folded = submit !== words.buttons.open && complete;
-  return { key, submit, identity, values, missing, folded, ...(submit === words.buttons.anyway ? { decline: words.buttons.not } : {}) };
+  const confirming = submit === words.buttons.anyway;
+  return { key, submit, identity, values, missing, folded, confirmed: confirmed || confirming, ...(confirming ? { decline: words.buttons.not } : {}) };
 }
 
 const placeOf = (device: DeviceRow | undefined): Place => ({ name: device?.name ?? null, address: device?.address ?? null });

@@ -79,10 +79,10 @@ export function createCourierPage(api: Api): Site {
     }
   }
 
-  async function situationOf(frame: Frame, link: LinkRow, key: string, values: Values = noValues): Promise<Situation> {
+  async function situationOf(frame: Frame, link: LinkRow, key: string, values: Values = noValues, confirmed = false): Promise<Situation> {
     const device = await reads.devices.byId(link.deviceId);
     const now = clock.now();
-    return { words: frame.words, now, link, device, problem: problemOf(link, device, now), key, values };
+    return { words: frame.words, now, link, device, problem: problemOf(link, device, now), key, values, confirmed };
   }
 
   /** GET and HEAD: nothing here takes a use. */
@@ -99,13 +99,17 @@ export function createCourierPage(api: Api): Site {
   async function press(call: Call, visit: Visit, frame: Frame, link: LinkRow, token: string, form: URLSearchParams): Promise<Screen | { readonly see: string }> {
     const values = valuesOf(form);
     const key = keyOf(form.get('key')) ?? newKey();
-    const situation = await situationOf(frame, link, key, values);
+    const situation = await situationOf(frame, link, key, values, form.get('confirmed') === 'yes');
     // Whoever sent the form from a page shows the outcome there; the address after a form without a script is one to come back to.
     const see = async () => {
       if (call.req.headers['loqey-part'] !== 'main') return { see: `${frame.address(frame.language, key)}&sent=1` };
       const attempt = await attemptOf(link, key, true);
       return attempt === undefined ? askedScreen(frame.words, key) : attemptScreen(await situationOf(frame, link, newKey()), attempt, referenceOf);
     };
+    // Asked here alone: a program is told by the box's own sensors. A repeat is not asked about the parcel that it brought.
+    if (situation.device?.parcelPresent === true && situation.problem === undefined && !situation.confirmed && (await attemptOf(link, key, false)) === undefined) {
+      return refusedScreen(situation, { code: 'parcel_inside', details: {} });
+    }
     try {
       await visit.ask('POST', `/api/v1/delivery/link/${token}/unlock`, bodyOf(values), key);
       return await see();

@@ -298,6 +298,19 @@ describeWithServer('chromium', chromiumMissing(), "a courier's deliveries", () =
     expect((await deliveries())[0]).toMatchObject({ delivery_person_name: 'Jo' });
   });
 
+  test('a parcel is inside: it opens when the courier says so', async () => {
+    const page = await arrive((await link()).access_url);
+    await shows(page, 'ready');
+    box.hands.setParcel(true);
+    await expect.poll(async () => (await owner.api.get<{ action: string }[]>(`/devices/${box.deviceId}/activity`)).some(({ action }) => action === 'item_stored')).toBe(true);
+    await press(page);
+    await shows(page, 'parcel-inside', 'The box already holds a parcel');
+    expect(openings()).toBe(0);
+    await page.click('text=Open anyway');
+    await shows(page, 'open');
+    expect(openings()).toBe(1);
+  });
+
   test('the box is not there', async () => {
     const page = await arrive((await link()).access_url);
     await shows(page, 'ready');

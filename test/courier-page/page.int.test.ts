@@ -179,6 +179,14 @@ const cases: Readonly<Record<string, Case>> = {
     en: ['The box battery is empty', 'It cannot be opened. Your link has not been used up.'],
     tr: ['Kutunun pili bitti', 'Kutu açılamaz. Kullanım hakkınız duruyor.'],
   },
+  'a parcel is inside': {
+    set: () => page.change({}, { parcelPresent: true }),
+    press: true,
+    status: 409,
+    screen: 'parcel-inside',
+    en: ['The box already holds a parcel', 'If there is room, you can still open it.'],
+    tr: ['Kutuda zaten bir paket var', 'Yer varsa yine de açabilirsiniz.'],
+  },
   'maintenance': {
     set: () => page.refuse('device_in_maintenance'),
     press: true,
@@ -379,6 +387,22 @@ describe('pressing', () => {
     expect(refused.heading).toBe('One detail is missing');
     expect(refused.html).toMatch(/<input id="company"[^>]* required aria-invalid="true" aria-describedby="company-wrong" autofocus>/);
     expect(refused.html).not.toMatch(/<input id="name"[^>]*aria-invalid/);
+  });
+  test('while a parcel is inside needs a second word, once', async () => {
+    page.change({}, { parcelPresent: true });
+    const asked = await post({ name: 'Jo' });
+    expect(asked.html).toMatch(/name="confirmed" value="yes"[\s\S]*Open anyway<\/button>[\s\S]*Do not open<\/a>/);
+    expect(page.world.asked).toEqual([]);
+    page.refuse('device_offline');
+    const refused = await post({ name: 'Jo', confirmed: 'yes' });
+    expect(refused.html).toContain('name="confirmed" value="yes"');
+    expect(page.world.asked).toHaveLength(1);
+  });
+  test('again, with the parcel that this attempt brought inside', async () => {
+    page.world.unlock = undefined;
+    page.change(used, { parcelPresent: true });
+    page.attempt({ ...sent, state: 'opened', openedAt: at(1) });
+    expect(await post()).toMatchObject({ status: 303 });
   });
   test('with what cannot be stored', async () => {
     expect(await post({ phone: '1'.repeat(40) })).toMatchObject({ status: 400, screen: 'invalid', text: 'Something you entered cannot be used here. Check it and try again.' });

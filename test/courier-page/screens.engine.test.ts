@@ -50,6 +50,7 @@ describeWithServer('chromium', chromiumMissing(), "the courier's screens", () =>
     'unknown-link': { token: 'x'.repeat(32) },
     busy: { press: true, set: () => server.refuse('device_busy') },
     offline: { press: true, set: () => server.refuse('device_offline') },
+    'parcel-inside': { press: true, set: () => server.change({}, { parcelPresent: true }) },
     identity: { press: true, set: () => server.refuse('identity_required') },
     fault: { press: true, set: () => (server.world.throws = new Error('something broke')) },
   };

@@ -491,6 +491,7 @@ export function deviceRow(over: Partial<DeviceRow> = {}): DeviceRow {
     lockStatus: 'locked',
     lockStatusAt: '2026-11-21T09:59:00.000Z',
     doorOpen: false,
+    parcelPresent: null,
     batteryLevel: 62,
     firmwareVersion: '1.0.0',
     online: true,
