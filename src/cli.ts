@@ -97,6 +97,17 @@ export function createCli(context: CliContext): { run(argv: readonly string[]): 
   };
   registerRemoteCommands(program, contextOf, done);
 
+  program.commands
+    .find((group) => group.name() === 'audit')
+    ?.command('verify')
+    .description('Hold the log against its signed heads: is it what it was? Needs the data folder, and no server.')
+    .option('--heads <file>', 'signed heads, best a copy kept elsewhere (default: AUDIT_HEADS_DIR/heads.ndjson)')
+    .option('--public-key <file>', 'PEM of the key that signed them (default: AUDIT_HEADS_DIR/public-key.pem)')
+    .addHelpText('after', '\nExamples:\n  loqey audit verify\n  loqey audit verify --heads /mnt/elsewhere/heads.ndjson --json')
+    .action(async (options: { heads?: string; publicKey?: string }, self: Command) => {
+      result = await (await import('./shell/verify.ts')).auditVerify(local, options, terminalOf(self));
+    });
+
   const admin = program.command('admin').description('administrators: make the first one here, manage them all');
   admin
     .command('create')

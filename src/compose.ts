@@ -214,7 +214,7 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
     await startWorker(ground, { bus, live, keyring, rejected, provisioner, deviceKeys, awaitInFlight: createAwaitInFlight(bus, watches), boxes, sessions, deadlines: createDeadlineQueue(reader, feed), offline });
   }
   const works = has('worker');
-  const jobs = works || has('api') ? await startJobs(ground, { bus, reads, reader, feed, sealer, offline, retention: retention(), works }) : undefined;
+  const jobs = works || has('api') ? await startJobs(ground, { bus, reads, reader, feed, sealer, offline, retention: retention(), auditSigningKey, works }) : undefined;
 
   await startUplink(ground, broker);
   await start('passwords', passwords);

@@ -41,14 +41,16 @@ const wiring: readonly string[] = ['compose', 'shell', 'demo'];
 const allowed: Readonly<Record<string, readonly string[]>> = {
   domain: [],
   commands: ['domain', 'platform'],
-  projections: ['domain', 'platform'],
+  // What proves the log: pure, but for the file that heads go to.
+  audit: ['domain'],
+  projections: ['domain', 'audit', 'platform'],
   api: ['domain', 'commands', 'projections', 'platform'],
   // Pages over the routes of the API; what they know of the read side they know as types.
   'courier-page': ['domain', 'commands', 'projections', 'api', 'platform'],
   bridge: ['domain', 'commands', 'platform'],
   // Can be copied into an app as it is: not even a package.
   client: [],
-  jobs: ['domain', 'commands', 'projections', 'platform'],
+  jobs: ['domain', 'commands', 'audit', 'projections', 'platform'],
   platform: ['domain'],
   // The device side: what it shares with the server is the contract between them, and the client that carries it.
   simulator: ['domain', 'bridge', 'platform', 'shell'],

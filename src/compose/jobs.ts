@@ -1,8 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { createHeadFile } from '../audit/head-file.ts';
+import { createHeadSigner } from '../audit/heads.ts';
 import type { OfflineCheck } from '../bridge/offline.ts';
 import type { Aggregates } from '../commands/handle.ts';
 import { runReactor } from '../commands/policies/reactor.ts';
+import { auditHeads } from '../jobs/audit-heads.ts';
 import { createJobBoard, type JobBoard } from '../jobs/board.ts';
 import { queues } from '../jobs/catalogue.ts';
 import { cleanup, type RetentionTask } from '../jobs/cleanup.ts';
@@ -20,6 +23,7 @@ import { createFolderSender, createSmtpSender } from '../platform/mail/nodemaile
 import type { MailSender } from '../platform/mail/port.ts';
 import type { Sealer } from '../platform/vault/sealer.ts';
 import { createOverdueLinks } from '../projections/links/overdue.ts';
+import { createProofQueries } from '../projections/proof/queries.ts';
 import type { LiveFeed, ReadModels } from '../projections/read-models.ts';
 import type { Reader } from '../projections/schemas.ts';
 import { createAdmins } from '../projections/users/admins.ts';
@@ -36,6 +40,8 @@ export interface JobsParts {
   readonly sealer: Pick<Sealer, 'seal'>;
   readonly offline: OfflineCheck;
   readonly retention: readonly RetentionTask[];
+  /** AUDIT_SIGNING_KEY; whoever runs the jobs has it. */
+  readonly auditSigningKey: Buffer | undefined;
   /** True: this process runs them. False: it asks for runs and shows how they went. */
   readonly works: boolean;
 }
@@ -46,13 +52,16 @@ export interface Jobs {
 }
 
 /** What runs around the clock, and what tells people of things. */
-export async function startJobs(ground: Ground, { bus, reads, reader, feed, sealer, offline, retention, works }: JobsParts): Promise<Jobs> {
+export async function startJobs(ground: Ground, { bus, reads, reader, feed, sealer, offline, retention, auditSigningKey, works }: JobsParts): Promise<Jobs> {
   const { config, store: log, logId, clock, logger, metrics } = ground;
   const db = ground.database('loqey-notify', 4);
   const queue = createPgBossQueue({ db, queues, logger, works });
   const notifications = createNotificationStore(db, { timeZone: config.timeZone });
   if (works) {
     const sender = await mailSender(ground);
+    const signer = createHeadSigner(auditSigningKey ?? missing('AUDIT_SIGNING_KEY'));
+    const archive = createHeadFile(auditFolder(config));
+    await archive.publish(signer.publicKey);
     runJobs({
       queue,
       db,
@@ -63,6 +72,7 @@ export async function startJobs(ground: Ground, { bus, reads, reader, feed, seal
           return { checked_devices: checked, offline_count: found };
         },
         cleanup: cleanup(retention, logger),
+        'audit.heads': auditHeads({ store: log, proofs: createProofQueries(reader), signer, archive, logId, clock }),
         'notifications.tidy': tidyNotifications({ store: notifications, queue, pruneMails: () => pruneMailFolder(mailFolder(config), KEEP_MAIL_FILES, clock) }),
       },
       clock,
@@ -98,6 +108,14 @@ export async function startJobs(ground: Ground, { bus, reads, reader, feed, seal
       return []; // that the database is away is told by its own part
     }
   }
+}
+
+function missing(env: string): never {
+  throw new Error(`${env} is needed by the worker`);
+}
+
+export function auditFolder({ auditHeadsDir, dataDir }: Pick<Config, 'auditHeadsDir' | 'dataDir'>): string {
+  return auditHeadsDir ?? join(dataDir, 'audit');
 }
 
 export function mailFolder({ dataDir }: Pick<Config, 'dataDir'>): string {

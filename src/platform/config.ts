@@ -184,6 +184,10 @@ export const table = {
     secret,
   }),
 
+  auditHeadsDir: optional('Secrets', 'AUDIT_HEADS_DIR', text(1_000), {
+    doc: 'Folder for signed heads of the log, best where the database server cannot write. Absent: DATA_DIR/audit.',
+  }),
+
   databaseUrl: optional('Database, event store, relay', 'DATABASE_URL', postgresUrl, {
     doc: 'PostgreSQL 15 or later. Absent: an embedded one in DATA_DIR.',
     aliases: ['NEON_DATABASE_URL'],

@@ -76,7 +76,8 @@ export class Member {
   }
 
   want(events: readonly BatchEvent[], more: boolean): void {
-    const { load, loadMore } = this.projection;
+    const { always, load, loadMore } = this.projection;
+    if (!more && events.length > 0) always?.(this.#wants);
     for (const { event } of events) {
       if (event === undefined) continue;
       if (more) loadMore?.(event, this.#wants, this.#typedRows);

@@ -17,6 +17,8 @@ export interface Projection<T extends Tables = Tables> {
   readonly tables: T;
   /** Names the rows that the event's handler will read. */
   readonly load?: (event: Recorded, want: Wants<T>) => void;
+  /** Names rows that any event's handler may read: asked for once in every batch. */
+  readonly always?: (want: Wants<T>) => void;
   /** A second look, for rows whose key is in a row that `load` named. */
   readonly loadMore?: (event: Recorded, want: Wants<T>, rows: RowsOf<T>) => void;
   /** What a handler needs and only a promise can give (opened seals). Called once for a batch, before its handlers. */

@@ -4,12 +4,13 @@ import { deadlinesProjection } from './deadlines/projection.ts';
 import { devicesProjection } from './devices/projection.ts';
 import { linksProjection } from './links/projection.ts';
 import { peopleProjection, type SealOpener } from './people/projection.ts';
+import { proofProjection } from './proof/projection.ts';
 import type { AnyProjection } from './projection.ts';
 import { unlocksProjection } from './unlocks/projection.ts';
 import { usersProjection } from './users/projection.ts';
 
 /** Those that no request waits for. */
-export const backgroundProjections: readonly string[] = [auditProjection].map(({ name }) => name);
+export const backgroundProjections: readonly string[] = [auditProjection, proofProjection].map(({ name }) => name);
 
 /** All read models. One more is a folder and a line here. */
 export function projections({ sealer }: { readonly sealer: SealOpener }): readonly AnyProjection[] {
@@ -20,6 +21,7 @@ export function projections({ sealer }: { readonly sealer: SealOpener }): readon
     devicesProjection,
     linksProjection,
     peopleProjection(sealer),
+    proofProjection,
     unlocksProjection,
     usersProjection,
   ];

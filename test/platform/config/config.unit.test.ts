@@ -142,7 +142,7 @@ describe('values', () => {
         problems(environ);
       }),
     );
-  });
+  }, 30_000);
 });
 
 describe('contradictions', () => {
