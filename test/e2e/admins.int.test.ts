@@ -47,6 +47,24 @@ describe('the health of the system', () => {
   });
 });
 
+describe('a file of boxes', () => {
+  test('is registered once, and told again to whoever lost the answer', async () => {
+    const csv = `serial_number\n${Array.from({ length: 60 }, (_, i) => `LB-PALLET-${i}`).join('\n')}\n`;
+    const upload = async (key: string) => {
+      const response = await fetch(`${app.url}/api/v1/admin/devices/import`, { method: 'POST', body: csv, headers: { authorization: `Bearer ${root.token}`, 'content-type': 'text/csv', 'idempotency-key': key } });
+      return (await response.json()) as { rows: { result: string; pin?: string; provisioning?: { device_key: string; mqtt: { password: string } } }[]; summary: Record<string, number> };
+    };
+    const first = await upload('pallet-1');
+    expect(first.summary).toMatchObject({ rows: 60, registered: 60 });
+    expect(new Set(first.rows.map(({ provisioning }) => provisioning?.device_key)).size).toBe(60);
+    expect((await upload('pallet-1')).rows).toEqual(first.rows);
+    const again = await upload('pallet-2');
+    expect(again.summary).toMatchObject({ rows: 60, registered: 0, exists: 60 });
+    expect(JSON.stringify(again)).not.toContain('device_key');
+    expect((await root.api.get<unknown[]>('/admin/devices?search=pallet-&limit=100')).length).toBe(60);
+  });
+});
+
 describe('a change of rights is felt at once', () => {
   test('by a token and a socket whose role is taken away', async () => {
     const admin = await newAdmin('admin');

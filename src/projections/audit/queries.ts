@@ -44,7 +44,7 @@ const conditionsOf = (s: Schemas): Conditions<StoredFilter> => ({
   unlockId: (p) => `unlock_id = ${p}::uuid`,
   correlationId: (p) => `correlation_id = ${p}::uuid`,
   outcome: (p) => `outcome = ${p}`,
-  ip: (p) => `position IN (SELECT (fields->>'position')::numeric FROM ${s['people']}.people WHERE fields->>'ip' = ${p})`,
+  ip: (p) => `position = ANY (ARRAY(SELECT (fields->>'position')::numeric FROM ${s['people']}.people WHERE fields->>'ip' = ${p}))`,
   from: (p) => `occurred_at >= ${p}::timestamptz`,
   to: (p) => `occurred_at < ${p}::timestamptz`,
   before: (p) => `position < ${p}::numeric`,

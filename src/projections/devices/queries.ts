@@ -34,8 +34,8 @@ const columns = `
   d.view, p.fields AS place, live.last_heard_at AS "lastHeardAt", live.battery, live.signal_strength AS "signalStrength",
   least(live.uptime, 2147483647)::integer AS "uptimeSeconds"`;
 
-const from = (s: Schemas) => `
-  ${s['devices']}.devices d
+const from = (s: Schemas, boxes = `${s['devices']}.devices`) => `
+  ${boxes} d
   LEFT JOIN ${s['people']}.people p ON p.ref = d.assignment_id
   LEFT JOIN work.device_live live ON live.device_id = d.device_id`;
 
@@ -45,15 +45,14 @@ const ofOwner = {
   name: 'devices.of_owner',
   text: (s: Schemas) => `SELECT ${columns} FROM ${from(s)} WHERE d.owner_id = $1 ORDER BY d.assigned_at, d.device_id`,
 };
-const ownedFrom = (s: Schemas) => `${from(s)} LEFT JOIN ${s['people']}.people owner ON owner.ref = d.owner_id`;
-
 /** `online` is two values: whether, and since when a box must have been heard of. */
 type StoredFilter = Omit<DeviceFilter, 'online'> & { readonly onlineSince?: Instant; readonly offlineSince?: Instant };
 
 const isOnline = (since: string) => `(d.online AND coalesce(live.last_heard_at >= ${since}::timestamptz, true))`;
-const searched = `lower(concat_ws(' ', d.serial_number, d.device_id::text, p.fields->>'name', owner.fields->>'email', owner.fields->>'firstName', owner.fields->>'lastName'))`;
+/** Users and assignments that are called so: found once, and not for each box. */
+const called = (s: Schemas, words: string) => `SELECT ref FROM ${s['people']}.people WHERE strpos(words, ${words}::text) > 0`;
 
-const conditions: Conditions<StoredFilter> = {
+const conditionsOf = (s: Schemas): Conditions<StoredFilter> => ({
   lifecycle: (p) => `d.lifecycle = ${p}`,
   assigned: (p) => `(d.owner_id IS NOT NULL) = ${p}::boolean`,
   onlineSince: isOnline,
@@ -62,7 +61,15 @@ const conditions: Conditions<StoredFilter> = {
   model: (p) => `lower(d.model) = lower(${p})`,
   firmware: (p) => `d.firmware_version = ${p}`,
   unlinkRequested: (p) => `d.unlink_requested = ${p}::boolean`,
-  search: (p) => `strpos(${searched}, lower(${p})) > 0`,
+  search: (p) =>
+    `(strpos(lower(d.serial_number), ${p}::text) > 0 OR strpos(d.device_id::text, ${p}::text) > 0
+      OR d.owner_id IN (${called(s, p)}) OR d.assignment_id IN (${called(s, p)}))`,
+});
+
+/** What the filter asks of each box, and nothing else: what is only shown is joined to those that are shown. */
+const asked = (s: Schemas, filter: StoredFilter, where: string) => {
+  const needsLive = [filter.onlineSince, filter.offlineSince, filter.batteryBelow].some((each) => each !== undefined);
+  return `${s['devices']}.devices d ${needsLive ? 'LEFT JOIN work.device_live live ON live.device_id = d.device_id' : ''} ${where}`;
 };
 
 const counts = {
@@ -86,21 +93,27 @@ export function createDeviceQueries(reader: Reader): DeviceQueries {
     async ofOwner(userId) {
       return (await reader.all<Joined>(ofOwner, [userId])).map(deviceOf);
     },
-    async list({ online, ...rest }, { limit, offset }) {
+    async list({ online, search, ...rest }, { limit, offset }) {
       const since = online === undefined ? {} : online.is ? { onlineSince: online.heardSince } : { offlineSince: online.heardSince };
-      const { text: where, values, shape } = whereOf<StoredFilter>(conditions, { ...rest, ...since });
+      const filter: StoredFilter = { ...rest, ...since, ...(search === undefined ? {} : { search: search.toLowerCase() }) };
+      const whereIn = (s: Schemas) => whereOf(conditionsOf(s), filter);
+      const { values, shape } = whereIn({});
       const [rows, totals] = await Promise.all([
         reader.all<Joined & { readonly ownerEmail: string | null }>(
           {
             name: `devices.list.${shape}`,
             text: (s) => `
-              SELECT ${columns}, owner.fields->>'email' AS "ownerEmail" FROM ${ownedFrom(s)} ${where}
-               ORDER BY d.registered_at DESC, d.device_id LIMIT $${values.length + 1} OFFSET $${values.length + 2}`,
+              WITH found AS (
+                SELECT d.* FROM ${asked(s, filter, whereIn(s).text)}
+                 ORDER BY d.registered_at DESC, d.device_id LIMIT $${values.length + 1} OFFSET $${values.length + 2})
+              SELECT ${columns}, owner.fields->>'email' AS "ownerEmail"
+                FROM ${from(s, 'found')} LEFT JOIN ${s['people']}.people owner ON owner.ref = d.owner_id
+               ORDER BY d.registered_at DESC, d.device_id`,
           },
           [...values, limit, offset],
         ),
         reader.first<{ total: number }>(
-          { name: `devices.list_total.${shape}`, text: (s) => `SELECT count(*)::integer AS total FROM ${ownedFrom(s)} ${where}` },
+          { name: `devices.list_total.${shape}`, text: (s) => `SELECT count(*)::integer AS total FROM ${asked(s, filter, whereIn(s).text)}` },
           values,
         ),
       ]);

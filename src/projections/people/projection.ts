@@ -26,6 +26,8 @@ interface PeopleRow {
   /** Whose key sealed it: `user:<id>`, `delivery:<id>`, `refusals:<day>`. */
   readonly subject_id: string;
   readonly fields: Readonly<Record<string, unknown>>;
+  /** In lower case, what people and boxes are looked for by; null for what nobody looks for. */
+  readonly words: string | null;
   readonly since: Instant;
 }
 
@@ -42,9 +44,10 @@ const people = defineTable<PeopleRow>({
     kind: 'text NOT NULL',
     subject_id: 'text NOT NULL',
     fields: 'jsonb NOT NULL',
+    words: 'text',
     since: 'timestamptz NOT NULL',
   },
-  indexes: ['(subject_id)', '(kind, since)', `((fields->>'ip')) WHERE fields->>'ip' IS NOT NULL`],
+  indexes: ['(subject_id)', '(kind, since)', `((fields->>'ip')) WHERE fields->>'ip' IS NOT NULL`, '(words, ref) WHERE words IS NOT NULL'],
 });
 
 type PeopleTables = { readonly people: typeof people };
@@ -128,7 +131,7 @@ export function peopleProjection(opener: SealOpener): AnyProjection {
   }
 
   function put(rows: Rows<PeopleRow>, event: Recorded, ref: Uuid, kind: PeopleRow['kind'], subject: string, fields: PeopleRow['fields']): void {
-    rows.put({ ref, kind, subject_id: subject, fields, since: event.metadata.occurredAt });
+    rows.put({ ref, kind, subject_id: subject, fields, words: wordsOf(kind, fields), since: event.metadata.occurredAt });
   }
 
   function merge(rows: Rows<PeopleRow>, event: Recorded, ref: Uuid, kind: PeopleRow['kind'], subject: string, fields: PeopleRow['fields']): void {
@@ -159,7 +162,7 @@ export function peopleProjection(opener: SealOpener): AnyProjection {
 
   return defineProjection({
     name: 'people',
-    version: 2,
+    version: 3,
     categories: ['device', 'user', 'refusal'],
     tables: { people },
     prepare,
@@ -220,6 +223,13 @@ export function peopleProjection(opener: SealOpener): AnyProjection {
       },
     }),
   });
+}
+
+/** Of a person, and of a box as its owner calls it. */
+function wordsOf(kind: PeopleRow['kind'], fields: PeopleRow['fields']): string | null {
+  const names = kind === 'user' ? ['email', 'firstName', 'lastName'] : kind === 'box' ? ['name', 'address'] : [];
+  const words = names.flatMap((name) => (typeof fields[name] === 'string' ? [fields[name]] : []));
+  return words.length === 0 ? null : words.join(' ').toLowerCase();
 }
 
 /** By name: the class is an adapter's. */

@@ -65,11 +65,11 @@ const countSince = {
 const statistics = {
   name: 'deliveries.statistics',
   text: (s: Schemas) => `
-    SELECT to_char(local, 'YYYY-MM-DD') AS date, extract(hour FROM local)::integer AS hour,
+    SELECT local::date AS date, extract(hour FROM local)::integer AS hour,
            sum(attempted)::integer AS attempted, sum(completed)::integer AS completed
       FROM (SELECT slot AT TIME ZONE $3 AS local, attempted, completed FROM ${s['unlocks']}.slots
              WHERE slot >= ($1::date)::timestamp AT TIME ZONE $3 AND slot < ($2::date + 1)::timestamp AT TIME ZONE $3) slots
-     GROUP BY GROUPING SETS ((to_char(local, 'YYYY-MM-DD')), (extract(hour FROM local)::integer))
+     GROUP BY GROUPING SETS ((local::date), (extract(hour FROM local)::integer))
      ORDER BY 1, 2`,
 };
 

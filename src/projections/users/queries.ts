@@ -10,17 +10,22 @@ const from = (s: Schemas) => `${s['users']}.users u LEFT JOIN ${s['people']}.peo
 const byId = { name: 'users.by_id', text: (s: Schemas) => `SELECT ${columns} FROM ${from(s)} WHERE u.user_id = $1` };
 
 /** Active: may sign in. The search looks for its text in address and name. */
-const matches = `
+const matches = (s: Schemas) => `
   ($1::boolean IS NULL OR (NOT u.suspended AND NOT u.erased) = $1)
-  AND ($2::text IS NULL OR strpos(lower(concat_ws(' ', p.fields->>'email', p.fields->>'firstName', p.fields->>'lastName')), lower($2)) > 0)
+  AND ($2::text IS NULL OR u.user_id IN (SELECT ref FROM ${s['people']}.people WHERE strpos(words, $2) > 0))
   AND ($3::boolean IS NULL OR (u.admin_role IS NOT NULL) = $3)`;
 const list = {
   name: 'users.list',
   text: (s: Schemas) => `
     SELECT ${columns}, (SELECT count(*)::integer FROM ${s['devices']}.devices d WHERE d.owner_id = u.user_id) AS "deviceCount"
-      FROM ${from(s)} WHERE ${matches} ORDER BY u.registered_at DESC, u.user_id LIMIT $4 OFFSET $5`,
+      FROM (SELECT * FROM ${s['users']}.users u WHERE ${matches(s)} ORDER BY u.registered_at DESC, u.user_id LIMIT $4 OFFSET $5) u
+      LEFT JOIN ${s['people']}.people p ON p.ref = u.user_id
+     ORDER BY u.registered_at DESC, u.user_id`,
 };
-const listTotal = { name: 'users.list_total', text: (s: Schemas) => `SELECT count(*)::integer AS total FROM ${from(s)} WHERE ${matches}` };
+const listTotal = {
+  name: 'users.list_total',
+  text: (s: Schemas) => `SELECT count(*)::integer AS total FROM ${s['users']}.users u WHERE ${matches(s)}`,
+};
 const count = {
   name: 'users.count',
   text: (s: Schemas) => `SELECT count(*)::integer AS total FROM ${s['users']}.users u WHERE NOT u.erased`,
@@ -34,7 +39,7 @@ export function createUserQueries(reader: Reader): UserQueries {
   return {
     byId: (userId) => reader.first<UserRow>(byId, [userId]),
     async list({ active, search, admins }, { limit, offset }) {
-      const filter = [active ?? null, search ?? null, admins ?? null];
+      const filter = [active ?? null, search?.toLowerCase() ?? null, admins ?? null];
       const [rows, totals] = await Promise.all([
         reader.all<UserRow & { readonly deviceCount: number }>(list, [...filter, limit, offset]),
         reader.first<{ total: number }>(listTotal, filter),
