@@ -2,7 +2,9 @@ import { downTopics, reportTopic, type Profile, type TopicOwner } from '../bridg
 import { deriveKeys, httpBearer, mqttPassword } from '../bridge/protocol/keys.ts';
 import type { ReportKind } from '../bridge/protocol/signature.ts';
 import type { BoxCore, BoxEvent, BoxEventOf, BoxEventType } from './box.ts';
-import { DeviceCore, newJournal, type CoreState, type PowerCutStep } from './core.ts';
+import { DeviceCore, type CoreState } from './core.ts';
+import { newJournal } from './firmware/memory.ts';
+import type { PowerCutStep } from './firmware/options.ts';
 import { FlashFailed, faultyFlash, memoryFlash, type Flash } from './flash.ts';
 import { Hardware, type BoltFault, type Movement } from './hardware.ts';
 import { Level0Core } from './level0.ts';

@@ -2,7 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { afterEach, describe, expect, it } from 'vitest';
 import { deriveKeys } from '../../src/bridge/protocol/keys.ts';
 import { signCommand } from '../../src/bridge/protocol/signature.ts';
-import type { PowerCutStep } from '../../src/simulator/core.ts';
+import type { PowerCutStep } from '../../src/simulator/firmware/options.ts';
 import { createLockbox, provision } from '../../src/simulator/lockbox.ts';
 import type { RigOptions } from '../simulator/rig.ts';
 import { vectorDeviceId, vectorKeys, vectorMasterKey, vectorPayload } from '../bridge/protocol/vectors.ts';

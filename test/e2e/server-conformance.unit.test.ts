@@ -24,7 +24,7 @@ import { Metrics } from '../../src/platform/metrics.ts';
 import type { CredentialRegistry, UplinkMessage } from '../../src/platform/mqtt/port.ts';
 import { createInProcessRelay } from '../../src/platform/relay/in-process.ts';
 import type { DeviceKeyring, DeviceKeys as DeviceKeyStore } from '../../src/platform/vault/device-keys.ts';
-import type { PowerCutStep } from '../../src/simulator/core.ts';
+import type { PowerCutStep } from '../../src/simulator/firmware/options.ts';
 import { createLockbox, type Lockbox } from '../../src/simulator/lockbox.ts';
 import type { LinkHandlers } from '../../src/simulator/session.ts';
 import { seededRandom, type Random } from '../../src/simulator/random.ts';
