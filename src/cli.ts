@@ -70,9 +70,15 @@ export function createCli(context: CliContext): { run(argv: readonly string[]): 
       const { reset } = await import('./shell/folder.ts');
       result = await reset(dataDir(), yes === true, terminalOf(self));
     });
-  command('demo', 'one delivery from registration to audit, told step by step', async (terminal) =>
-    (await (await import('./shell/demo.ts')).runDemo({ ...local, terminal })) ? exitCode.ok : exitCode.unexpected,
-  );
+  program
+    .command('demo')
+    .description('one delivery from registration to audit, told step by step')
+    .option('--stay', 'then leave the box switched on, with a link to open in a browser, until Ctrl+C')
+    .action(async ({ stay }: { stay?: boolean }, self: Command) => {
+      const { runDemo } = await import('./shell/demo.ts');
+      const told = await runDemo({ ...local, terminal: terminalOf(self), stay: stay === true ? untilSignal() : undefined });
+      result = told ? exitCode.ok : exitCode.unexpected;
+    });
   registerSimulateCommand(program, terminalOf);
 
   const readModels = program.command('projections').description('the read models: how far they are, and rebuilding them');
@@ -137,6 +143,15 @@ export function createCli(context: CliContext): { run(argv: readonly string[]): 
       }
     },
   };
+}
+
+/** Aborted by Ctrl+C or SIGTERM; a second signal does not wait. */
+function untilSignal(): AbortSignal {
+  const ended = new AbortController();
+  const onSignal = () => (ended.signal.aborted ? process.exit(exitCode.interrupted) : ended.abort());
+  process.on('SIGINT', onSignal);
+  process.on('SIGTERM', onSignal);
+  return ended.signal;
 }
 
 /** Runs until Ctrl+C or SIGTERM. A second signal does not wait. */

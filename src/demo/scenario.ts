@@ -18,8 +18,14 @@ export interface ScenarioOptions {
   readonly onBox: (box: Lockbox) => void;
 }
 
+/** Who is there when the story is over. */
+export interface Told {
+  readonly box: Lockbox;
+  readonly owner: Client;
+}
+
 /** One delivery from the factory to the audit, and two attempts to open the box that must not. */
-export async function runScenario({ api, admin, narrator, onBox }: ScenarioOptions): Promise<void> {
+export async function runScenario({ api, admin, narrator, onBox }: ScenarioOptions): Promise<Told> {
   const serial = `LB-DEMO-${randomBytes(3).toString('hex').toUpperCase()}`;
   const { step } = narrator;
 
@@ -147,6 +153,7 @@ export async function runScenario({ api, admin, narrator, onBox }: ScenarioOptio
     const lines = trace.hops.map(({ hop, type, offset_ms: offset }) => `${`+${offset} ms`.padStart(9)}  ${hop.padEnd(11)} ${type}`);
     return { value: undefined, detail: `outcome: ${trace.status}, ${trace.duration_ms} ms in all\n${lines.join('\n')}` };
   });
+  return { box, owner: ownerApi };
 }
 
 const SOON_MS = 5_000;

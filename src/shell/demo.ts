@@ -5,7 +5,8 @@ import { randomUUID } from 'node:crypto';
 import { createAdmin } from '../commands/first-admin.ts';
 import { createClient, UnexpectedAnswer } from '../client/client.ts';
 import { createNarrator, StepFailed } from '../demo/narrator.ts';
-import { runScenario } from '../demo/scenario.ts';
+import { runScenario, type Told } from '../demo/scenario.ts';
+import { stayOn } from '../demo/stay.ts';
 import { lockHolder } from '../platform/data-dir/lock.ts';
 import { newId } from '../platform/ids.ts';
 import type { Lockbox } from '../simulator/lockbox.ts';
@@ -17,6 +18,8 @@ export interface DemoOptions {
   readonly environ: Readonly<Record<string, string | undefined>>;
   readonly version: string;
   readonly terminal: Terminal;
+  /** Then the box stays switched on, with a link to try, until this. */
+  readonly stay: AbortSignal | undefined;
 }
 
 /**
@@ -24,14 +27,14 @@ export interface DemoOptions {
  * administrator of its own who loses the role afterwards; else on a server that lives as long as the story.
  */
 export async function runDemo(options: DemoOptions): Promise<boolean> {
-  const { terminal, environ, version } = options;
+  const { terminal, environ, version, stay } = options;
   const { dataDir } = configOf(environ);
   const running = await lockHolder(dataDir);
   if (running?.url !== undefined) {
     terminal.say(`The server at ${running.url} is used. Its demo box, owner and delivery stay in its history.\n`);
     const admin = await lendAdmin(options);
     try {
-      return await tell(terminal, running.url, admin);
+      return await tell(terminal, running.url, admin, stay);
     } finally {
       await admin.giveBack();
     }
@@ -50,7 +53,7 @@ export async function runDemo(options: DemoOptions): Promise<boolean> {
       terminal: { ...quiet, event: () => undefined },
     });
     try {
-      return await tell(terminal, server.app.addresses.http, admin);
+      return await tell(terminal, server.app.addresses.http, admin, stay);
     } finally {
       await server.stop();
     }
@@ -59,22 +62,26 @@ export async function runDemo(options: DemoOptions): Promise<boolean> {
   }
 }
 
-async function tell(terminal: Terminal, url: string, admin: { readonly email: string; readonly password: string }): Promise<boolean> {
+async function tell(terminal: Terminal, url: string, admin: { readonly email: string; readonly password: string }, stay: AbortSignal | undefined): Promise<boolean> {
   const began = performance.now();
   const boxes: Lockbox[] = [];
   const narrator = createNarrator(terminal);
   let ok = true;
+  let told: Told | undefined;
   try {
-    await runScenario({ api: createClient({ baseUrl: url }), admin, narrator, onBox: (box) => boxes.push(box) });
+    told = await runScenario({ api: createClient({ baseUrl: url }), admin, narrator, onBox: (box) => boxes.push(box) });
   } catch (error) {
     ok = false;
     if (!(error instanceof StepFailed || error instanceof UnexpectedAnswer)) terminal.say(`\n${(error as Error).stack ?? String(error)}`);
-  } finally {
-    await Promise.all(boxes.map((box) => box.stop()));
   }
   const took = seconds(performance.now() - began);
   terminal.say(ok ? `\n${terminal.paint.green('✔')} ${narrator.steps} steps, all as they should be, in ${took}.` : `\n${terminal.paint.red('✖')} Step ${narrator.steps} was not as it should be.`);
   terminal.event('finished', { ok, steps: narrator.steps });
+  try {
+    if (told !== undefined && stay !== undefined) await stayOn(told, terminal, stay);
+  } finally {
+    await Promise.all(boxes.map((box) => box.stop()));
+  }
   return ok;
 }
 

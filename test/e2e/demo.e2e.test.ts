@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { cleanUp, dataFolder, finish, freePort, processesOf, startServerProcess, type ProgramEvent, type ServerProcess } from '../support/server-process.ts';
+import { cleanUp, dataFolder, finish, freePort, processesOf, run, startServerProcess, type ProgramEvent, type ServerProcess } from '../support/server-process.ts';
 import { signInAdmin, type Person } from '../support/people.ts';
+import { until } from '../support/until.ts';
 
 // `npm run demo`, as somebody runs it who has just cloned the repository, and as somebody whose server runs.
 
@@ -30,6 +31,20 @@ test('with no server running: one of its own, told in words, and nothing left of
   expect(stderr).toContain('No server runs in this folder: one is started for the demo alone');
   for (const words of ['A courier opens the box', 'refuses it ("expired")', '1 bad signature', 'UnlockConfirmed']) expect(stderr).toContain(words);
   expect(existsSync(folder)).toBe(false);
+});
+
+test('it stays on when asked to, with a link that works in a browser as it is printed', async () => {
+  const demo = run(['demo', '--stay'], { DATA_DIR: await dataFolder({ prepared: false }) });
+  const address = await until('the link', () => /^ {2}(http\S+\/unlock\/\w+)$/m.exec(demo.stderr)?.[1], 60_000);
+  const page = await (await fetch(address)).text();
+  const key = /name="key" value="([^"]+)"/.exec(page)?.[1] ?? '';
+  const opened = await fetch(address, { method: 'POST', body: new URLSearchParams({ key, name: 'Jo' }) });
+  expect(await opened.text()).toContain('The box is open.');
+  const closed = async () => (await (await fetch(`${address}?try=${key}`)).text()).includes('Delivered. Thank you.');
+  await expect.poll(closed, { timeout: 30_000, interval: 500 }).toBe(true);
+  expect(demo.stderr).toContain('its bolt moved');
+  demo.signal('SIGINT');
+  expect(await demo.exited).toEqual({ code: 0, signal: null });
 });
 
 describe('with a server running', () => {
