@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { jobNames } from '../../src/jobs/catalogue.ts';
 import { claim, newOwner, registerBox, signInAdmin, type Person } from '../support/people.ts';
 import { cleanUp, dataFolder, finish, startServerProcess, type ServerProcess, type Settings } from '../support/server-process.ts';
 import { until } from '../support/until.ts';
@@ -34,19 +35,20 @@ describe('around the clock', () => {
   });
 
   it('runs jobs on request of an administrator, who is in the audit log', async () => {
-    expect((await boss.api.get<readonly Job[]>('/admin/jobs')).map(({ name }) => name)).toEqual(['links.sweep', 'devices.health', 'cleanup', 'notifications.tidy', 'notifications.mail']);
-    for (const name of ['links.sweep', 'devices.health', 'cleanup', 'notifications.tidy']) {
-      expect(await boss.api.post(`/admin/jobs/${name}/run`, {})).toMatchObject({ started: true });
-      await until(name, async () => (await job(name))?.runs === 1);
+    expect((await boss.api.get<readonly Job[]>('/admin/jobs')).map(({ name }) => name)).toEqual([...jobNames, 'notifications.mail']);
+    for (const name of jobNames) {
+      expect(await boss.api.post(`/admin/jobs/${name}/run`, {})).toMatchObject({ name });
+      // One whose time has just come ran by itself as well.
+      await until(name, async () => ((await job(name))?.runs ?? 0) >= 1);
     }
     expect((await job('links.sweep'))?.result).toEqual({ success: true, expired_count: 0 });
     expect((await job('devices.health'))?.result).toEqual({ checked_devices: 0, offline_count: 0 });
     expect((await job('cleanup'))?.result).toMatchObject({ idempotency_keys: 0, couriers: 0 });
     const audit = await until('the audit log', async () => {
       const rows = await boss.api.get<readonly { action: string; actor: { id: string }; details: object }[]>('/admin/logs/audit?type=JobRequested');
-      return rows.length === 4 ? rows : undefined;
+      return rows.length === jobNames.length ? rows : undefined;
     });
-    expect(audit[3]).toMatchObject({ action: 'job_requested', actor: { id: boss.userId }, details: { job: 'links.sweep' } });
+    expect(audit.at(-1)).toMatchObject({ action: 'job_requested', actor: { id: boss.userId }, details: { job: 'links.sweep' } });
   });
 
   it('and on the command line, beside the running server', async () => {
@@ -56,7 +58,7 @@ describe('around the clock', () => {
     expect(list.stdout).toContain('expired_count=0');
     const run = await finish(['jobs', 'run', 'links.sweep'], settings);
     expect([run.code, run.stderr]).toEqual([0, expect.stringContaining('links.sweep is queued')]);
-    await until('it ran', async () => (await job('links.sweep'))?.runs === 2);
+    await until('it ran', async () => ((await job('links.sweep'))?.runs ?? 0) >= 2);
     expect(await finish(['jobs', 'run', 'no.such'], settings)).toMatchObject({ code: 2, stderr: expect.stringContaining('There is no job no.such') as string });
   }, 60_000);
 

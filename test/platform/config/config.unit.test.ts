@@ -185,6 +185,9 @@ describe('contradictions', () => {
     expect(problems({ MQTT_BROKER_HOST: 'b', MQTT_BROKER_PORT: '0' })[0]).toMatch(/^MQTT_BROKER_PORT/);
     expect(problems({ MQTT_TLS_CERT_FILE: 'a.pem' })[0]).toMatch(/^MQTT_TLS_CERT_FILE and MQTT_TLS_KEY_FILE/);
     expect(problems({ MQTT_DOWNLINK_USERNAME: 'loqey_backend' })[0]).toMatch(/must differ/);
+    expect(problems({ SMTP_PASSWORD: 'x' })[0]).toMatch(/^SMTP_USER must be set/);
+    expect(problems({ SMTP_HOST: 'mail.example.com', SMTP_USER: 'a', SMTP_TLS: 'false' })[0]).toMatch(/^SMTP_TLS must be true/);
+    expect(problems({ SMTP_HOST: 'localhost', SMTP_USER: 'a', SMTP_TLS: 'false' })).toEqual([]);
   });
 });
 
