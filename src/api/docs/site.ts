@@ -28,7 +28,8 @@ const readingPolicy = `default-src 'none'; style-src ${styleHash}; base-uri 'non
 
 /** The descriptions of the API and of its messages, for programs and for people. */
 export function documentsSite(settings: Pick<ApiSettings, 'name' | 'version'>): Site {
-  const openApi = openApiDocument(settings);
+  // Made when somebody asks: most servers are never asked.
+  const openApi = () => JSON.stringify(openApiDocument(settings));
   const swaggerPage = `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>${settings.name.replaceAll(/[&<]/g, '')}</title><link rel="stylesheet" href="/docs/swagger-ui.css"><link rel="icon" href="/docs/favicon-32x32.png"></head><body><div id="ui"></div><script src="/docs/swagger-ui-bundle.js"></script><script src="/docs/start.js"></script></body></html>`;
 
   const pages = new Map<string, Page>();
@@ -52,14 +53,14 @@ export function documentsSite(settings: Pick<ApiSettings, 'name' | 'version'>): 
   };
 
   const asyncApi = once(() => readFile(asyncApiFile, 'utf8'));
-  add(['/openapi.json', '/api/v1/openapi.json', '/api/openapi.json'], json, () => JSON.stringify(openApi));
+  add(['/openapi.json', '/api/v1/openapi.json', '/api/openapi.json'], json, openApi);
   add(['/asyncapi.json', '/api/v1/asyncapi.json', '/api/asyncapi.json'], json, asyncApi);
   add(['/docs', '/api/docs', '/api/v1/docs'], html, () => swaggerPage, { 'Content-Security-Policy': swaggerPolicy });
   add(['/docs/start.js'], 'text/javascript; charset=utf-8', () => startScript);
   for (const [file, type] of Object.entries(assets)) {
     add([`/docs/${file}`], type, () => readFile(join(dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json')), file)), { 'Cache-Control': 'public, max-age=3600' });
   }
-  add(['/redoc', '/api/redoc', '/api/v1/redoc'], html, () => openApiPage(JSON.parse(JSON.stringify(openApi)) as OpenApi, '/openapi.json'), { 'Content-Security-Policy': readingPolicy });
+  add(['/redoc', '/api/redoc', '/api/v1/redoc'], html, () => openApiPage(JSON.parse(openApi()) as OpenApi, '/openapi.json'), { 'Content-Security-Policy': readingPolicy });
   add(['/asyncapi'], html, async () => asyncApiPage(JSON.parse(await asyncApi()) as AsyncApi, '/asyncapi.json'), { 'Content-Security-Policy': readingPolicy });
 
   return { find: (path) => pages.get(path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path) };
