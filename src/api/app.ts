@@ -238,7 +238,10 @@ export function createApp(api: Api, sites: readonly Site[] = []): Express {
       call.span = tracing.begin(req.method, 'server', call.traceparent);
       call.traceparent = call.span.traceparent;
     }
-    const late = setTimeout(() => fail(call, res, tookTooLong(), pattern), ANSWER_WITHIN_MS);
+    // An answer that has begun may take its time: what is long is sent piece by piece.
+    const late = setTimeout(() => {
+      if (!res.headersSent) fail(call, res, tookTooLong(), pattern);
+    }, ANSWER_WITHIN_MS);
     res.once('close', () => clearTimeout(late));
     try {
       if (!namesOneHost(req) || !hostAllowed(req.headers.host, settings.allowedHosts)) throw invalid('host', 'is not a name of this server', 'Invalid host header');

@@ -17,7 +17,8 @@ export function readBytes(req: IncomingMessage, most = MAX_BODY_BYTES): Promise<
   const { 'content-encoding': encoding = 'identity', 'content-length': announced = '0' } = req.headers;
   // A few bytes can unfold to gigabytes.
   if (encoding.toLowerCase() !== 'identity') throw new ApiError('unsupported_media_type', 'The body must not be compressed');
-  if (Number(announced) > CUT_OFF_BYTES) throw tooLarge({ Connection: 'close' });
+  const cutOff = Math.max(CUT_OFF_BYTES, most);
+  if (Number(announced) > cutOff) throw tooLarge({ Connection: 'close' });
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;
@@ -25,7 +26,7 @@ export function readBytes(req: IncomingMessage, most = MAX_BODY_BYTES): Promise<
       size += chunk.length;
       if (size <= most) chunks.push(chunk);
       else chunks.length = 0;
-      if (size > CUT_OFF_BYTES) {
+      if (size > cutOff) {
         req.pause();
         reject(tooLarge({ Connection: 'close' }));
       }

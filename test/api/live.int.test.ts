@@ -276,6 +276,24 @@ describe('bad clients', () => {
     await expect.poll(() => api.world.listening(`device:${deviceId}`)).toBe(0);
   });
 
+  test('one network has so many sockets and no more', async () => {
+    const proxied = await startApi({ settings: { ...apiSettings, trustedProxies: { networks: ['loopback'] } } });
+    const connect = (from: string) =>
+      new Promise<{ readonly status: number; close(): void }>((resolve) => {
+        const ws = new WebSocket(`${proxied.url.replace('http', 'ws')}/ws/device-status`, { headers: { 'x-forwarded-for': from } });
+        ws.on('open', () => resolve({ status: 101, close: () => ws.terminate() }));
+        ws.on('unexpected-response', (_req, res) => resolve({ status: res.statusCode ?? 0, close: () => undefined })).on('error', () => undefined);
+      });
+    // Whoever says nothing yet counts too.
+    const many = await Promise.all(Array.from({ length: 200 }, (_, i) => connect(`2001:db8::${i.toString(16)}`)));
+    expect(new Set(many.map(({ status }) => status))).toEqual(new Set([101]));
+    expect((await connect('2001:db8::ffff')).status).toBe(429);
+    expect((await connect('2001:db8:0:1::1')).status).toBe(101);
+    many[0]?.close();
+    await expect.poll(async () => (await connect('2001:db8::ffff')).status).toBe(101);
+    await proxied.stop();
+  });
+
   test('rates are limited', async () => {
     const limited = await startApi({ world: api.world, settings: { ...apiSettings, rateLimits: { ...apiSettings.rateLimits, enabled: true, anonymous: { perMinute: 1, perDay: 10 } } } });
     const url = limited.url.replace('http', 'ws');
