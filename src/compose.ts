@@ -1,7 +1,7 @@
 import type { HealthPart, HealthReport, PartHealth } from './api/ports.ts';
 import { createHttpAdapter } from './bridge/http-adapter.ts';
 import { createKeyring } from './bridge/keyring.ts';
-import { createLiveDevices } from './bridge/live-devices.ts';
+import { createLiveDevices, isOldFirmware } from './bridge/live-devices.ts';
 import { createMailbox } from './bridge/mailbox.ts';
 import { createOfflineCheck } from './bridge/offline.ts';
 import { createPresence } from './bridge/presence.ts';
@@ -105,7 +105,7 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
   const db = ground.database('loqey', config.databasePoolSize);
   const notifications = createNotifications({ url, applicationName: 'loqey-listen', logger });
   const deviceCredentials = createDeviceCredentials({ db, notifications });
-  const broker = await openBroker(ground, deviceCredentials);
+  const broker = await openBroker(ground, deviceCredentials, (deviceId) => isOldFirmware(db, deviceId));
   /** How far this process has seen the log; what sees nothing of it lags behind nothing. */
   let seen: (() => bigint) | undefined;
   if (config.roles.every((role) => role === 'bridge')) {
@@ -275,7 +275,7 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
       watches,
       presence: createPresence(live, clock, config.allowLevel0Devices),
       refusals,
-      settings: { ttlMs: config.unlockTtlSeconds * 1_000, waitMs: config.unlockWaitSeconds * 1_000, level0Deliveries: level0Deliveries() },
+      settings: { ttlMs: config.unlockTtlSeconds * 1_000, waitMs: config.unlockWaitSeconds * 1_000, level0Deliveries: config.allowLevel0Devices && config.environment === 'development' },
       clock,
       metrics,
     });
@@ -322,11 +322,6 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
       isTransient: (error: unknown) => isTransient(error) || error instanceof ReadModelUnavailable,
     };
     return startApi(deps, { config, secrets, version }, start);
-  }
-
-  /** Old firmware has no memory and no clock: outside development couriers open such a box only where an admin accepted it. */
-  function level0Deliveries(): boolean {
-    return config.allowLevel0Devices && config.environment === 'development';
   }
 
   async function makeFirstAdmin(): Promise<FirstAdmin | undefined> {

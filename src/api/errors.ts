@@ -98,7 +98,7 @@ export const refusalWords: Readonly<Record<RefusalCode, Words>> = {
     message: 'Name and company are required',
     field: ['delivery_person_name', 'this link asks for the name and company of the delivery person'],
   },
-  level0_no_deliveries: { code: 'unprocessable', message: 'This device does not accept deliveries' },
+  level0_no_deliveries: { code: 'unprocessable', message: 'This box cannot take deliveries' },
 
   device_busy: { code: 'conflict', message: 'The box is busy' },
   device_offline: { code: 'conflict', message: 'Device is offline' },

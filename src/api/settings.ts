@@ -4,6 +4,8 @@ import type { TrustedProxies } from './client.ts';
 /** What the API needs to know of its surroundings. compose.ts makes it from the configuration. */
 export interface ApiSettings {
   readonly production: boolean;
+  /** Boxes of old firmware: opened by anyone who may, by owners and administrators alone, or only read. */
+  readonly level0: 'full' | 'owner_and_admin' | 'read_only';
   readonly name: string;
   readonly version: string;
   /** Where owners and couriers arrive: `<frontendUrl>/unlock/<token>` is an access link. No trailing slash. */

@@ -206,6 +206,12 @@ export function createLiveDevices(db: Database, { soleWriter = false }: LiveDevi
   };
 }
 
+/** It has spoken, and never signed. A box that has said nothing yet may be either. */
+export async function isOldFirmware({ pool }: Database, deviceId: string): Promise<boolean> {
+  const { rowCount } = await pool.query('SELECT FROM work.device_live WHERE device_id = $1 AND level = 0 AND last_heard_at IS NOT NULL', [deviceId]);
+  return rowCount === 1;
+}
+
 type Value = string | number | boolean | undefined;
 
 interface Column<T> {

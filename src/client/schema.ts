@@ -277,6 +277,7 @@ export interface Schemas {
     readonly owner_id: string | null;
     readonly registered_at: string;
     readonly protocol_level: number;
+    readonly level0_access: 'full' | 'owner_and_admin' | 'read_only' | null;
     readonly unlink_reason: string | null;
   };
   readonly AdminDevice: {
@@ -306,6 +307,7 @@ export interface Schemas {
     readonly owner_id: string | null;
     readonly registered_at: string;
     readonly protocol_level: number;
+    readonly level0_access: 'full' | 'owner_and_admin' | 'read_only' | null;
     readonly unlink_reason: string | null;
     readonly pin: string | null;
     readonly pin_expires_at: string | null;
@@ -1569,6 +1571,22 @@ export interface Operations {
       };
     };
   };
+  /** Let couriers open a box of old firmware, which cannot prove what it did: POST /api/v1/admin/devices/{device_id}/accept-deliveries */
+  readonly acceptDeliveries: {
+    readonly params: {
+      readonly device_id: string;
+    };
+    readonly body: {
+      readonly reason: string;
+    };
+    readonly replies: {
+      200: {
+        readonly message: string;
+        readonly device_id: string;
+        readonly level0_access: 'full' | 'owner_and_admin' | 'read_only' | null;
+      };
+    };
+  };
   /** Take a box out of service; couriers are refused: POST /api/v1/admin/devices/{device_id}/maintenance */
   readonly startMaintenance: {
     readonly params: {
@@ -2138,6 +2156,7 @@ export const operations = {
   regeneratePin: { method: 'PUT', path: '/api/v1/admin/devices/{device_id}/regenerate-pin' },
   adminUnlink: { method: 'DELETE', path: '/api/v1/admin/devices/{device_id}/unlink' },
   emergencyUnlock: { method: 'POST', path: '/api/v1/admin/devices/{device_id}/unlock' },
+  acceptDeliveries: { method: 'POST', path: '/api/v1/admin/devices/{device_id}/accept-deliveries' },
   startMaintenance: { method: 'POST', path: '/api/v1/admin/devices/{device_id}/maintenance' },
   endMaintenance: { method: 'DELETE', path: '/api/v1/admin/devices/{device_id}/maintenance' },
   decommission: { method: 'POST', path: '/api/v1/admin/devices/{device_id}/decommission' },

@@ -19,6 +19,7 @@ function apiSettings(config: Config, secrets: Secrets, version: string, listenin
   const secretKeys = [...new Set([secretKey, ...(config.secretKeyPrevious ?? [])])];
   return {
     production: config.environment === 'production',
+    level0: level0Access(config),
     name: config.projectName,
     version,
     // Links lead to this server where no other address was given; on any free port that is known only once it listens.
@@ -56,6 +57,12 @@ function apiSettings(config: Config, secrets: Secrets, version: string, listenin
 }
 
 const hostOf = (url: string): string => new URL(url).hostname;
+
+/** Old firmware has no memory and no clock: outside development couriers open such a box only where an admin accepted it. */
+export function level0Access({ allowLevel0Devices, environment }: Pick<Config, 'allowLevel0Devices' | 'environment'>): ApiSettings['level0'] {
+  if (!allowLevel0Devices) return 'read_only';
+  return environment === 'development' ? 'full' : 'owner_and_admin';
+}
 
 /** Names a key in a token's head without telling anything of it. */
 function kidOf(secret: string): string {

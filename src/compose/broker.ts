@@ -6,6 +6,8 @@ import { watchFiles } from '../platform/mqtt/tls-files.ts';
 import type { DeviceCredentials } from '../platform/vault/device-credentials.ts';
 import { stateOf, type Ground } from './ground.ts';
 
+const LEVEL0_KEEPALIVE_SECONDS = 30;
+
 export interface Broker {
   /** Undefined where this process has no bridge: then it only tells the broker about devices. */
   readonly device: DeviceBroker | undefined;
@@ -18,7 +20,7 @@ export interface Broker {
 }
 
 /** The embedded broker, or the identities at an external one. Not started: intake comes last. */
-export async function openBroker(ground: Ground, vault: DeviceCredentials): Promise<Broker> {
+export async function openBroker(ground: Ground, vault: DeviceCredentials, isOldFirmware: (deviceId: string) => Promise<boolean>): Promise<Broker> {
   const { config, logger, metrics, clock, options } = ground;
   const { mqttTlsCaFile: caFile, mqttTlsCertFile: certFile, mqttTlsKeyFile: keyFile } = config;
   const caPem = caFile === undefined ? undefined : readFileSync(caFile, 'utf8');
@@ -35,6 +37,10 @@ export async function openBroker(ground: Ground, vault: DeviceCredentials): Prom
       host: config.host,
       port: config.mqttPlain ? config.mqttBrokerPort : undefined,
       authenticate: (username) => vault.credential(username),
+      // What such a box is sent it obeys whenever it comes: a dead connection must be noticed soon.
+      ...(config.environment === 'production' && config.allowLevel0Devices
+        ? { keepaliveOf: async (username: string) => ((await isOldFirmware(username)) ? LEVEL0_KEEPALIVE_SECONDS : undefined) }
+        : {}),
       ...(files === undefined ? {} : { tls: { ...files.current, port: config.mqttTlsPort, clientCertificates: config.mqttTlsClientCerts } }),
       ...(options.brokerLimits === undefined ? {} : { limits: options.brokerLimits }),
       logger,

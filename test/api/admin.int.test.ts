@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { newId } from '../../src/platform/ids.ts';
 import type { AuditRow } from '../../src/projections/read-models.ts';
-import { deviceRow, sealed, startApi, unlockRow, type TestApi } from '../support/api.ts';
+import { apiSettings, deviceRow, sealed, startApi, unlockRow, type TestApi } from '../support/api.ts';
 
 let api: TestApi;
 let admin: { token: string; userId: string };
@@ -85,6 +85,38 @@ describe('boxes', () => {
     const { token } = other.signIn({ adminRole: 'super_admin' });
     other.world.devices.set(deviceId, deviceRow({ deviceId }));
     expect((await other.ask('GET', `/api/v1/admin/devices/${deviceId}`, { token })).body).toMatchObject({ pin: '777777' });
+    await other.stop();
+  });
+
+  test('of old firmware show who opens them, and are accepted for couriers with a reason', async () => {
+    api.world.devices.set(deviceId, deviceRow({ deviceId }));
+    expect((await ask('GET', `/devices/${deviceId}`)).body).toMatchObject({ protocol_level: 1, level0_access: null });
+    api.world.devices.set(deviceId, deviceRow({ deviceId, protocolLevel: 0 }));
+    expect((await ask('GET', `/devices/${deviceId}`)).body).toMatchObject({ protocol_level: 0, level0_access: 'full' });
+    for (const body of [undefined, {}, { reason: '' }, { reason: ' \n' }]) expect((await ask('POST', `/devices/${deviceId}/accept-deliveries`, body)).status).toBe(400);
+    expect((await ask('POST', `/devices/${deviceId}/accept-deliveries`, { reason: ' a trusted street ' })).body).toEqual({
+      message: 'Couriers may open this box',
+      device_id: deviceId,
+      level0_access: 'full',
+    });
+    expect(lastCommand()).toMatchObject({ command: { type: 'AcceptLevel0Deliveries', data: { deviceId, reason: 'a trusted street' } }, context: { actor: { kind: 'admin', id: admin.userId } } });
+    const support = api.signIn({ adminRole: 'support' }).token;
+    expect((await ask('POST', `/devices/${deviceId}/accept-deliveries`, { reason: 'because' }, support)).status).toBe(403);
+    expect((await ask('POST', `/devices/${newId()}/accept-deliveries`, { reason: 'because' })).status).toBe(404);
+  });
+
+  test.each([
+    ['read_only', false, 'read_only'],
+    ['read_only', true, 'read_only'],
+    ['owner_and_admin', false, 'owner_and_admin'],
+    ['owner_and_admin', true, 'full'],
+  ] as const)('of old firmware where the setting means %s, accepted: %s', async (level0, deliveriesAccepted, shown) => {
+    const other = await startApi({ settings: { ...apiSettings, level0 } });
+    const { token } = other.signIn({ adminRole: 'admin' });
+    other.world.devices.set(deviceId, deviceRow({ deviceId, protocolLevel: 0, deliveriesAccepted }));
+    expect((await other.ask('GET', `/api/v1/admin/devices/${deviceId}`, { token })).body).toMatchObject({ level0_access: shown });
+    expect((await other.ask('GET', '/health')).body).toMatchObject({ services: { level0_devices: level0 } });
+    expect((await other.ask('GET', '/api/v1/admin/system/health', { token })).body).toMatchObject({ details: { level0_devices: expect.any(String) as string } });
     await other.stop();
   });
 

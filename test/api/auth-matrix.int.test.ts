@@ -20,6 +20,7 @@ const bodies: Readonly<Record<string, object>> = {
   updateLink: { max_uses: 2 },
   createAdmin: { email: 'new.admin@example.com' },
   registerDevice: { serial_number: 'LB-004472' },
+  acceptDeliveries: { reason: 'a trusted street' },
 };
 
 describe('who may call what', () => {

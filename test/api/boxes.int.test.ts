@@ -332,7 +332,7 @@ describe('with a link and no account', () => {
       ['device_offline', 409, 'Device is offline', 'The box has no connection'],
       ['device_in_maintenance', 422, 'The device is in maintenance', 'This box is out of service'],
       ['identity_required', 400, 'Name and company are required', 'Two details are missing'],
-      ['level0_no_deliveries', 422, 'This device does not accept deliveries', 'This box no longer accepts deliveries'],
+      ['level0_no_deliveries', 422, 'This box cannot take deliveries', 'This box no longer accepts deliveries'],
     ] as const;
     for (const [code, status, message, heading] of refusals) {
       api.world.unlock = { kind: 'refused', refusal: { code } };

@@ -124,7 +124,7 @@ describe('refusals', () => {
         "identity_required": "validation_error: Name and company are required",
         "key_rotation_unsupported": "unprocessable: The firmware of this device cannot take a new key",
         "last_super_admin": "conflict: The last super_admin cannot be removed: make another one first",
-        "level0_no_deliveries": "unprocessable: This device does not accept deliveries",
+        "level0_no_deliveries": "unprocessable: This box cannot take deliveries",
         "link_exists": "conflict: This access link already exists",
         "link_expired": "unprocessable: Access link has expired",
         "link_expiry_invalid": "validation_error: Invalid expires_at",

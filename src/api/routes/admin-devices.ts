@@ -17,14 +17,17 @@ import {
   AdminDevicesQuery,
   AdminReason,
   AdminUnlock,
+  DeliveriesAccepted,
   ImportReport,
   LifecycleReply,
+  NeededReason,
   NewDevice,
   NewPin,
   Registered,
 } from '../schemas/admin.ts';
 import { Closed, DeviceId } from '../schemas/common.ts';
 import { Ended } from '../schemas/devices.ts';
+import type { ApiSettings } from '../settings.ts';
 import { alertsView, deviceView, OFFLINE_AFTER_MS } from '../views.ts';
 
 const UUID = /^[0-9A-F]{8}-(?:[0-9A-F]{4}-){3}[0-9A-F]{12}$/;
@@ -43,7 +46,7 @@ export const adminDeviceRoutes: readonly Route[] = [
   })(async ({ query }, { deps }, page) => {
     const now = deps.clock.now();
     const { rows, total } = await deps.reads.devices.list(filterOf(query, now), page);
-    return { rows: rows.map((row) => rowView(row, row.ownerEmail, now)), total };
+    return { rows: rows.map((row) => rowView(row, row.ownerEmail, now, deps.settings)), total };
   }),
 
   route({
@@ -135,7 +138,7 @@ export const adminDeviceRoutes: readonly Route[] = [
     return {
       status: 200,
       body: {
-        ...rowView(row, owner?.profile?.email ?? null, deps.clock.now()),
+        ...rowView(row, owner?.profile?.email ?? null, deps.clock.now(), deps.settings),
         pin,
         pin_expires_at: row.pinExpiresAt,
         last_activity: latest(row.lastHeardAt, row.lastUnlockAt),
@@ -221,6 +224,24 @@ export const adminDeviceRoutes: readonly Route[] = [
         status_url: `/api/v1/commands/${unlockId}`,
       },
     };
+  }),
+
+  route({
+    id: 'acceptDeliveries',
+    tag: 'admin',
+    summary: 'Let couriers open a box of old firmware, which cannot prove what it did',
+    method: 'POST',
+    path: '/admin/devices/{device_id}/accept-deliveries',
+    access: admin('devices:lifecycle'),
+    params: DeviceId,
+    body: NeededReason,
+    replies: { 200: DeliveriesAccepted },
+    errors: [404, 422],
+  })(async (call, api) => {
+    const { device_id: deviceId } = call.params;
+    await api.execute(call, { type: 'AcceptLevel0Deliveries', data: { deviceId, reason: call.body.reason.trim() } });
+    const row = await anyDevice(api, deviceId);
+    return { status: 200, body: { message: 'Couriers may open this box', device_id: deviceId, level0_access: level0AccessOf(row, api.deps.settings.level0) } };
   }),
 
   lifecycleRoute('startMaintenance', 'Take a box out of service; couriers are refused', 'POST', 'maintenance', 'Device is in maintenance', 'maintenance', (deviceId, reason) => ({

@@ -146,7 +146,7 @@ export const systemRoutes: readonly Route[] = [
         // Of what this process answered lately; right after its start that is this very answer.
         api_response_time: responseTime(times.quantile(0.5) ?? deps.clock.monotonic() - call.startedAt) ?? '',
         api_response_time_p95: responseTime(times.quantile(0.95)),
-        details: Object.fromEntries(details),
+        details: { ...Object.fromEntries(details), level0_devices: level0Words[deps.settings.level0] },
         dependencies: Object.fromEntries(names.map((name) => [name, { state: parts[name].state, response_time: answered(name), detail: parts[name].detail ?? null }])),
         read_models: readModels.map(({ name, state, behind, lastEventAt, error }) => ({ name, state, behind, last_event_at: lastEventAt, error })),
       },
@@ -158,6 +158,13 @@ export const systemRoutes: readonly Route[] = [
 function responseTime(ms: number | undefined): string | null {
   return ms === undefined ? null : `${ms < 10 ? Math.max(0.1, Math.round(ms * 10) / 10) : Math.round(ms)}ms`;
 }
+
+/** What ALLOW_LEVEL0_DEVICES means here. */
+const level0Words = {
+  full: 'opened like any other: for development',
+  owner_and_admin: 'opened by owners and administrators; couriers where an administrator accepted it',
+  read_only: 'read only: ALLOW_LEVEL0_DEVICES is false',
+} as const;
 
 function overall({ ready, parts }: HealthReport): 'healthy' | 'degraded' | 'unhealthy' {
   if (!ready) return 'unhealthy';
@@ -181,6 +188,7 @@ function healthView({ deps }: Api, report: HealthReport) {
       worker: parts.worker.state,
       // Nothing here needs one; the key is what older clients look for.
       redis: 'not_used',
+      level0_devices: deps.settings.level0,
     },
   };
 }

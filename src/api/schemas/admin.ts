@@ -60,12 +60,17 @@ export const ImportSummary = Closed({
 });
 export const ImportReport = Closed({ dry_run: Type.Boolean(), rows: Type.Array(ImportedRow), summary: ImportSummary });
 
+const Level0Access = Nullable(
+  Type.Enum(['full', 'owner_and_admin', 'read_only'], { description: 'Of old firmware: who opens it. Null where the box speaks the signed protocol.' }),
+);
+
 const deviceMembers = {
   ...Device.properties,
   assigned_to: Nullable(Type.String({ description: 'E-mail address of the owner.' })),
   owner_id: Nullable(Id),
   registered_at: Time,
   protocol_level: Type.Integer(),
+  level0_access: Level0Access,
   unlink_requested_at: Nullable(Time),
   unlink_reason: Nullable(Type.String()),
 };
@@ -104,6 +109,7 @@ export const RotationStarted = Closed({
   key_version: Type.Integer({ description: 'The one that it signs with.' }),
   rotating_to: Nullable(Type.Integer({ description: 'The one that it is being given.' })),
 });
+export const DeliveriesAccepted = Closed({ message: Type.String(), device_id: Id, level0_access: Level0Access });
 export const AdminUnlock = Closed({ message: Type.String(), device_id: Id, command_id: Id, expires_at: Time, status_url: Type.String() });
 export const LifecycleReply = Closed({ message: Type.String(), device_id: Id, lifecycle_status: Lifecycle, in_flight: Type.Optional(InFlight) });
 export const Suspended = Closed({
@@ -112,6 +118,8 @@ export const Suspended = Closed({
     Type.Array(Closed({ device_id: Id, ...InFlight.properties }), { description: 'Openings that were under way and could not be stopped any more.' }),
   ),
 });
+/** Where a decision must be answered for. */
+export const NeededReason = Closed({ reason: Text(500, 3) });
 export const AdminReason = Closed({ reason: Type.Optional(Prose(500)) });
 
 export const AdminUserRow = Closed({ ...User.properties, device_count: Type.Integer() }, { title: 'AdminUserRow' });

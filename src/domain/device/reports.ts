@@ -78,7 +78,8 @@ function sensors({ reported }: RegisteredDevice, report: DeviceReport): readonly
   if (doorOpen !== undefined && doorOpen !== reported.doorOpen) {
     events.push({ type: 'DoorStateReported', data: present({ doorOpen, evidence, reportSeq }) });
   }
-  if (tamper !== undefined && tamper !== reported.tampered) {
+  // What anyone may have written raises an alarm and ends none.
+  if (tamper !== undefined && tamper !== reported.tampered && (tamper || evidence === 'signed')) {
     events.push({ type: tamper ? 'DeviceTampered' : 'DeviceTamperCleared', data: present({ evidence, reportSeq }) });
   }
   // An empty compartment is a fact only where a parcel was seen in it.

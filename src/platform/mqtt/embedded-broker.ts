@@ -82,6 +82,8 @@ export interface EmbeddedBrokerOptions {
   readonly port: number | undefined;
   /** What the vault knows of this username now. Asked at each connect. */
   readonly authenticate: (username: string) => Promise<DeviceCredential | undefined>;
+  /** Seconds between two signs of life that this device may ask for, where that is less than what all may. Asked at each connect. */
+  readonly keepaliveOf?: (username: string) => Promise<number | undefined>;
   readonly tls?: EmbeddedBrokerTls;
   readonly limits?: Partial<EmbeddedBrokerLimits>;
   readonly logger?: Logger;
@@ -123,6 +125,8 @@ interface Introduction {
   readonly will: object | undefined;
   readonly willTopic: string | undefined;
   readonly willRetain: boolean;
+  /** Seconds; 0 = none. */
+  readonly keepalive: number;
 }
 
 class Connection extends GuardedConnection {
@@ -134,10 +138,10 @@ class Connection extends GuardedConnection {
 type Told = { readonly [K in keyof Omit<RefusedByBroker, 'receivedAt'>]?: RefusedByBroker[K] | undefined } & Pick<RefusedByBroker, 'reason'>;
 
 type DropReason = 'foreign_topic' | 'retained' | 'too_large' | 'rate' | 'revoked' | 'failed';
-type Refusal = 'unknown_user' | 'wrong_password' | 'foreign_client_id' | 'foreign_will' | 'wrong_certificate' | 'lookup_failed';
+type Refusal = 'unknown_user' | 'wrong_password' | 'foreign_client_id' | 'foreign_will' | 'wrong_certificate' | 'long_keepalive' | 'lookup_failed';
 
 /** Reasons that are looked for only once the password was right. */
-const provenBy: ReadonlySet<Refusal> = new Set(['foreign_client_id', 'wrong_certificate', 'foreign_will']);
+const provenBy: ReadonlySet<Refusal> = new Set(['foreign_client_id', 'wrong_certificate', 'foreign_will', 'long_keepalive']);
 
 const NOT_AUTHORIZED = 5;
 const SERVER_UNAVAILABLE = 3;
@@ -264,6 +268,8 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
     if (connection.certificateName !== undefined && connection.certificateName !== username) return 'wrong_certificate';
     const { willTopic } = introduction;
     if (introduction.willRetain || (willTopic !== undefined && !credential.publishTopics.includes(willTopic))) return 'foreign_will';
+    const most = await options.keepaliveOf?.(username);
+    if (most !== undefined && (introduction.keepalive === 0 || introduction.keepalive > most)) return 'long_keepalive';
     if (connection.destroyed || client.closed) return undefined;
 
     connection.session = {
@@ -407,6 +413,7 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
           will,
           willTopic: will?.topic,
           willRetain: will?.retain === true,
+          keepalive: packet.keepalive ?? 0,
         };
         callback(null, true);
       },

@@ -58,6 +58,10 @@ describe('RecordReport', () => {
       .again()
       .quiet();
     given(...box).when(report({ parcelPresent: false, tamper: false })).quiet();
+    // Anyone can write what is unsigned: it raises an alarm and ends none.
+    const old = [registered, event('DeviceWentOnline', { evidence: 'unsigned' })];
+    given(...old).when(report({ evidence: 'unsigned', tamper: true })).happens(event('DeviceTampered', { evidence: 'unsigned' }));
+    given(...old, event('DeviceTampered', { evidence: 'unsigned' })).when(report({ evidence: 'unsigned', tamper: false })).quiet();
     given(...box, event('ParcelDetected', signed), event('DeviceTampered', signed))
       .when(report({ parcelPresent: false, tamper: false }))
       .happensAs('DeviceTamperCleared', 'ParcelRemoved')

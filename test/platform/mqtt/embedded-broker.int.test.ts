@@ -278,6 +278,16 @@ describe('embedded broker', () => {
     expect(broker.health().healthy).toBe(false);
   });
 
+  it('lets a device of old firmware in only with signs of life that are close enough', async () => {
+    const old = testDevice();
+    const { device, metrics } = await rig({ keepaliveOf: async (username) => (username === old.id ? 30 : undefined) });
+    await expect(device({ keepalive: 31 }, old)).rejects.toBeInstanceOf(Refused);
+    await expect(device({ keepalive: 0 }, old), 'nobody may ask for none').rejects.toBeInstanceOf(Refused);
+    await (await device({ keepalive: 30 }, old)).leave();
+    await (await device({ keepalive: 60 })).leave();
+    expect(await metrics.registry.getSingleMetricAsString('loqey_mqtt_connects_refused_total')).toContain('{reason="long_keepalive"} 1');
+  });
+
   it('says why it cannot listen, and can be started when the port is free', async () => {
     const { port, broker } = await rig();
     const second = createEmbeddedBroker({ host: '127.0.0.1', port, authenticate: async () => undefined });
