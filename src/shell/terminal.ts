@@ -76,17 +76,22 @@ export interface TableOptions {
   readonly columns?: number | undefined;
   /** Columns that may be cut, each no shorter than its head: text that is known by its beginning. */
   readonly flexible?: readonly number[];
+  /** Columns that are cut when those are as short as can be. */
+  readonly lastly?: readonly number[];
+  /** So wide where there is room, that tables one after the other look like one. */
+  readonly atLeast?: readonly number[];
 }
 
 /** Columns padded to their widest cell; numbers to the right. What is too wide for the screen is cut where it may be. */
-export function table(head: readonly string[], rows: readonly (readonly (string | number)[])[], { columns, flexible = [] }: TableOptions = {}): string {
+export function table(head: readonly string[], rows: readonly (readonly (string | number)[])[], { columns, flexible = [], lastly = [], atLeast = [] }: TableOptions = {}): string {
   const cells = [head, ...rows.map((row) => row.map((cell) => (typeof cell === 'number' ? cell.toLocaleString('en') : cell)))];
-  const widths = head.map((_, column) => Math.max(...cells.map((row) => width(row[column] ?? ''))));
+  const widths = head.map((_, column) => Math.max(atLeast[column] ?? 0, ...cells.map((row) => width(row[column] ?? ''))));
   const isNumber = head.map((_, column) => rows.length > 0 && rows.every((row) => typeof row[column] === 'number'));
   const least = (column: number) => Math.max(width(head[column] ?? ''), LEAST);
   for (;;) {
     const total = widths.reduce((sum, each) => sum + each + 2, -2);
-    const widest = flexible.filter((column) => (widths[column] ?? 0) > least(column)).sort((a, b) => (widths[b] ?? 0) - (widths[a] ?? 0))[0];
+    const widestOf = (among: readonly number[]) => among.filter((column) => (widths[column] ?? 0) > least(column)).sort((a, b) => (widths[b] ?? 0) - (widths[a] ?? 0))[0];
+    const widest = widestOf(flexible) ?? widestOf(lastly);
     if (columns === undefined || total <= columns || widest === undefined) break;
     widths[widest] = (widths[widest] ?? 0) - 1;
   }

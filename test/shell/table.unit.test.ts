@@ -28,6 +28,13 @@ describe('a table', () => {
     if (columns < 98) expect(text).toContain('…');
   });
 
+  it('keeps what a thing is known by as long as it can', () => {
+    const text = table(head, rows, { columns: 29, flexible: [1, 3], lastly: [0] });
+    expect(text.split('\n')[1]).toBe('LB-00…  Mill …  1,200  maxim…');
+    expect(table(head, rows, { columns: 40, flexible: [1, 3], lastly: [0] })).toContain('LB-004471');
+    expect(table(['A', 'B'], [['x', 'y']], { atLeast: [4, 2] })).toBe('A     B\nx     y');
+  });
+
   it('is never cut to nothing', () => {
     const text = table(head, rows, { columns: 10, flexible: [1, 3] });
     expect(text.split('\n')[1]).toBe('LB-004471  Mill …  1,200  maxim…');

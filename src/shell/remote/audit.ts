@@ -69,14 +69,14 @@ export const tail: Job<[], AuditOptions> = async ({ terminal, remote }, _args, o
   const api = await remote();
   const query = await queryOf(api, options);
   const last = (await api.list<Entry>('/admin/logs/audit', { ...query, limit: options.limit ?? 10 })).rows;
-  print(terminal, [...last].reverse(), true);
+  print(terminal, [...last].reverse(), true, true);
   let after = last[0]?.position ?? (await api.list<Entry>('/admin/logs/audit', { limit: 1 })).rows[0]?.position;
   for (;;) {
     await pause(EVERY_MS);
     const { rows } = await api.list<Entry>('/admin/logs/audit', { ...query, after, limit: 1_000 });
     if (rows.length === 0) continue;
     after = rows.at(-1)?.position;
-    print(terminal, rows, false);
+    print(terminal, rows, false, true);
   }
 };
 
@@ -84,12 +84,12 @@ const head = ['TIME (UTC)', 'ACTION', 'OUTCOME', 'WHO', 'BOX', 'FROM'];
 /** On a narrower screen the address gives way: it is in --json. */
 const WIDE = 100;
 
-function print(terminal: Terminal, rows: readonly Entry[], withHead: boolean): void {
+function print(terminal: Terminal, rows: readonly Entry[], withHead: boolean, following = false): void {
   for (const row of rows) terminal.event('audit', { ...row });
   if (terminal.json || rows.length === 0) return;
   const shownColumns = terminal.columns !== undefined && terminal.columns < WIDE ? 5 : 6;
   const cells = rows.map((row) => [moment(row.timestamp).slice(5), row.action, row.outcome, who(row), row.serial_number ?? '-', row.ip_address ?? '-'].slice(0, shownColumns));
-  const text = table(head.slice(0, shownColumns), cells, { columns: terminal.columns, flexible: [1, 3, 4, 5] });
+  const text = table(head.slice(0, shownColumns), cells, { columns: terminal.columns, flexible: [1, 3, 5], lastly: [4], ...(following ? { atLeast: [14, 20, 8, 18, 14] } : {}) });
   terminal.out(withHead ? text : text.slice(text.indexOf('\n') + 1));
 }
 

@@ -57,7 +57,7 @@ export const list: Job<[], ListOptions> = async ({ terminal, remote }, _args, op
   if (terminal.json) return 0;
   if (rows.length > 0) {
     const cells = rows.map((row) => [row.serial_number, row.name ?? '-', stateOf(row), row.battery_level === null ? '-' : `${row.battery_level} %`, ago(row.last_heartbeat), row.assigned_to ?? '-']);
-    terminal.out(table(['SERIAL', 'NAME', 'STATE', 'BATTERY', 'LAST HEARD', 'OWNER'], cells, { columns: terminal.columns, flexible: [0, 1, 5] }));
+    terminal.out(table(['SERIAL', 'NAME', 'STATE', 'BATTERY', 'LAST HEARD', 'OWNER'], cells, { columns: terminal.columns, flexible: [1, 5], lastly: [0] }));
   }
   terminal.say(shown(rows.length, total, 'box'));
   return 0;
@@ -153,7 +153,7 @@ async function registerMany({ terminal }: Parameters<typeof register>[0], api: R
     terminal.event('imported', { ...summary, ...(toFile ? { file: out } : {}) });
     if (!terminal.json) {
       const cells = rows.map((row) => [row.row, row.serial_number, row.result, row.pin ?? '-', [row.message, ...Object.entries(row.details ?? {}).map((each) => each.join(' '))].filter(Boolean).join(': ') || '-']);
-      if (cells.length > 0) terminal.out(table(['ROW', 'SERIAL', 'RESULT', 'PIN', 'MESSAGE'], cells, { columns: terminal.columns, flexible: [1, 4] }));
+      if (cells.length > 0) terminal.out(table(['ROW', 'SERIAL', 'RESULT', 'PIN', 'MESSAGE'], cells, { columns: terminal.columns, flexible: [4], lastly: [1] }));
       terminal.say(Object.entries(summary).flatMap(([name, count]) => (count === 0 ? [] : [`${count} ${words[name] ?? name}`])).join(', '));
       if (toFile) terminal.say(`All of it, with what is flashed into each box, is in ${out}. It is not shown again.`);
       else if ((summary['registered'] ?? 0) > 0) terminal.say('What is flashed into each box was not kept: name a file with --out the next time, or use --json.');

@@ -54,7 +54,7 @@ export const show: Job<[user: string]> = async ({ terminal, remote }, [named]) =
   );
   if (user.devices.length > 0) {
     const cells = user.devices.map((device) => [device.serial_number, device.name ?? '-', device.is_online ? device.status : 'offline']);
-    terminal.out(`\n${table(['SERIAL', 'NAME', 'STATE'], cells, { columns: terminal.columns, flexible: [0, 1] })}`);
+    terminal.out(`\n${table(['SERIAL', 'NAME', 'STATE'], cells, { columns: terminal.columns, flexible: [1], lastly: [0] })}`);
   }
   return 0;
 };
