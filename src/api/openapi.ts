@@ -46,7 +46,7 @@ const headers: Readonly<Record<string, Json>> = {
   'X-RateLimit-Reset': header('When there are all of them again, in seconds since 1970.', { type: 'integer' }),
   'Retry-After': header('Seconds to wait.', { type: 'integer' }, true),
   'WWW-Authenticate': header('`Bearer` where a token is missing or no longer good.', { type: 'string' }),
-  'X-Total-Count': header('Rows of the whole list.', { type: 'integer' }, true),
+  'X-Total-Count': header('Rows of the whole list; with `cursor`, of what is left of it.', { type: 'integer' }, true),
   'X-Next-Cursor': header('`?cursor=` of what follows; absent at the end.', { type: 'string' }),
   Link: header('Addresses of what follows (`rel="next"`) and what was before (`rel="prev"`).', { type: 'string' }),
   'Loqey-Position': header('Of the last event that came of this request; opaque.', { type: 'string' }),

@@ -1,5 +1,5 @@
 import type { Static, TObject, TProperties, TSchema } from 'typebox';
-import type { Page, Paged } from '../projections/read-models.ts';
+import type { Page, Paged, PlaceInTime } from '../projections/read-models.ts';
 import type { Api } from './api.ts';
 import type { Call } from './call.ts';
 import { invalid } from './errors.ts';
@@ -29,7 +29,7 @@ interface ListSpec<A extends Access, Row extends TSchema, P extends TObject, F e
 }
 
 type ListHandler<A extends Access, Row extends TSchema, P extends TObject, F extends TProperties> = (
-  call: Call<Static<P>, Static<TObject<F>>, unknown, PrincipalOf<A>>,
+  call: Call<Static<P>, Static<TObject<F>> & { readonly cursor?: string }, unknown, PrincipalOf<A>>,
   api: Api,
   page: Page,
 ) => Promise<Paged<Static<Row>>>;
@@ -62,6 +62,23 @@ type PagingQuery = Static<TObject<PagingMembers>>;
 interface Place extends Page {
   /** True where the caller asked by page and gets the envelope. */
   readonly byPage: boolean;
+}
+
+/** @returns the cursor of a list that is in the order of time, and of ids where times are the same */
+export function placeCursor({ at, id }: PlaceInTime): string {
+  return `${Date.parse(at).toString(36)}.${id}`;
+}
+
+/** @throws ApiError 400 */
+export function placeOfCursor(cursor: string): PlaceInTime {
+  const [, time = '', id = ''] = /^([0-9a-z]{1,9})\.([0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})$/.exec(cursor) ?? [];
+  const at = new Date(Number.parseInt(time, 36));
+  if (Number.isNaN(at.getTime())) throw badCursor();
+  return { at: at.toISOString(), id };
+}
+
+export function badCursor() {
+  return invalid('cursor', 'must be an X-Next-Cursor of this list');
 }
 
 /** Rows of a page for which no size is said. */

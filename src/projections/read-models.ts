@@ -20,6 +20,13 @@ export interface Page {
   readonly limit: number;
   readonly offset: number;
 }
+/** A row's place in a list that is in the order of time. */
+export interface PlaceInTime {
+  readonly at: Instant;
+  /** Of rows of the same instant. */
+  readonly id: Uuid;
+}
+
 export interface Paged<Row> {
   readonly rows: readonly Row[];
   readonly total: number;
@@ -149,6 +156,8 @@ export interface LinkFilter {
   readonly status?: LinkStatus;
   /** Part of the name. */
   readonly search?: string;
+  /** Only what comes after it in the list. */
+  readonly after?: PlaceInTime;
 }
 
 export interface LinkQueries {
@@ -211,6 +220,8 @@ export interface DeliveryFilter {
   readonly to?: Instant;
   /** Part of the courier's name, company or number, or of the link's name. */
   readonly search?: string;
+  /** Only what comes after it in the list. */
+  readonly after?: PlaceInTime;
 }
 
 export interface DeliveryQueries {
@@ -346,6 +357,7 @@ export interface ActivityFilter {
   readonly to?: Instant;
   /** Part of the sentence, or of the action. */
   readonly search?: string;
+  readonly before?: bigint;
 }
 
 export interface ActivityQueries {

@@ -9,6 +9,10 @@ export interface Where {
   readonly shape: string;
 }
 
+/** Of a place in time that is a parameter. */
+export const atOf = (place: string): string => `(${place}::json->>'at')::timestamptz`;
+export const idOf = (place: string): string => `(${place}::json->>'id')::uuid`;
+
 /** @param first the number of the first parameter */
 export function whereOf<Filter extends object>(conditions: Conditions<Filter>, filter: Filter, first = 1): Where {
   const names = Object.keys(conditions) as (keyof Filter & string)[];
@@ -18,7 +22,8 @@ export function whereOf<Filter extends object>(conditions: Conditions<Filter>, f
     text: texts.length === 0 ? '' : `WHERE ${texts.join(' AND ')}`,
     values: given.map((name) => {
       const value: unknown = filter[name];
-      return typeof value === 'bigint' ? String(value) : value;
+      if (typeof value === 'bigint') return String(value);
+      return typeof value === 'object' && !Array.isArray(value) ? JSON.stringify(value) : value;
     }),
     shape: given.map((name) => names.indexOf(name).toString(36)).join(''),
   };

@@ -235,12 +235,35 @@ describe('every list', () => {
     expect((await get('/api/v1/devices?page=1')).body).toMatchObject({ count: 5, total_pages: 1, current_page: 1, next: null });
   });
 
+  test('that grows at its front is gone on with behind a row, whatever came meanwhile', async () => {
+    const came = () => {
+      const row = { ...unlockRow({ deviceId: box.deviceId, state: 'opened' }), linkId: newId(), linkName: null, ownerId: owner.userId, courier: null };
+      return [row.unlockId, row] as const;
+    };
+    const first = [came(), came(), came()];
+    for (const [id, row] of first) api.world.deliveries.set(id, row);
+    const page = await get('/api/v1/deliveries?limit=2&completed=true');
+    const cursor = page.headers.get('x-next-cursor') ?? '';
+    expect(page.headers.get('link')).toBe(`</api/v1/deliveries?completed=true&limit=2&cursor=${cursor}>; rel="next"`);
+    const later = [came(), ...api.world.deliveries.entries()] as const;
+    api.world.deliveries.clear();
+    for (const [id, row] of later) api.world.deliveries.set(id, row);
+    const next = await get(`/api/v1/deliveries?limit=2&completed=true&cursor=${cursor}`);
+    expect([(next.body as { id: string }[]).map(({ id }) => id), next.headers.get('x-next-cursor')]).toEqual([[first[2]?.[0]], null]);
+
+    for (const path of ['/api/v1/deliveries', '/api/v1/activities', '/api/v1/access/my-links', `/api/v1/links/device/${box.deviceId}`]) {
+      for (const wrong of ['2', 'x.y', `zzzzzzzzzzzz.${newId()}`, api.api.positions.encode(1n).replace(/^.{4}/, 'AAAA')]) {
+        expect(await get(`${path}?cursor=${wrong}`), `${path} ${wrong}`).toMatchObject({ status: 400, body: { details: { cursor: 'must be an X-Next-Cursor of this list' } } });
+      }
+    }
+  });
+
   test.each([
     ['offset=1&cursor=2', 'cursor', 'stands instead of offset'],
     ['page=1&limit=2', 'limit', 'cannot be combined with page and page_size'],
     ['page=1&offset=2', 'offset', 'cannot be combined with page and page_size'],
     ['page_size=2&cursor=2', 'cursor', 'cannot be combined with page and page_size'],
-    ['cursor=abc', 'cursor', 'must be an X-Next-Cursor of this list'],
+    ['cursor=a%20b', 'cursor', 'must be an X-Next-Cursor of this list'],
     ['page=0', 'page', 'must be >= 1'],
     ['page_size=101', 'page_size', 'must be <= 100'],
     ['limit=0', 'limit', 'must be >= 1'],

@@ -288,6 +288,25 @@ describe('links', () => {
     expect((await side.reads.links.ofOwner(box.userId, { search: 'groc' }, page)).total).toBe(1);
   });
 
+  it('are gone on with behind one of them, those of the same instant too', async () => {
+    const box = await anOwnedBox();
+    const made = Array.from({ length: 5 }, () => linkCreated(box));
+    await side.happened(box.stream, made.map(({ event }) => event));
+    const all = (await side.reads.links.ofOwner(box.userId, {}, page)).rows;
+    const walked: string[] = [];
+    for (let after: { at: string; id: string } | undefined; ; ) {
+      const { rows } = await side.reads.links.ofOwner(box.userId, after === undefined ? {} : { after }, { limit: 2, offset: 0 });
+      walked.push(...rows.map(({ linkId }) => linkId));
+      const last = rows.at(-1);
+      if (last === undefined) break;
+      after = { at: last.createdAt, id: last.linkId };
+    }
+    expect(walked).toEqual(all.map(({ linkId }) => linkId));
+    const [, second] = all;
+    if (second === undefined) throw new Error('five were made');
+    expect((await side.reads.links.ofOwner(box.userId, { after: { at: second.createdAt, id: '00000000-0000-4000-8000-000000000000' } }, page)).rows).toHaveLength(4);
+  });
+
   it('have the hours that they were given last', async () => {
     const box = await anOwnedBox();
     const { linkId, event } = linkCreated(box);
@@ -330,6 +349,8 @@ describe('unlocks and deliveries', () => {
       return rows.length;
     };
     const requestedAt = row?.requestedAt ?? '';
+    expect(await found({ after: { at: requestedAt, id: unlockId } })).toBe(0);
+    expect(await found({ after: { at: requestedAt, id: 'ffffffff-ffff-4fff-bfff-ffffffffffff' } })).toBe(1);
     for (const filter of [{}, { states: ['opened'] }, { deviceId: box.deviceId, linkId }, { search: 'KIM' }, { search: 'quick' }, { search: 'parcel' }, { from: requestedAt }]) {
       expect(await found(filter), JSON.stringify(filter)).toBe(1);
     }
@@ -653,5 +674,7 @@ describe('activity', () => {
     const at = (await side.reads.activity.ofOwner(userId, { action: 'battery_update' }, page)).rows[0]?.occurredAt ?? '';
     expect(await found(userId, { from: at })).toEqual(['device_unlinked', 'battery_update']);
     expect(await found(userId, { to: at })).toEqual(['device_assigned']);
+    const [newest] = (await side.reads.activity.ofOwner(userId, {}, page)).rows;
+    expect(await found(userId, { before: newest?.position ?? 0n })).toEqual(['battery_update', 'device_assigned']);
   });
 });

@@ -27,6 +27,7 @@ import type {
   LiveFeed,
   Page,
   Paged,
+  PlaceInTime,
   ReadModels,
   UnlockRow,
   UserRow,
@@ -170,9 +171,9 @@ export class World {
     links: {
       byId: async (id) => this.links.get(id),
       byTokenHash: async (hash) => [...this.links.values()].find((row) => row.tokenHash === hash),
-      ofOwner: async (userId, { deviceId, active, status, search }, page) =>
+      ofOwner: async (userId, { deviceId, active, status, search, after }, page) =>
         paged(
-          [...this.links.values()].filter(
+          behind(after, [...this.links.values()], ({ linkId }) => linkId).filter(
             (row) =>
               row.ownerId === userId &&
               !row.deleted &&
@@ -186,9 +187,9 @@ export class World {
     } as ReadModels['links'],
     deliveries: {
       byId: async (id) => this.deliveries.get(id),
-      ofOwner: async (userId, { deviceId, linkId, states, from, to, search }, page) =>
+      ofOwner: async (userId, { deviceId, linkId, states, from, to, search, after }, page) =>
         paged(
-          [...this.deliveries.values()].filter(
+          behind(after, [...this.deliveries.values()], ({ unlockId }) => unlockId).filter(
             (row) =>
               row.ownerId === userId &&
               (deviceId === undefined || row.deviceId === deviceId) &&
@@ -233,11 +234,12 @@ export class World {
       chain: async (correlationId) => this.audit.filter((row) => row.correlationId === correlationId),
     } as ReadModels['audit'],
     activity: {
-      ofOwner: async (userId: string, { deviceId, type, action, source, success, from, to, search }: ActivityFilter, page: Page) =>
+      ofOwner: async (userId: string, { deviceId, type, action, source, success, from, to, search, before }: ActivityFilter, page: Page) =>
         paged(
           this.activity.filter(
             (row) =>
               row.ownerId === userId &&
+              (before === undefined || row.position < before) &&
               (deviceId === undefined || row.deviceId === deviceId) &&
               (type === undefined || row.activityType === type) &&
               (action === undefined || row.action === action) &&
@@ -457,6 +459,11 @@ export class World {
     const session = this.sessions.get(sessionId);
     if (session !== undefined) session.live = false;
   }
+}
+
+/** The rows behind one, in the order in which they were put here. */
+function behind<Row>(place: PlaceInTime | undefined, rows: readonly Row[], idOf: (row: Row) => string): readonly Row[] {
+  return place === undefined ? rows : rows.slice(rows.findIndex((row) => idOf(row) === place.id) + 1);
 }
 
 function paged<Row>(rows: readonly Row[], { limit, offset }: Page): Paged<Row> {

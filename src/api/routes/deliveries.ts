@@ -1,7 +1,8 @@
 import type { Static, TObject } from 'typebox';
+import { present } from '../../domain/kernel.ts';
 import type { DeliveryFilter, UnlockState } from '../../projections/read-models.ts';
 import { notFound } from '../errors.ts';
-import { listRoute } from '../paging.ts';
+import { listRoute, placeCursor, placeOfCursor } from '../paging.ts';
 import { account, route, type Route } from '../route.ts';
 import { Closed, Id } from '../schemas/common.ts';
 import { Delivery, DeliveryFilters } from '../schemas/links.ts';
@@ -19,6 +20,7 @@ export const deliveryRoutes: readonly Route[] = [
     filters: DeliveryFilters,
     row: Delivery,
     size: 20,
+    cursorOf: ({ attempted_at: at, id }) => placeCursor({ at, id }),
   })(async ({ query, who }, { deps }, page) => {
     const { rows, total } = await deps.reads.deliveries.ofOwner(who.userId, filterOf(query), page);
     return { rows: rows.map(deliveryView), total };
@@ -50,16 +52,10 @@ const outcomes = {
 
 const notOpened: readonly UnlockState[] = [...outcomes.not_opened, ...outcomes.unknown, ...outcomes.under_way];
 
-function filterOf(query: Static<TObject<typeof DeliveryFilters>>): DeliveryFilter {
-  const { device_id: deviceId, link_id: linkId, outcome, completed, search } = query;
+function filterOf(query: Static<TObject<typeof DeliveryFilters>> & { readonly cursor?: string }): DeliveryFilter {
+  const { device_id: deviceId, link_id: linkId, outcome, completed, search, cursor } = query;
   const asked: readonly UnlockState[] | undefined = outcome === undefined ? undefined : outcomes[outcome];
   const done: readonly UnlockState[] | undefined = completed === undefined ? undefined : completed ? outcomes.opened : notOpened;
   const states = asked === undefined || done === undefined ? (asked ?? done) : asked.filter((state) => done.includes(state));
-  return {
-    ...(deviceId === undefined ? {} : { deviceId }),
-    ...(linkId === undefined ? {} : { linkId }),
-    ...(states === undefined ? {} : { states }),
-    ...(search === undefined ? {} : { search }),
-    ...rangeOf(query),
-  };
+  return present({ deviceId, linkId, states, search, after: cursor === undefined ? undefined : placeOfCursor(cursor), ...rangeOf(query) });
 }

@@ -1,5 +1,6 @@
+import type { Static, TObject } from 'typebox';
 import { isTimeZone } from '../../commands/local-time.ts';
-import { isSealed, type Uuid } from '../../domain/kernel.ts';
+import { isSealed, present, type Uuid } from '../../domain/kernel.ts';
 import type { AccessWindow, DeviceEventOf } from '../../domain/device/events.ts';
 import { instant } from '../../platform/clock.ts';
 import { derivedCommandId } from '../../platform/ids.ts';
@@ -8,7 +9,7 @@ import type { Accepted, Api } from '../api.ts';
 import { ApiError, invalid, refused } from '../errors.ts';
 import { linkTokenHash, newLinkToken } from '../link-token.ts';
 import { accessUrl, openToken, ownLink, shownUrl } from '../links.ts';
-import { listRoute } from '../paging.ts';
+import { listRoute, placeCursor, placeOfCursor } from '../paging.ts';
 import { qrPng, qrSvg } from '../qr.ts';
 import { account, route, type Route } from '../route.ts';
 import { Closed, DeviceId, LinkId } from '../schemas/common.ts';
@@ -29,7 +30,8 @@ export const linkRoutes: readonly Route[] = [
     filters: LinkFilters,
     row: Link,
     size: 100,
-  })(({ query: { device_id: deviceId, ...rest }, who }, api, page) => links(api, who.userId, { ...rest, ...(deviceId === undefined ? {} : { deviceId }) }, page)),
+    cursorOf,
+  })(({ query, who }, api, page) => links(api, who.userId, filterOf(query), page)),
 
   listRoute({
     id: 'linksOfDevice',
@@ -42,9 +44,10 @@ export const linkRoutes: readonly Route[] = [
     filters: { active: LinkFilters.active, status: LinkFilters.status, search: LinkFilters.search },
     row: Link,
     size: 100,
+    cursorOf,
     errors: [404],
   })(async ({ params: { device_id: deviceId }, query, who: { userId } }, api, page) => {
-    const found = await links(api, userId, { ...query, deviceId }, page);
+    const found = await links(api, userId, { ...filterOf(query), deviceId }, page);
     // Whoever gave a box up still sees what links it had; to everyone else it does not exist.
     if (found.total === 0 && !(await hadLinks(api, userId, deviceId))) await ownDevice(api, userId, deviceId);
     return found;
@@ -215,6 +218,14 @@ export const linkRoutes: readonly Route[] = [
       : { status: 200, body: qrSvg(url), contentType: 'image/svg+xml' };
   }),
 ];
+
+function cursorOf({ created_at: at, id }: Link): string {
+  return placeCursor({ at, id });
+}
+
+function filterOf({ device_id: deviceId, active, status, search, cursor }: Partial<Static<TObject<typeof LinkFilters>>> & { readonly cursor?: string }): LinkFilter {
+  return present({ deviceId, active, status, search, after: cursor === undefined ? undefined : placeOfCursor(cursor) });
+}
 
 /** @throws ApiError 400 for a time zone that nobody knows, and for hours that never come */
 function windowOf({ time_zone: timeZone, days, from, to }: Window): AccessWindow {

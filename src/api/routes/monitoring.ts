@@ -1,10 +1,10 @@
 import { Type } from 'typebox';
 import type { DeviceEventOf } from '../../domain/device/events.ts';
 import { settingsStatus } from '../../domain/device/settings.ts';
-import type { Uuid } from '../../domain/kernel.ts';
+import { present, type Uuid } from '../../domain/kernel.ts';
 import type { ActivityFilter, ActivityRow, DeviceRow, Page } from '../../projections/read-models.ts';
 import type { Api } from '../api.ts';
-import { listRoute } from '../paging.ts';
+import { badCursor, listRoute } from '../paging.ts';
 import { account, route, type Route } from '../route.ts';
 import { Closed, DeviceId, Id } from '../schemas/common.ts';
 import { ActivityEntry, ActivityFilters, DeviceBattery, DeviceHealth, type DeviceStatus } from '../schemas/devices.ts';
@@ -23,8 +23,9 @@ export const monitoringRoutes: readonly Route[] = [
     filters: { device_id: Type.Optional(Id), ...ActivityFilters },
     row: ActivityEntry,
     size: 50,
+    cursorOf: ({ id }) => id,
   })(({ query: { device_id: deviceId, ...rest }, who }, api, page) =>
-    activities(api, who.userId, { ...filterOf(rest), ...(deviceId === undefined ? {} : { deviceId }) }, page),
+    activities(api, who.userId, { ...filterOf(api, rest), ...(deviceId === undefined ? {} : { deviceId }) }, page),
   ),
 
   listRoute({
@@ -38,10 +39,11 @@ export const monitoringRoutes: readonly Route[] = [
     filters: ActivityFilters,
     row: ActivityEntry,
     size: 50,
+    cursorOf: ({ id }) => id,
     errors: [404],
   })(async ({ params, query, who }, api, page) => {
     const { deviceId } = await ownDevice(api, who.userId, params.device_id);
-    return activities(api, who.userId, { ...filterOf(query), deviceId }, page);
+    return activities(api, who.userId, { ...filterOf(api, query), deviceId }, page);
   }),
 
   route({
@@ -126,11 +128,14 @@ interface ActivityQueryValues {
   readonly date_from?: string;
   readonly date_to?: string;
   readonly search?: string;
+  readonly cursor?: string;
 }
 
-function filterOf(query: ActivityQueryValues): ActivityFilter {
-  const { activity_type: type, date_from: _from, date_to: _to, ...rest } = query;
-  return { ...rest, ...(type === undefined ? {} : { type }), ...rangeOf(query) };
+function filterOf({ positions }: Api, query: ActivityQueryValues): ActivityFilter {
+  const { activity_type: type, action, source, success, search, cursor } = query;
+  const before = cursor === undefined ? undefined : positions.decode(cursor);
+  if (cursor !== undefined && before === undefined) throw badCursor();
+  return present({ type, action, source, success, search, before, ...rangeOf(query) });
 }
 
 type Problem = (typeof DeviceHealth.properties.problems.items.properties.code.enum)[number];

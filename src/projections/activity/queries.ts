@@ -25,6 +25,7 @@ const conditions: Conditions<ActivityFilter & { readonly ownerId: Uuid }> = {
   success: (p) => `success = ${p}::boolean`,
   from: (p) => `occurred_at >= ${p}::timestamptz`,
   to: (p) => `occurred_at < ${p}::timestamptz`,
+  before: (p) => `position < ${p}::numeric`,
   search: (p) => `strpos(lower(description || ' ' || action), lower(${p})) > 0`,
 };
 

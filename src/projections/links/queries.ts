@@ -3,7 +3,7 @@ import { instant } from '../../platform/clock.ts';
 import type { Uuid } from '../../domain/kernel.ts';
 import type { LinkFilter, LinkQueries, LinkRow } from '../read-models.ts';
 import type { Reader, Schemas } from '../schemas.ts';
-import { whereOf, type Conditions } from '../where.ts';
+import { atOf, idOf, whereOf, type Conditions } from '../where.ts';
 
 /**
  * What a link is by the clock at `now`. Ended by its owner, or used up, before anything else; then whichever came first of
@@ -41,6 +41,7 @@ const conditions: Conditions<LinkFilter & { readonly ownerId: Uuid }> = {
   deviceId: (p) => `l.device_id = ${p}::uuid`,
   active: (p) => `(state.status = 'active') = ${p}::boolean`,
   status: (p) => `state.status = ${p}`,
+  after: (p) => `(l.created_at < ${atOf(p)} OR (l.created_at = ${atOf(p)} AND l.link_id > ${idOf(p)}))`,
   search: (p) => `strpos(lower(p.fields->>'name'), lower(${p})) > 0`,
 };
 

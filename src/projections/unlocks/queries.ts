@@ -2,7 +2,7 @@ import type { CourierDetails, UnlockCause } from '../../domain/device/events.ts'
 import type { Uuid } from '../../domain/kernel.ts';
 import type { DeliveryCount, DeliveryFilter, DeliveryQueries, DeliveryRow, UnlockQueries, UnlockRow } from '../read-models.ts';
 import type { Reader, Schemas } from '../schemas.ts';
-import { whereOf, type Conditions } from '../where.ts';
+import { atOf, idOf, whereOf, type Conditions } from '../where.ts';
 
 const columns = `
   u.unlock_id AS "unlockId", u.device_id AS "deviceId", u.cause_kind AS "causeKind", u.cause_id AS "causeId", u.state,
@@ -52,6 +52,7 @@ const conditions: Conditions<DeliveryFilter & { readonly ownerId: Uuid }> = {
   states: (p) => `u.state = ANY (${p}::text[])`,
   from: (p) => `u.requested_at >= ${p}::timestamptz`,
   to: (p) => `u.requested_at < ${p}::timestamptz`,
+  after: (p) => `(u.requested_at, u.unlock_id) < (${atOf(p)}, ${idOf(p)})`,
   search: (p) =>
     `strpos(lower(concat_ws(' ', link.fields->>'name', courier.fields->>'name', courier.fields->>'company', courier.fields->>'personId')), lower(${p})) > 0`,
 };
