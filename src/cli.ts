@@ -103,14 +103,31 @@ export function createCli(context: CliContext): { run(argv: readonly string[]): 
   };
   registerRemoteCommands(program, contextOf, done);
 
-  program.commands
-    .find((group) => group.name() === 'audit')
-    ?.command('verify')
+  const audit = program.commands.find((group) => group.name() === 'audit') ?? program.command('audit');
+  audit
+    .command('export')
+    .description('The whole log as it is stored, one JSON line for each event, for verify and for keeping. Needs the data folder, and no server.')
+    .argument('[file]', 'a new file (default: standard output)')
+    .addHelpText('after', '\nExamples:\n  loqey audit export log.ndjson\n  loqey audit export | zstd > log.ndjson.zst')
+    .action(async (file: string | undefined, _: unknown, self: Command) => {
+      result = await (await import('./shell/verify.ts')).auditExport(local, file, terminalOf(self));
+    });
+  audit
+    .command('proof')
+    .description('Shows to anybody that one event was in the log when it was signed last. Needs the data folder, and no server.')
+    .argument('<event>', 'its id, as event_id in the audit log')
+    .addHelpText('after', '\nExample:\n  loqey audit proof 0198c1de-7a10-7c3e-8f00-4b1d2e3f4a50 > proof.json')
+    .action(async (event: string, _: unknown, self: Command) => {
+      result = await (await import('./shell/verify.ts')).auditProof(local, event, terminalOf(self));
+    });
+  audit
+    .command('verify')
     .description('Hold the log against its signed heads: is it what it was? Needs the data folder, and no server.')
     .option('--heads <file>', 'signed heads, best a copy kept elsewhere (default: AUDIT_HEADS_DIR/heads.ndjson)')
     .option('--public-key <file>', 'PEM of the key that signed them (default: AUDIT_HEADS_DIR/public-key.pem)')
+    .option('--export <file>', 'an export of a log instead of this one')
     .addHelpText('after', '\nExamples:\n  loqey audit verify\n  loqey audit verify --heads /mnt/elsewhere/heads.ndjson --json')
-    .action(async (options: { heads?: string; publicKey?: string }, self: Command) => {
+    .action(async (options: { heads?: string; publicKey?: string; export?: string }, self: Command) => {
       result = await (await import('./shell/verify.ts')).auditVerify(local, options, terminalOf(self));
     });
 

@@ -5,6 +5,8 @@ import { emptyRoot, grow, isCovered, leafHash, rootOf, type LeafEvent } from './
 
 export interface LoggedEvent extends LeafEvent {
   readonly position: bigint;
+  /** Its leaf as it was recorded with it, in an export. Believed only where heads bear it out. */
+  readonly leaf?: Buffer | undefined;
 }
 
 export interface Verification {
@@ -67,7 +69,7 @@ export async function verifyLog({ events, logId, heads, publicKeys, leaves, onPr
   for await (const event of events) {
     if (!isCovered(event.stream)) continue;
     const leaf = leafHash(event);
-    const other = told === undefined ? undefined : ((await told.next()).value as Buffer | undefined);
+    const other = event.leaf ?? (told === undefined ? undefined : ((await told.next()).value as Buffer | undefined));
     if (other !== undefined) {
       if (!other.equals(leaf)) apart ??= { index: log.size, position: event.position };
       recorded.add(other);

@@ -1,6 +1,11 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
+import { once } from 'node:events';
+import { createReadStream, createWriteStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { finished } from 'node:stream/promises';
+import { exportHeader, exportLine, readExport } from '../audit/export.ts';
 import { createHeadFile, HEADS_FILE, PUBLIC_KEY_FILE, readHeads } from '../audit/head-file.ts';
 import { verifyLog, type Finding, type LoggedEvent, type Verification } from '../audit/verify.ts';
 import { auditFolder } from '../compose/jobs.ts';
@@ -16,12 +21,14 @@ export interface VerifyOptions {
   readonly heads?: string;
   /** PEM. Default: that of this installation. */
   readonly publicKey?: string;
+  /** An export instead of the log of this installation: needs no database. */
+  readonly export?: string;
 }
 
 const LEAVES = 5_000;
 
 /** 0: the log is what was signed; 3: it is not; 5: there is no head to hold it against. */
-export async function auditVerify(options: LocalOptions, { heads: headsPath, publicKey: keyPath }: VerifyOptions, terminal: Terminal): Promise<number> {
+export async function auditVerify(options: LocalOptions, { heads: headsPath, publicKey: keyPath, export: exported }: VerifyOptions, terminal: Terminal): Promise<number> {
   const folder = auditFolder(configOf(options.environ));
   const heads = await readHeads(headsPath ?? join(folder, HEADS_FILE));
   if (heads.length === 0) {
@@ -33,19 +40,57 @@ export async function auditVerify(options: LocalOptions, { heads: headsPath, pub
     if (terminal.isTty && !terminal.json) process.stderr.write(`\r\u001b[K${words}`);
   };
   const since = performance.now();
-  const result = await withLocal({ ...options, mending: true }, ({ ground, db }) =>
-    verifyLog({
-      events: eventsOf(ground.store),
-      logId: ground.logId,
-      heads,
-      publicKeys: [publicKey],
-      leaves: leavesOf(createProofQueries(createReader(db))),
-      onProgress: (covered) => show(`${covered.toLocaleString('en')} events`),
-    }),
-  );
+  const against = { heads, publicKeys: [publicKey], onProgress: (covered: number) => show(`${covered.toLocaleString('en')} events`) };
+  const result =
+    exported === undefined
+      ? await withLocal({ ...options, mending: true }, ({ ground, db }) =>
+          verifyLog({ ...against, events: eventsOf(ground.store), logId: ground.logId, leaves: leavesOf(createProofQueries(createReader(db))) }),
+        )
+      : await verifyLog({ ...against, ...(await readExport(createInterface({ input: createReadStream(exported), crlfDelay: Infinity }))) });
   show('');
   tell(result, heads.length, performance.now() - since, terminal);
   return result.finding === undefined ? 0 : 3;
+}
+
+/** The whole log as it is stored, a line for each event, in constant memory. 0 when the last byte is out. */
+export async function auditExport(options: LocalOptions, path: string | undefined, terminal: Terminal): Promise<number> {
+  const out = path === undefined ? process.stdout : createWriteStream(path, { flags: 'wx', mode: 0o600 });
+  const write = async (line: string): Promise<void> => {
+    if (!out.write(`${line}\n`)) await once(out, 'drain');
+  };
+  let events = 0;
+  await withLocal({ ...options, mending: true }, async ({ ground: { store, logId } }) => {
+    await write(exportHeader(logId));
+    for await (const event of store.readAll()) {
+      await write(exportLine(event));
+      events++;
+    }
+  });
+  if (path !== undefined) {
+    out.end();
+    await finished(out);
+  }
+  terminal.say(`${events.toLocaleString('en')} events${path === undefined ? '' : ` in ${path}`}. What is personal is sealed in it as in the log.`);
+  return 0;
+}
+
+/** What shows that one event was in the log when a head was signed: for verify/loqey-verify.mjs. 5: it is not in it. */
+export async function auditProof(options: LocalOptions, eventId: string, terminal: Terminal): Promise<number> {
+  const heads = await readHeads(join(auditFolder(configOf(options.environ)), HEADS_FILE));
+  const size = heads.at(-1)?.size ?? 0;
+  return withLocal({ ...options, mending: true }, async ({ ground: { store, logId }, db }) => {
+    const proof = await createProofQueries(createReader(db)).inclusion(eventId, size);
+    if (proof === undefined) {
+      terminal.say(`No event ${eventId} is among the ${size.toLocaleString('en')} that are signed.`);
+      return 5;
+    }
+    const { index, path, position } = proof;
+    for await (const event of store.readAll({ after: position - 1n, limit: 1 })) {
+      const { stream, revision, type, data, metadata } = event;
+      terminal.out(JSON.stringify({ logId, event: { stream, revision: String(revision), eventId, type, data, metadata }, index, size, path }, undefined, 2));
+    }
+    return 0;
+  });
 }
 
 async function keyIn(path: string): Promise<KeyObject> {

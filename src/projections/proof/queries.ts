@@ -14,6 +14,7 @@ export interface Tree {
 
 export interface InclusionProof {
   readonly index: number;
+  readonly position: bigint;
   readonly size: number;
   readonly leaf: string;
   readonly path: readonly string[];
@@ -40,7 +41,7 @@ export interface ProofQueries {
 }
 
 const tree = { name: 'proof.tree', text: (s: Schemas) => `SELECT size, position, peaks FROM ${s['proof']}.tree WHERE tree = $1` };
-const leafOf = { name: 'proof.leaf', text: (s: Schemas) => `SELECT leaf_index AS index, hash FROM ${s['proof']}.leaves WHERE event_id = $1` };
+const leafOf = { name: 'proof.leaf', text: (s: Schemas) => `SELECT leaf_index AS index, position, hash FROM ${s['proof']}.leaves WHERE event_id = $1` };
 const someLeaves = {
   name: 'proof.leaves',
   text: (s: Schemas) => `SELECT leaf_index AS index, position, hash FROM ${s['proof']}.leaves WHERE leaf_index >= $1 ORDER BY leaf_index LIMIT $2`,
@@ -87,10 +88,10 @@ export function createProofQueries(reader: Reader): ProofQueries {
       return (await hashesOf([{ start: 0, end: size }]))[0] ?? '';
     },
     async inclusion(eventId, size) {
-      const row = await reader.first<{ index: string; hash: Buffer }>(leafOf, [eventId]);
+      const row = await reader.first<{ index: string; position: string; hash: Buffer }>(leafOf, [eventId]);
       const index = Number(row?.index ?? size);
       if (row === undefined || index >= size) return undefined;
-      return { index, size, leaf: row.hash.toString('hex'), path: await hashesOf(inclusionPath(index, size)) };
+      return { index, position: BigInt(row.position), size, leaf: row.hash.toString('hex'), path: await hashesOf(inclusionPath(index, size)) };
     },
     async consistency(earlier, size) {
       const path = consistencyPath(earlier, size);

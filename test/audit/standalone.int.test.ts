@@ -1,0 +1,126 @@
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { exportHeader, exportLine, readExport } from '../../src/audit/export.ts';
+import { createHeadFile, readHeads } from '../../src/audit/head-file.ts';
+import { createHeadSigner } from '../../src/audit/heads.ts';
+import { leafHash } from '../../src/audit/merkle.ts';
+import { verifyLog, type LoggedEvent } from '../../src/audit/verify.ts';
+import { auditHeads } from '../../src/jobs/audit-heads.ts';
+import { systemClock } from '../../src/platform/clock.ts';
+import { createProofQueries } from '../../src/projections/proof/queries.ts';
+import { history } from '../projections/histories.ts';
+import { startReadSide } from '../support/read-side.ts';
+import { startPostgres, type TestPostgres } from '../support/servers.ts';
+
+/** The verifier that others get, on what `loqey audit export` and `loqey audit proof` write: two programs, one answer. */
+const verifier = join(import.meta.dirname, '../../verify/loqey-verify.mjs');
+const folder = mkdtempSync(join(tmpdir(), 'loqey-verify-'));
+const file = (name: string) => join(folder, name);
+const heads = file('heads.ndjson');
+const signer = createHeadSigner(randomBytes(32));
+let postgres: TestPostgres;
+let lines: readonly string[];
+let proof: Readonly<Record<string, unknown>>;
+
+beforeAll(async () => {
+  postgres = await startPostgres();
+  const side = await startReadSide(postgres);
+  const proofs = createProofQueries(side.reader);
+  const archive = createHeadFile(folder);
+  await archive.publish(signer.publicKey);
+  for (const seed of [1, 2, 3]) {
+    let position = 0n;
+    for (const { stream, events } of history(seed, 25)) position = (await side.append(stream, events)).position;
+    await side.readable(position);
+    if (seed < 3) await auditHeads({ ...side, proofs, signer, archive, clock: systemClock })(new AbortController().signal);
+  }
+  const all = [exportHeader(side.logId)];
+  const events: LoggedEvent[] = [];
+  for await (const event of side.store.readAll()) {
+    all.push(exportLine(event));
+    events.push(event);
+  }
+  lines = all;
+  const { stream, revision, eventId, type, data, metadata } = events[20]!;
+  const size = (await readHeads(heads)).at(-1)!.size;
+  proof = { logId: side.logId, event: { stream, revision: String(revision), eventId, type, data, metadata }, ...(await proofs.inclusion(eventId, size)), position: undefined };
+  await side.stop();
+});
+afterAll(async () => {
+  await postgres?.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+function run(what: 'export' | 'proof', content: string, headsPath = heads): Promise<{ code: number; words: string }> {
+  writeFileSync(file(what), content);
+  return new Promise((resolve) => {
+    const args = [verifier, `--${what}`, file(what), '--heads', headsPath, '--public-key', file('public-key.pem')];
+    execFile(process.execPath, args, { timeout: 20_000 }, (error, stdout, stderr) => resolve({ code: (error?.code as number | undefined) ?? 0, words: stdout + stderr }));
+  });
+}
+
+/** What this program says of the same export. */
+async function ours(content: string): Promise<string | undefined> {
+  async function* each() {
+    yield* content.split('\n');
+  }
+  const { logId, events } = await readExport(each());
+  return (await verifyLog({ events, logId, heads: await readHeads(heads), publicKeys: [signer.publicKey] })).finding?.kind;
+}
+
+const changed = (line: string, change: (event: Record<string, unknown>) => void): string => {
+  const event = JSON.parse(line) as Record<string, unknown>;
+  change(event);
+  return JSON.stringify(event);
+};
+
+describe('an export', () => {
+  it('that is what was signed', async () => {
+    expect(await run('export', lines.join('\n'))).toMatchObject({ code: 0, words: expect.stringMatching(/^OK: \d+ events are what was signed/) as string });
+    expect(await ours(lines.join('\n'))).toBeUndefined();
+  });
+
+  const at = 30; // well before the last head
+  it.each<[string, (all: string[]) => string[]]>([
+    ['has one word changed', (all) => all.with(at, changed(all[at]!, (event) => (event['type'] = 'LinkDeleted')))],
+    [
+      'has one word changed and its hash made to fit',
+      (all) =>
+        all.with(
+          at,
+          changed(all[at]!, (event) => {
+            event['type'] = 'LinkDeleted';
+            event['leaf'] = leafHash(event as never).toString('hex');
+          }),
+        ),
+    ],
+    ['lacks an event', (all) => all.toSpliced(at, 1)],
+    ['has one twice', (all) => all.toSpliced(at, 0, all[at]!)],
+    ['has two swapped', (all) => all.with(at, all[at + 1]!).with(at + 1, all[at]!)],
+    ['lacks its end', (all) => all.slice(0, at)],
+    ['is of another log', (all) => all.with(0, all[0]!.replace(/"logId":".{8}/, '"logId":"00000000'))],
+  ])('that %s', async (_, tamper) => {
+    const content = tamper([...lines]).join('\n');
+    expect((await run('export', content)).code).toBe(3);
+    expect(await ours(content)).toBeDefined();
+  });
+
+  it('with a head that somebody wrote', async () => {
+    const forged = file('forged.ndjson');
+    writeFileSync(forged, readFileSync(heads, 'utf8').replace(/"root":"../, '"root":"00'));
+    expect(await run('export', lines.join('\n'), forged)).toMatchObject({ code: 3, words: expect.stringContaining('not signed by this key') as string });
+  });
+});
+
+describe('a proof of one event', () => {
+  it('holds for it, and for nothing else', async () => {
+    expect(await run('proof', JSON.stringify(proof))).toMatchObject({ code: 0, words: expect.stringContaining('was in the log when it was signed') as string });
+    expect((await run('proof', JSON.stringify({ ...proof, index: (proof['index'] as number) + 1 }))).code).toBe(3);
+    expect((await run('proof', JSON.stringify({ ...proof, event: { ...(proof['event'] as object), type: 'LinkDeleted' } }))).code).toBe(3);
+    expect((await run('proof', JSON.stringify({ ...proof, path: (proof['path'] as string[]).slice(1) }))).code).toBe(3);
+  });
+});

@@ -1,0 +1,138 @@
+#!/usr/bin/env node
+// Holds an export of a Loqey log against signed heads. Needs Node 18 or later and nothing else: read it, it is short.
+// The formats are in README.md beside it. Exit code: 0 it is what was signed, 3 it is not, 2 wrong use.
+
+import { createHash, createPublicKey, verify } from 'node:crypto';
+import { createReadStream, readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+
+const USAGE = `usage: node loqey-verify.mjs --export <log.ndjson> --heads <heads.ndjson> --public-key <public-key.pem>
+       node loqey-verify.mjs --proof <proof.json>  --heads <heads.ndjson> --public-key <public-key.pem>`;
+
+const sha256 = (...parts) => parts.reduce((hash, part) => hash.update(part), createHash('sha256')).digest();
+const parent = (left, right) => sha256('\x01', left, right);
+
+/** RFC 8785. */
+function canonical(value) {
+  if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
+  if (value === null || typeof value !== 'object') return JSON.stringify(value);
+  return `{${Object.keys(value)
+    .sort()
+    .map((name) => `${JSON.stringify(name)}:${canonical(value[name])}`)
+    .join(',')}}`;
+}
+
+/** RFC 6962 §2.1, over these six members of an event. */
+function leafOf({ stream, revision, eventId, type, data, metadata }) {
+  return sha256('\0', canonical({ stream, revision: String(revision), eventId, type, data, metadata }));
+}
+
+const covered = (stream) => stream !== 'system-log' && stream !== 'audit-head' && !stream.startsWith('$');
+
+/** One hash for each complete subtree, the largest first. */
+class Tree {
+  size = 0;
+  peaks = [];
+  add(leaf) {
+    let top = leaf;
+    for (let bits = this.size; bits % 2 === 1; bits = (bits - 1) / 2) top = parent(this.peaks.pop(), top);
+    this.peaks.push(top);
+    this.size += 1;
+  }
+  root() {
+    if (this.size === 0) return sha256('').toString('hex');
+    let root = this.peaks[this.peaks.length - 1];
+    for (let i = this.peaks.length - 2; i >= 0; i--) root = parent(this.peaks[i], root);
+    return root.toString('hex');
+  }
+}
+
+function isSigned(head, logId, key) {
+  const statement = `loqey-audit-head-1\n${logId}\n${head.size}\n${head.root}\n${head.time}\n`;
+  return verify(null, Buffer.from(statement), key, Buffer.from(head.signature, 'base64url'));
+}
+
+function headsIn(path) {
+  const heads = readFileSync(path, 'utf8').split('\n').flatMap((line) => {
+    try {
+      return [JSON.parse(line)];
+    } catch {
+      return []; // an empty line, or one that a power cut tore
+    }
+  });
+  if (heads.length === 0) fail(`There is no head in ${path}.`);
+  return heads.sort((a, b) => a.size - b.size);
+}
+
+async function verifyExport(path, heads, key) {
+  const tree = new Tree();
+  let logId;
+  let next = 0;
+  let holds;
+  let position;
+  const meet = () => {
+    for (; next < heads.length && heads[next].size === tree.size; next++) {
+      const head = heads[next];
+      if (!isSigned(head, logId, key)) fail(`The head of ${head.size} events, ${head.time}, is not signed by this key for this log.`);
+      if (head.root !== tree.root()) fail(`The log differs after ${holds ? `event ${holds.size}, signed ${holds.time}` : 'its beginning'}, and not later than position ${position} (event ${tree.size}).`);
+      holds = head;
+    }
+  };
+  for await (const line of createInterface({ input: createReadStream(path), crlfDelay: Infinity })) {
+    if (line === '') continue;
+    const event = JSON.parse(line);
+    if (logId === undefined) {
+      if (event.format !== 'loqey-log-export-1') fail(`${path} is no export of a log: its first line must say "format":"loqey-log-export-1".`);
+      logId = event.logId;
+      meet();
+      continue;
+    }
+    if (!covered(event.stream)) continue;
+    const leaf = leafOf(event);
+    // The export has the hash of each leaf: whoever changed an event alone is found at the very line.
+    if (event.leaf !== undefined && event.leaf !== leaf.toString('hex')) fail(`The event at position ${event.position} is not the one that was exported.`);
+    position = event.position;
+    tree.add(leaf);
+    meet();
+  }
+  if (logId === undefined) fail(`${path} is empty.`);
+  if (next < heads.length) fail(`The log ends after ${tree.size} events; ${heads[next].size} were signed at ${heads[next].time}.`);
+  console.log(`OK: ${tree.size} events are what was signed, up to event ${holds.size} at ${holds.time}. ${tree.size - holds.size} after it are not signed yet.`);
+}
+
+/** RFC 9162 §2.1.3.2. */
+function verifyProof(path, heads, key) {
+  const { logId, event, index, size, path: given } = JSON.parse(readFileSync(path, 'utf8'));
+  const head = heads.find((each) => each.size === size);
+  if (head === undefined) fail(`There is no head of ${size} events.`);
+  if (!isSigned(head, logId, key)) fail(`The head of ${size} events is not signed by this key for this log.`);
+  let hash = leafOf(event);
+  let fn = index;
+  let sn = size - 1;
+  for (const hex of given) {
+    if (sn === 0) fail('The proof is too long.');
+    const other = Buffer.from(hex, 'hex');
+    if (fn % 2 === 1 || fn === sn) {
+      hash = parent(other, hash);
+      while (fn % 2 === 0 && fn !== 0) [fn, sn] = [fn / 2, Math.floor(sn / 2)];
+    } else hash = parent(hash, other);
+    [fn, sn] = [Math.floor(fn / 2), Math.floor(sn / 2)];
+  }
+  if (sn !== 0 || hash.toString('hex') !== head.root) fail(`The event is not in the log that was signed at ${head.time}.`);
+  console.log(`OK: the event was in the log when it was signed at ${head.time}: number ${index + 1} of ${size}.`);
+}
+
+function fail(message) {
+  console.error(`NOT OK: ${message}`);
+  process.exit(3);
+}
+
+const given = Object.fromEntries(process.argv.slice(2).join('\0').split('--').slice(1).map((part) => part.split('\0').slice(0, 2)));
+if (!given.heads || !given['public-key'] || !(given.export || given.proof)) {
+  console.error(USAGE);
+  process.exit(2);
+}
+const key = createPublicKey(readFileSync(given['public-key']));
+const heads = headsIn(given.heads);
+if (given.export) await verifyExport(given.export, heads, key);
+else verifyProof(given.proof, heads, key);
