@@ -63,6 +63,7 @@ const values: Readonly<Record<string, unknown>> = {
   courier_company: 'Swift Parcels',
   delivery_person_phone: '+90 555 010 0118',
   delivery_notes: 'Left side',
+  reference: 'WER4UC',
   reason: 'Moved to another flat',
   heading: 'The box is open.',
   text: 'Put the parcel in, then push the door until it clicks.',

@@ -4,6 +4,7 @@ import type { AuditRow, DeliveryRow, DeviceRow, LinkRow, UnlockRow, UserRow } fr
 import type { User } from './schemas/auth.ts';
 import type { Command, Device, DeviceAlert, DeviceStatus } from './schemas/devices.ts';
 import type { Delivery, Link } from './schemas/links.ts';
+import { referenceOf } from './reference.ts';
 import { stateWords } from './words.ts';
 
 /** Rows of the read side in the words of the API. Nothing leaves that is not named here. */
@@ -124,6 +125,7 @@ export function deliveryView(row: DeliveryRow): Delivery {
     courier_company: row.courier?.company ?? UNSAID,
     delivery_person_phone: row.courier?.phone ?? null,
     delivery_notes: row.courier?.notes ?? null,
+    reference: referenceOf(row.unlockId),
   };
 }
 

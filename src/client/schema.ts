@@ -176,6 +176,8 @@ export interface Schemas {
     readonly courier_company: string;
     readonly delivery_person_phone: string | null;
     readonly delivery_notes: string | null;
+    /** As on the receipt of the delivery person: six signs. */
+    readonly reference: string;
   };
   /** What and where the box is, is shown only while the link is valid. */
   readonly LinkInfo: {

@@ -4,7 +4,7 @@ import { deriveKeys } from '../bridge/protocol/keys.ts';
 import { signCommand } from '../bridge/protocol/signature.ts';
 import type { Client, Reply } from '../client/client.ts';
 import { pause } from '../platform/backoff.ts';
-import { createLockbox, type Lockbox, type Provisioning } from '../simulator/lockbox.ts';
+import { createLockbox, type Lockbox } from '../simulator/lockbox.ts';
 import { tryToCommand } from './intruder.ts';
 import { expect, type Narrator } from './narrator.ts';
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import { referenceOf } from '../../src/api/reference.ts';
 import { courierWords, stateWords } from '../../src/api/words.ts';
 import { html } from '../../src/courier-page/html.ts';
-import { referenceOf } from '../../src/courier-page/reference.ts';
 import { catalogues, type Words } from '../../src/courier-page/words.ts';
 
 /** Every text of a catalogue by its place in it. */

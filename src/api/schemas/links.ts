@@ -111,6 +111,7 @@ export const Delivery = Closed(
     courier_company: Type.String(),
     delivery_person_phone: Nullable(Type.String()),
     delivery_notes: Nullable(Type.String()),
+    reference: Type.String({ description: 'As on the receipt of the delivery person: six signs.' }),
   },
   { title: 'Delivery', description: 'Who came is `unknown` where it was not said or is no longer kept.' },
 );
