@@ -1,5 +1,7 @@
+import { readdirSync, readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { noTracing, parseTraceparent } from '../../src/platform/tracing.ts';
 import { createLockbox, type Lockbox } from '../../src/simulator/lockbox.ts';
@@ -103,7 +105,16 @@ test('a collector that is gone costs nothing but spans', async () => {
   await until('the loss to be counted', async () => Number((await lost()) ?? 0) > 0);
 });
 
-test('where no collector is named nothing is loaded, and the caller’s trace goes through', () => {
+test('the packages are imported in one file, and that one only where a collector is named', () => {
+  const root = new URL('../../src/', import.meta.url).pathname;
+  const sources = readdirSync(root, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'));
+  const having = (pattern: RegExp) => sources.filter((name) => pattern.test(readFileSync(join(root, name), 'utf8')));
+  expect(having(/from '@opentelemetry\//)).toEqual(['platform/tracing-otel.ts']);
+  expect(having(/from '[./]+tracing-otel\.ts'|from '[./]+platform\/tracing-otel\.ts'/)).toEqual([]);
+  expect(having(/import\('[./]+platform\/tracing-otel\.ts'\)/)).toEqual(['compose/ground.ts']);
+});
+
+test('where no collector is named the caller’s trace goes through', () => {
   const parent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
   expect(noTracing.begin('x', 'internal', parent).traceparent).toBe(parent);
   for (const bad of [undefined, '', '00-0-0-0', parent.replace('0af7', '0AF7'), `00-${'0'.repeat(32)}-b7ad6b7169203331-01`, `00-0af7651916cd43dd8448eb211c80319c-${'0'.repeat(16)}-01`, `ff${parent.slice(2)}`]) {

@@ -145,6 +145,39 @@ describe('values', () => {
   }, 30_000);
 });
 
+describe('what guards the door', () => {
+  it('proxies are a number or networks, under either name', () => {
+    const proxies = (text: string) => loadConfig({ TRUST_PROXY: text }).trustProxy;
+    expect([loadConfig({}).trustProxy, proxies('0'), proxies('2'), loadConfig({ TRUST_PROXY_HOPS: '1' }).trustProxy]).toEqual([0, 0, 2, 1]);
+    expect(proxies('loopback, 10.0.0.0/8,2001:db8::/32,192.0.2.1')).toEqual(['loopback', '10.0.0.0/8', '2001:db8::/32', '192.0.2.1']);
+    for (const bad of ['11', '-1', 'true', '10.0.0.0/33', '::/129', '10.0.0.0/8/8', 'proxy.example', '1.2.3']) expect(problems({ TRUST_PROXY: bad }), bad).toHaveLength(1);
+    expect(problems({ TRUST_PROXY: '1', TRUST_PROXY_HOPS: '2' })).toHaveLength(1);
+  });
+
+  it('origins are what browsers send, and any of them only outside production', () => {
+    expect(loadConfig({ BACKEND_CORS_ORIGINS: 'https://App.Example/, http://localhost:3000, https://a.example:443' }).corsOrigins).toEqual(['https://app.example', 'http://localhost:3000', 'https://a.example']);
+    for (const bad of ['https://a.example/path', 'a.example', 'null', 'https://u@a.example', 'https://*.example/?x']) expect(problems({ BACKEND_CORS_ORIGINS: bad }), bad).toHaveLength(1);
+    expect(loadConfig({ BACKEND_CORS_ORIGINS: '*' }).corsOrigins).toEqual(['*']);
+    expect(problems({ ENVIRONMENT: 'production', ...secrets, BACKEND_CORS_ORIGINS: '*' })).toEqual(['BACKEND_CORS_ORIGINS must name origins: with ENVIRONMENT=production * is not possible.']);
+  });
+
+  it('earlier keys are one or several', () => {
+    const [one, two] = ['a secret, with a comma, of 32 bytes.', 'another of at least thirty-two bytes'];
+    expect(loadConfig({ SECRET_KEY_PREVIOUS: one }).secretKeyPrevious).toEqual([one]);
+    expect(loadConfig({ SECRET_KEY_PREVIOUS: JSON.stringify([one, two]) }).secretKeyPrevious).toEqual([one, two]);
+    expect(problems({ SECRET_KEY_PREVIOUS: JSON.stringify([one, 'short']) })).toHaveLength(1);
+    expect(loadConfig({}).secretKeyPrevious).toBeUndefined();
+  });
+
+  it('a collector is named as OpenTelemetry names it; Sentry is told to be without effect', () => {
+    const config = loadConfig({ OTEL_EXPORTER_OTLP_ENDPOINT: 'https://otlp.example/', OTEL_EXPORTER_OTLP_HEADERS: 'authorization=Bearer%20a%2Cb, x-team = boxes', OTEL_TRACES_SAMPLER_ARG: '0.25' });
+    expect(config).toMatchObject({ otlpEndpoint: 'https://otlp.example', otlpHeaders: { authorization: 'Bearer a,b', 'x-team': 'boxes' }, traceRatio: 0.25 });
+    for (const bad of ['2', '-0.1', 'half', '.5']) expect(problems({ OTEL_TRACES_SAMPLER_ARG: bad }), bad).toHaveLength(1);
+    for (const bad of ['nothing', 'a=%zz', '=x']) expect(problems({ OTEL_EXPORTER_OTLP_HEADERS: bad }), bad).toHaveLength(1);
+    expect(loadConfig({ SENTRY_DSN: 'https://x@sentry.example/1' }).ignored).toMatchObject([{ env: 'SENTRY_DSN' }]);
+  });
+});
+
 describe('contradictions', () => {
   it('production makes no secrets', () => {
     expect(problems({ ENVIRONMENT: 'production', SECRET_KEY: secrets.SECRET_KEY, ADMIN_EMAIL: 'a@b.example' })).toEqual([
