@@ -55,7 +55,7 @@ export interface Jobs {
 export async function startJobs(ground: Ground, { bus, reads, reader, feed, sealer, offline, retention, auditSigningKey, works }: JobsParts): Promise<Jobs> {
   const { config, store: log, logId, clock, logger, metrics } = ground;
   const db = ground.database('loqey-notify', 4);
-  const queue = createPgBossQueue({ db, queues, logger, works });
+  const queue = createPgBossQueue({ db, queues, logger, works, drainMs: config.stopTimeoutSeconds * 500 });
   const notifications = createNotificationStore(db, { timeZone: config.timeZone });
   if (works) {
     const sender = await mailSender(ground);
@@ -73,7 +73,7 @@ export async function startJobs(ground: Ground, { bus, reads, reader, feed, seal
         },
         cleanup: cleanup(retention, logger),
         'audit.heads': auditHeads({ store: log, proofs: createProofQueries(reader), signer, archive, logId, clock }),
-        'notifications.tidy': tidyNotifications({ store: notifications, queue, pruneMails: () => pruneMailFolder(mailFolder(config), KEEP_MAIL_FILES, clock) }),
+        'notifications.tidy': tidyNotifications({ store: notifications, queue, pruneMails: () => pruneMailFolder(mailFolder(config), KEEP_MAIL_FILES, clock), clock }),
       },
       clock,
       logger,
@@ -83,7 +83,7 @@ export async function startJobs(ground: Ground, { bus, reads, reader, feed, seal
       ground.keep('mail', sender);
       const urls = { app: config.frontendUrl, admin: config.adminDashboardUrl };
       const domain = config.emailFrom.slice(config.emailFrom.lastIndexOf('@') + 1);
-      sendMails({ queue, store: notifications, sender, reads, perHour: config.mailPerHour, urls, domain, logger, metrics });
+      sendMails({ queue, store: notifications, sender, reads, perHour: config.mailPerHour, urls, domain, clock, logger, metrics });
     }
     ground.options.onStep?.({ name: 'mail', detail: sender === undefined ? 'off: SMTP_HOST says where to send it' : `to ${sender.describe}` });
     await ground.start('jobs', queue);

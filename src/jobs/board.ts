@@ -62,21 +62,23 @@ export function createJobBoard(deps: { readonly queue: JobQueue; readonly db: Da
   const { queue, db, store, sealer, clock } = deps;
 
   async function mails(counts: Awaited<ReturnType<JobQueue['counts']>>): Promise<JobView> {
-    const { rows } = await db.pool.query<{ last: Instant | null; sent: number; failed: number; held: number; waiting: number; error: string | null }>(
+    const { rows } = await db.pool.query<{ last: Instant | null; sent: number; failed: number; failed_lately: boolean; held: number; waiting: number; error: string | null }>(
       `SELECT max(mail_at) FILTER (WHERE mail = 'sent') AS last,
               count(*) FILTER (WHERE mail = 'sent' AND mail_at > now() - interval '1 day')::integer AS sent,
-              count(*) FILTER (WHERE mail = 'failed')::integer AS failed, count(*) FILTER (WHERE mail = 'held')::integer AS held,
+              count(*) FILTER (WHERE mail = 'failed')::integer AS failed,
+              coalesce(bool_or(mail = 'failed' AND mail_at > now() - interval '1 day'), false) AS failed_lately,
+              count(*) FILTER (WHERE mail = 'held')::integer AS held,
               count(*) FILTER (WHERE mail IN ('waiting', 'sending'))::integer AS waiting,
               (SELECT mail_error FROM work.notifications WHERE mail IN ('waiting', 'sending', 'failed') AND mail_error IS NOT NULL ORDER BY mail_at DESC LIMIT 1) AS error
          FROM work.notifications WHERE mail <> 'none'`,
     );
-    const { last = null, sent = 0, failed = 0, held = 0, waiting = 0, error = null } = rows[0] ?? {};
+    const { last = null, sent = 0, failed = 0, failed_lately: failedLately = false, held = 0, waiting = 0, error = null } = rows[0] ?? {};
     const active = [MAIL_QUEUE, DIGEST_QUEUE].reduce((sum, name) => sum + (counts.get(name)?.active ?? 0), 0);
     return {
       name: MAIL_QUEUE,
       summary: 'Sends the mails of notifications',
       schedule: null,
-      state: active > 0 ? 'running' : error !== null && waiting > 0 ? 'retrying' : waiting > 0 ? 'waiting' : failed > 0 ? 'failed' : 'idle',
+      state: active > 0 ? 'running' : error !== null && waiting > 0 ? 'retrying' : waiting > 0 ? 'waiting' : failedLately ? 'failed' : 'idle',
       nextRun: null,
       lastRun: last === null ? null : { startedAt: last, finishedAt: last, durationMs: null, error },
       result: { sent_last_day: sent, held_back: held },

@@ -65,7 +65,7 @@ async function worker(options: ProcessOptions = {}): Promise<{ readonly queue: J
   const queue = createPgBossQueue({ db: side.db, queues: specs, logger: silentLogger, works: true, intervals: { poll: 0.5, schedule: 30, supervise: 5 } });
   const plain = createSmtpSender({ host: '127.0.0.1', port: smtp.port, tls: false, from: { name: 'Loqey', address: 'noreply@loqey.test' }, timeoutMs: 1_000 });
   const sender = options.sender?.(plain) ?? plain;
-  sendMails({ queue, store, sender, reads: side.reads, perHour, urls: { app: 'https://app.test', admin: 'https://admin.test' }, domain: 'loqey.test', logger: silentLogger, metrics });
+  sendMails({ queue, store, sender, reads: side.reads, perHour, urls: { app: 'https://app.test', admin: 'https://admin.test' }, domain: 'loqey.test', clock: systemClock, logger: silentLogger, metrics });
   await queue.start();
   const { reads, feed, reader } = side;
   const reactor = runReactor(notificationReactor({ reads, administrators: createAdmins(reader), feed, store, queue, mails: true }), {
@@ -371,8 +371,17 @@ describe('a mail', () => {
     await store.add({ userId: ana.userId, kind: 'device_tampered', deviceId: box.deviceId }, event, true);
     await side.db.pool.query(`UPDATE work.notifications SET created_at = now() - interval '1 hour'`);
     const { queue } = await worker({ reacts: false });
-    const tidy = tidyNotifications({ store, queue, pruneMails: async () => 0 });
-    expect(await tidy(new AbortController().signal)).toEqual({ resent: 1, forgotten: 0, mail_files_removed: 0 });
+    const tidy = tidyNotifications({ store, queue, pruneMails: async () => 0, clock: systemClock });
+    expect(await tidy(new AbortController().signal)).toEqual({ resent: 1, abandoned: 0, forgotten: 0, mail_files_removed: 0 });
     await until('sent', () => mailTo(ana.email).length === 1);
+  });
+
+  it('whose last try ended with its process is given up, and seen', async () => {
+    const ana = await person();
+    await store.add({ userId: ana.userId, kind: 'device_tampered' }, { eventId: newId(), occurredAt: instant(Date.now()) }, true);
+    await side.db.pool.query(`UPDATE work.notifications SET mail = 'sending', mail_tries = 9, created_at = now() - interval '2 days'`);
+    const { queue } = await worker({ reacts: false });
+    expect(await tidyNotifications({ store, queue, pruneMails: async () => 0, clock: systemClock })(new AbortController().signal)).toMatchObject({ resent: 0, abandoned: 1 });
+    expect(await rows(ana.userId)).toMatchObject([{ mail: 'failed', mail_error: 'its last try ended without an answer' }]);
   });
 });

@@ -1,4 +1,5 @@
 import type { Uuid } from '../../domain/kernel.ts';
+import type { Clock } from '../../platform/clock.ts';
 import { derivedCommandId } from '../../platform/ids.ts';
 import type { JobQueue, TakenJob } from '../../platform/jobs/port.ts';
 import type { Logger } from '../../platform/logger.ts';
@@ -22,6 +23,7 @@ export interface MailerDeps {
   readonly urls: { readonly app: string; readonly admin: string };
   /** Right of the `@` of message ids. */
   readonly domain: string;
+  readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
 }
@@ -34,7 +36,7 @@ const DIGEST_AFTER = 3_600;
  * out again, under the same message id. Before the queue starts.
  */
 export function sendMails(deps: MailerDeps): void {
-  const { queue, store, sender, reads, perHour, urls, domain, metrics } = deps;
+  const { queue, store, sender, reads, perHour, urls, domain, clock, metrics } = deps;
   const logger = deps.logger.child({ component: 'mail' });
   const mails = metrics.counter('loqey_mails_total', 'Mails about notifications', ['outcome']);
 
@@ -44,7 +46,7 @@ export function sendMails(deps: MailerDeps): void {
     if (claim.kind === 'done') return;
     if (claim.kind === 'held') {
       mails.inc({ outcome: 'held' });
-      await queue.send(DIGEST_QUEUE, { data: { user: claim.userId, kind: claim.of }, id: digestId(claim.userId, claim.of, Date.now()), after: DIGEST_AFTER });
+      await queue.send(DIGEST_QUEUE, { data: { user: claim.userId, kind: claim.of }, id: digestId(claim.userId, claim.of, clock.now()), after: DIGEST_AFTER });
       return;
     }
     const { notification } = claim;

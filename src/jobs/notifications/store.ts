@@ -55,6 +55,8 @@ export interface NotificationStore {
 
   /** Mails that wait without a run, as after a crash between the two. */
   stray(): Promise<{ readonly mails: readonly Uuid[]; readonly digests: readonly { readonly userId: Uuid; readonly kind: Kind }[] }>;
+  /** Mails whose last run ended without an answer, long after all tries. @returns how many */
+  abandonMails(): Promise<number>;
   /** Everything of somebody who was erased. */
   forget(userId: Uuid): Promise<void>;
   prune(days: number): Promise<number>;
@@ -191,6 +193,15 @@ export function createNotificationStore(db: Database, { timeZone }: { readonly t
         [],
       );
       return { mails: mails.map(({ id }) => id), digests: digests.map((row) => ({ userId: row.user_id, kind: row.kind })) };
+    },
+
+    async abandonMails() {
+      const abandoned = await query(
+        `UPDATE work.notifications SET mail = 'failed', mail_error = coalesce(mail_error, 'its last try ended without an answer')
+          WHERE mail IN ('waiting', 'sending') AND created_at < now() - interval '1 day' RETURNING id`,
+        [],
+      );
+      return abandoned.length;
     },
 
     async forget(userId) {

@@ -12,7 +12,7 @@ export interface PgBossOptions {
   readonly works: boolean;
   /** Seconds. Tests shorten them; otherwise nothing here is looked at more often than it needs to be. */
   readonly intervals?: { readonly poll: number; readonly schedule: number; readonly supervise: number };
-  /** Milliseconds that a stop waits for runs under way. Default 8,000. */
+  /** Milliseconds that a stop waits for runs under way; what is cut off is repeated. Default 5,000. */
   readonly drainMs?: number;
 }
 
@@ -27,7 +27,7 @@ const KEEP_WAITING_SECONDS = 14 * 86_400;
 
 /** Runs in PostgreSQL through pg-boss, with tables and migrations of its own in the schema `pgboss`. */
 export function createPgBossQueue(options: PgBossOptions): JobQueue {
-  const { db, queues, works, intervals = INTERVALS, drainMs = 8_000 } = options;
+  const { db, queues, works, intervals = INTERVALS, drainMs = 5_000 } = options;
   const logger = options.logger.child({ component: 'jobs' });
   const handlers = new Map<string, JobHandler>();
   const boss = new PgBoss({

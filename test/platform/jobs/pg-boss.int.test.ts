@@ -146,6 +146,18 @@ describe('runs', () => {
     expect(await stateOf(id)).toBe('completed');
   });
 
+  it('go on when the database has thrown every connection out', async () => {
+    const done: string[] = [];
+    const queue = await process({ work: async ({ id }) => void done.push(id) });
+    const { rows } = await db.pool.query<{ ended: boolean }>(
+      `SELECT pg_terminate_backend(pid) AS ended FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'loqey-jobs'`,
+    );
+    expect(rows.length).toBeGreaterThan(0);
+    const id = newId();
+    await until('it is put in', async () => queue.send('work', { id }).catch(() => false));
+    await until('it runs', () => done.includes(id));
+  });
+
   it('wait for their time', async () => {
     const done: string[] = [];
     const [soon, late] = [newId(), newId()];
