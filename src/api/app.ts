@@ -245,7 +245,7 @@ export function createApp(api: Api, sites: readonly Site[] = []): Express {
     res.once('close', () => clearTimeout(late));
     try {
       if (!namesOneHost(req) || !hostAllowed(req.headers.host, settings.allowedHosts)) throw invalid('host', 'is not a name of this server', 'Invalid host header');
-      if (settings.production && isUnencrypted(req)) {
+      if (settings.production && req.headers.host !== undefined && isUnencrypted(req)) {
         res.writeHead(308, [...baseHeaders, 'Location', `https://${req.headers.host}${req.url}`, 'Content-Length', '0']).end();
         return log(call, '(to https)', 308);
       }

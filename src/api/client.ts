@@ -3,15 +3,15 @@ import { BlockList, isIP, isIPv4 } from 'node:net';
 
 /** Whether a request came for one of our names. */
 export function hostAllowed(header: string | undefined, allowed: readonly string[]): boolean {
-  if (header === undefined || header === '') return false;
   if (allowed.includes('*')) return true;
+  if (header === undefined) return false;
   const host = header.replace(/:\d+$/, '').toLowerCase();
   return allowed.some((name) => name === host || (name.startsWith('*.') && host.endsWith(name.slice(1))));
 }
 
 /**
- * A request may name its host once. Two names are two opinions: one for the proxy in front, one for us.
- * `requireHostHeader` of Node sees only that there is one.
+ * A request names its host once at most. Two names are two opinions: one for the proxy in front, one for us.
+ * Node sees only whether there is one.
  */
 export function namesOneHost({ rawHeaders }: IncomingMessage): boolean {
   let seen = false;
@@ -21,7 +21,7 @@ export function namesOneHost({ rawHeaders }: IncomingMessage): boolean {
     if (seen) return false;
     seen = true;
   }
-  return seen;
+  return true;
 }
 
 /** Whose X-Forwarded-For is believed: the last so many entries, or entries of those addresses. */

@@ -103,6 +103,24 @@ describe('over processes', () => {
     await until('the other process to refuse', () => !two.take('x', who, 10, 60).allowed);
   });
 
+  test('a window that begins as another process’s ends is a new one for all', async () => {
+    const [one, two] = [await another(), await another()];
+    const who = source();
+    for (let i = 0; i < 10; i++) one.take('x', who, 10, 60);
+    await until('the ten to be known', async () => !(await two.look('x', who, 10, 60)).allowed);
+    now += 59_990;
+    const late = await another();
+    // Its own window begins before the other has ended, and is told after.
+    late.take('x', who, 10, 60);
+    now += 20;
+    for (let i = 0; i < 3; i++) late.take('x', who, 10, 60);
+    await until('the new ones to be known', async () => {
+      const { remaining, resetSeconds } = await two.look('x', who, 10, 60);
+      return remaining < 10 && remaining > 0 && resetSeconds > 50;
+    });
+    expect(two.take('x', who, 10, 60).allowed).toBe(true);
+  });
+
   test('many sources at once in two processes never wait for each other in a circle', async () => {
     const [one, two] = [await another(), await another()];
     const names = Array.from({ length: 800 }, () => source());

@@ -107,15 +107,16 @@ export function createSharedRateLimiter(options: SharedRateLimiterOptions): Shar
           INSERT INTO work.rate_limits AS known (key, started_at, ends_at, count)
           SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::int[])
           ON CONFLICT (key) DO UPDATE SET
-            started_at = CASE WHEN known.ends_at <= excluded.started_at THEN excluded.started_at ELSE known.started_at END,
-            ends_at    = CASE WHEN known.ends_at <= excluded.started_at THEN excluded.ends_at ELSE known.ends_at END,
-            count      = CASE WHEN known.ends_at <= excluded.started_at THEN excluded.count ELSE known.count + excluded.count END
+            started_at = CASE WHEN known.ends_at <= $5 THEN excluded.started_at ELSE known.started_at END,
+            ends_at    = CASE WHEN known.ends_at <= $5 THEN excluded.ends_at ELSE known.ends_at END,
+            count      = CASE WHEN known.ends_at <= $5 THEN excluded.count ELSE known.count + excluded.count END
           RETURNING key, started_at, count`,
         values: [
           batch.map(({ key }) => key),
           batch.map(({ window }) => window.startedAt),
           batch.map(({ window }) => window.startedAt + window.lengthMs),
           batch.map(({ untold }) => untold),
+          now,
         ],
       });
       const counts = new Map(rows.map((row) => [row.key.toString('hex'), row]));
@@ -133,9 +134,11 @@ export function createSharedRateLimiter(options: SharedRateLimiterOptions): Shar
   }
 
   function learn(window: Counted, row: Row, now: number): void {
+    const startedAt = Number(row.started_at);
+    // It ended while it was being told.
+    if (startedAt + window.lengthMs <= now) return;
     window.count = row.count + window.untold;
     // A window of a process whose clock is ahead: the count holds, its beginning is not one of ours.
-    const startedAt = Number(row.started_at);
     if (!isOver({ ...window, startedAt }, now)) window.startedAt = startedAt;
   }
 
