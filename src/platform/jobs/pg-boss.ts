@@ -73,7 +73,7 @@ export function createPgBossQueue(options: PgBossOptions): JobQueue {
     const wanted = new Map(queues.flatMap(({ name, cron }) => (cron === undefined ? [] : [[name, cron]])));
     for (const { name } of await boss.getSchedules()) if (!wanted.has(name)) await boss.unschedule(name);
     // Missed while no process ran: once, not once for each time.
-    for (const [name, cron] of wanted) await boss.schedule(name, cron, null, { tz: 'UTC', missed: 'once' });
+    await Promise.all([...wanted].map(([name, cron]) => boss.schedule(name, cron, null, { tz: 'UTC', missed: 'once' })));
   }
 
   async function take({ name, exclusive, sideBySide = 2 }: QueueSpec, handler: JobHandler): Promise<void> {
@@ -104,7 +104,7 @@ export function createPgBossQueue(options: PgBossOptions): JobQueue {
   const lifecycle = component(
     async () => {
       await boss.start();
-      for (const queue of queues) await define(queue);
+      await Promise.all(queues.map(define));
       if (!works) return;
       await keepSchedules();
       for (const queue of queues) {
