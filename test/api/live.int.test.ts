@@ -107,6 +107,8 @@ describe('who may listen', () => {
       expect(socket.refused, path).toBe(expected);
     }
     expect((await device({ origin: 'https://app.loqey.com' }).subscribed()).closed).toBeUndefined();
+    // A page that this server gave out, whatever it is called.
+    expect((await device({ origin: api.url }).subscribed()).closed).toBeUndefined();
   });
 
   test('a first message that is not a good token', async () => {
