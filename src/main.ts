@@ -18,7 +18,13 @@ process.on('unhandledRejection', (reason) => {
 // Settings may stand in a file `.env` of the working folder; what the environment says goes before it.
 if (existsSync('.env')) process.loadEnvFile('.env');
 
+// `loqey audit list | head` closes its end early: that ends no server, and is no error of what was asked for.
+process.stdout.on('error', () => undefined);
+
 const { createCli } = await import('./cli.ts');
 process.exitCode = await createCli({ environ: process.env, version }).run(process.argv.slice(2));
+// What was printed into a pipe may still be on its way: it is let out before the exit.
+const printed = (stream: NodeJS.WriteStream) => new Promise<void>((resolve) => void stream.write('', () => resolve()));
+await Promise.all([printed(process.stdout), printed(process.stderr)]);
 // Nothing may keep a finished command alive: what it had open was closed in order, or it failed.
 process.exit();

@@ -78,6 +78,14 @@ describe('boxes', () => {
     expect(await cli(['device', 'show', 'nothing'])).toMatchObject({ code: 5, out: '' });
   });
 
+  test('of which there are many are printed to the last one, into a pipe too', async () => {
+    const csv = join(folder, 'many.csv');
+    writeFileSync(csv, `serial_number\n${Array.from({ length: 2_000 }, (_, i) => `LB-MANY-${i}`).join('\n')}\n`);
+    const { code, out } = await cli(['device', 'register', '--file', csv, '--dry-run', '--json']);
+    const printed = out.trim().split('\n');
+    expect([code, printed.length, JSON.parse(printed.at(-1) ?? '')]).toMatchObject([0, 2_001, { event: 'imported', rows: 2_000, would_register: 2_000 }]);
+  });
+
   test('come from a file, with their secrets in a new one', async () => {
     const [csv, out] = [join(folder, 'boxes.csv'), join(folder, 'secrets.csv')];
     writeFileSync(csv, 'serial_number,device_model\nLB-F-1,=cmd\nLB-F-2,\nLB-F-1,\n');

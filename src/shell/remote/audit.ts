@@ -71,13 +71,15 @@ export const tail: Job<[], AuditOptions> = async ({ terminal, remote }, _args, o
   const last = (await api.list<Entry>('/admin/logs/audit', { ...query, limit: options.limit ?? 10 })).rows;
   print(terminal, [...last].reverse(), true, true);
   let after = last[0]?.position ?? (await api.list<Entry>('/admin/logs/audit', { limit: 1 })).rows[0]?.position;
-  for (;;) {
+  // A pipe whose reader has gone ends it too.
+  while (!process.stdout.destroyed) {
     await pause(EVERY_MS);
     const { rows } = await api.list<Entry>('/admin/logs/audit', { ...query, after, limit: 1_000 });
     if (rows.length === 0) continue;
     after = rows.at(-1)?.position;
     print(terminal, rows, false, true);
   }
+  return 0;
 };
 
 const head = ['TIME (UTC)', 'ACTION', 'OUTCOME', 'WHO', 'BOX', 'FROM'];

@@ -20,6 +20,8 @@ export interface RawInit {
   readonly query?: Query;
   readonly body?: string | Uint8Array<ArrayBuffer>;
   readonly contentType?: string;
+  /** Milliseconds to the end of the answer. Default 30,000. */
+  readonly withinMs?: number;
 }
 
 export interface Envelope {
@@ -100,7 +102,7 @@ export async function openRemote(environ: Environ, givenUrl?: string): Promise<R
   let session = stored?.url === url ? stored : undefined;
   if (token === undefined && session === undefined) throw notSignedIn();
 
-  async function fetchOnce(method: string, path: string, { query = {}, body, contentType = 'application/json' }: RawInit): Promise<Response> {
+  async function fetchOnce(method: string, path: string, { query = {}, body, contentType = 'application/json', withinMs = WITHIN_MS }: RawInit): Promise<Response> {
     const search = new URLSearchParams(Object.entries(query).flatMap(([name, value]): [string, string][] => (value === undefined ? [] : [[name, `${value}`]]))).toString();
     const address = `${url}${path.startsWith('/api/') ? '' : '/api/v1'}${path}${search === '' ? '' : `?${search}`}`;
     return reach(url, () =>
@@ -108,7 +110,7 @@ export async function openRemote(environ: Environ, givenUrl?: string): Promise<R
         method,
         headers: { authorization: `Bearer ${token ?? session?.access_token}`, ...(body === undefined ? {} : { 'content-type': contentType }) },
         ...(body === undefined ? {} : { body }),
-        signal: AbortSignal.timeout(WITHIN_MS),
+        signal: AbortSignal.timeout(withinMs),
       }),
     );
   }

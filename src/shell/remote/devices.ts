@@ -131,6 +131,9 @@ interface Report {
   readonly summary: Readonly<Record<string, number>>;
 }
 
+/** Ten thousand boxes on a slow machine. */
+const FILE_WITHIN_MS = 30 * 60_000;
+
 async function registerMany({ terminal }: Parameters<typeof register>[0], api: Remote, file: string, { out, ...options }: RegisterOptions): Promise<number> {
   const dryRun = options.dryRun === true;
   const toFile = out !== undefined && !dryRun;
@@ -141,7 +144,7 @@ async function registerMany({ terminal }: Parameters<typeof register>[0], api: R
   try {
     const body = new Uint8Array(await readFile(file));
     const format = toFile && out.endsWith('.csv') ? 'csv' : 'json';
-    const response = await api.raw('POST', '/admin/devices/import', { query: { dry_run: dryRun || undefined, format }, body, contentType: 'text/csv' });
+    const response = await api.raw('POST', '/admin/devices/import', { query: { dry_run: dryRun || undefined, format }, body, contentType: 'text/csv', withinMs: FILE_WITHIN_MS });
     if (!response.ok) throw await failureOf(response);
     const text = await response.text();
     if (target !== undefined) {
