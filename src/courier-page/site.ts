@@ -118,11 +118,12 @@ export function createCourierPage(api: Api): Site {
       // Something was asked of the box, and ended; or this very key was sent with other details before.
       if (error.details?.['command_id'] !== undefined) return see();
       if (error.details?.['Idempotency-Key'] !== undefined) return (await attemptOf(link, key, false)) === undefined ? refusedScreen({ ...situation, key: newKey() }, { code: 'conflict', details: {} }) : see();
+      pass(call, error);
       return refusedAnew(situation, error, thrown, call);
     }
   }
 
-  function refusedAnew(situation: Situation, error: ApiError, thrown?: unknown, call?: Call): Screen {
+  function refusedAnew(situation: Situation, error: ApiError, thrown: unknown, call: Call): Screen {
     const { status, code, details = {} } = error;
     if (status === 429) return { ...bareScreen(situation.words, 'too-many', 429, { n: Number(details['retry_after'] ?? 60) }), ...again(situation) };
     if (status >= 500) return { ...fault(situation.words, status, thrown, call), ...again(situation) };
@@ -132,9 +133,9 @@ export function createCourierPage(api: Api): Site {
 
   const again = (situation: Situation): Pick<Screen, 'form'> => ({ form: formOf(situation, situation.words.buttons.again) });
 
-  function fault(words: Frame['words'], status: number, thrown: unknown, call: Call | undefined): Screen {
-    const reference = referenceOf(call?.traceId ?? newKey());
-    logger.error({ reference, traceId: call?.traceId, err: thrown }, 'A courier was told that something went wrong');
+  function fault(words: Frame['words'], status: number, thrown: unknown, call: Call): Screen {
+    const reference = referenceOf(call.traceId);
+    logger.error({ reference, traceId: call.traceId, err: thrown }, 'A courier was told that something went wrong');
     return bareScreen(words, 'fault', status, { ref: reference });
   }
 
@@ -167,8 +168,8 @@ export function createCourierPage(api: Api): Site {
       return await reply(call, here, screen);
     } catch (thrown) {
       const error = toApiError(thrown, isTransient);
-      const { status, details = {}, headers: more = {} } = error;
-      for (const [name, value] of Object.entries(more)) call.headers.push(name, value);
+      const { status, details = {} } = error;
+      pass(call, error);
       const screen =
         status === 404 ? bareScreen(words, 'unknown-link', 404)
         : status === 429 ? bareScreen(words, 'too-many', 429, { n: Number(details['retry_after'] ?? 60) })
@@ -189,6 +190,11 @@ export function createCourierPage(api: Api): Site {
       };
     },
   };
+}
+
+/** When to come back, among others. */
+function pass(call: Call, { headers = {} }: ApiError): void {
+  for (const [name, value] of Object.entries(headers)) call.headers.push(name, value);
 }
 
 const newKey = (): string => randomBytes(16).toString('base64url');

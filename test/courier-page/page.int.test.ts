@@ -503,6 +503,17 @@ describe('limits', () => {
   });
 });
 
+test('openings with one link have their own limit, said as the others; the form is still there', async () => {
+  const strict = await startPage({ rateLimits: { ...defaultRateLimits, enabled: true, unlock: { perMinute: 1 } } });
+  await strict.post({ key: KEY });
+  const refused = await strict.post({ key: KEY, name: 'Jo' });
+  expect(refused).toMatchObject({ status: 429, screen: 'too-many' });
+  expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
+  expect([keyIn(refused.html), refused.html.includes('value="Jo"')]).toEqual([KEY, true]);
+  expect((await strict.get()).screen).toBe('ready');
+  await strict.stop();
+});
+
 describe('size', () => {
   /** As it is on the wire, headers aside. */
   const bytes = (encoding: string, path: string): Promise<Buffer> =>
