@@ -15,6 +15,7 @@ import { traced } from '../platform/tracing.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import type { DeviceKeys as DeviceKeyStore } from '../platform/vault/device-keys.ts';
 import type { BoxKeys, Keyring } from './keyring.ts';
+import type { DeviceProvisioner } from './provisioning.ts';
 import type { LiveDevice, LiveDevices, TelemetryRow } from './live-devices.ts';
 import { isUuid } from './protocol/fields.ts';
 import { openReport, parseUnsigned, type Report, type ReportKey, type ReportProblem, type SignedReport } from './protocol/reports.ts';
@@ -43,6 +44,7 @@ export interface IngestDeps {
   readonly relay: Relay;
   readonly dispatcher: Pick<Dispatcher, 'sendTime' | 'sendAck' | 'sendConfig' | 'sendRotation'>;
   readonly deviceKeys: Pick<DeviceKeyStore, 'promote'>;
+  readonly provisioner: Pick<DeviceProvisioner, 'followKeys'>;
   readonly rejected: Pick<RejectedMessages, 'add'>;
   readonly traces?: UnlockTraces;
   readonly clock: Clock;
@@ -76,7 +78,7 @@ interface Box {
  * is the batch handled: so a PUBACK that waits for it, and every signed `ack`, stand for something durable.
  */
 export function createIngest(deps: IngestDeps): RelayConsumer {
-  const { bus, live, keyring, relay, dispatcher, deviceKeys, rejected, traces, clock, metrics } = deps;
+  const { bus, live, keyring, relay, dispatcher, deviceKeys, provisioner, rejected, traces, clock, metrics } = deps;
   const logger = deps.logger.child({ component: 'ingest' });
   const accepted = metrics.counter('loqey_device_reports_total', 'Reports of devices that counted', ['kind', 'evidence']);
   const dropped = metrics.counter('loqey_device_reports_dropped_total', 'Reports of devices that had no effect', ['problem']);
@@ -262,6 +264,11 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
     if (report.level === 0 || pending === undefined || report.keyVersion !== pending.version) return true;
     if (!(await deviceKeys.promote(box.device.deviceId, pending.version))) return false;
     box.keys = { current: pending, pending: undefined };
+    // Before the acknowledgement, after which the box comes back with the new password: refused with that and, a moment later,
+    // with the old one too, it would stay away for minutes. Where it does not work now, the reactor of the event does it.
+    await provisioner.followKeys(box.device.deviceId).catch((error: unknown) => {
+      logger.warn({ err: error, deviceId: box.device.deviceId }, 'The broker does not know the new password of a box yet');
+    });
     return true;
   }
 

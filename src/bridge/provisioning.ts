@@ -22,6 +22,8 @@ export interface DeviceProvisioner extends Provisioner {
    * time. Undefined: the box has it, or has no keys any more. @throws KeyRotationRunning when another version is pending
    */
   nextKey(deviceId: string, keyVersion: number): Promise<Buffer | undefined>;
+  /** Who may connect as this box follows from its keys. */
+  followKeys(deviceId: string): Promise<void>;
 }
 
 /** Keys, broker credential and row of a box. Each step can be repeated: what broke off is finished by its repeat. */
@@ -48,10 +50,7 @@ export function createProvisioner(deps: {
     );
   }
 
-  /**
-   * Who may connect as this box follows from its keys. Looked at again after the write: another process may have ended one
-   * of them in between, and what was written last must not bring it back.
-   */
+  /** Looked at again after the write: another process may have ended a key in between, and what was written last must not bring it back. */
   async function followKeys(deviceId: string): Promise<void> {
     const device = await live.byId(deviceId);
     if (device === undefined) return;
@@ -100,6 +99,8 @@ export function createProvisioner(deps: {
       await followKeys(deviceId);
       return next.key;
     },
+
+    followKeys,
 
     async keepOnly(deviceId, keyVersion) {
       await keys.promote(deviceId, keyVersion);

@@ -47,7 +47,7 @@ export async function startWorker(ground: Ground, parts: WorkerParts): Promise<v
 
   const reactors: readonly Reactor[] = [dispatcher.reactor, suspensionReactor(bus, boxes), provisioningReactor(provisioner, awaitInFlight), keyRotationReactor(bus), sessionReactor(sessions), integrationReactor(relay)];
   const running = reactors.map((reactor) => runReactor(reactor, { store, pool, logId, clock, logger, metrics }));
-  await ground.start('ingest', createIngest({ bus, live, keyring, relay, dispatcher, deviceKeys, rejected, traces, clock, logger, metrics }));
+  await ground.start('ingest', createIngest({ bus, live, keyring, relay, dispatcher, deviceKeys, provisioner, rejected, traces, clock, logger, metrics }));
   for (const [index, reactor] of running.entries()) await ground.start(reactors[index]!.name, reactor);
   const keeper = deadlineKeeper({ queue: deadlines, bus, clock, logger, metrics });
   ground.health.set('worker', () => {

@@ -95,7 +95,7 @@ class Life {
       keyRotationReactor(this.bus),
       provisioningReactor(provisioner, async () => undefined),
     ];
-    const ingest = createIngest({ bus: this.bus, live, keyring, relay, dispatcher: this.dispatcher, deviceKeys, rejected: { add: () => undefined }, clock, logger, metrics });
+    const ingest = createIngest({ bus: this.bus, live, keyring, relay, dispatcher: this.dispatcher, deviceKeys, provisioner, rejected: { add: () => undefined }, clock, logger, metrics });
     const downlink = createDownlink({
       relay,
       clock,

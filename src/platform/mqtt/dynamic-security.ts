@@ -137,8 +137,13 @@ export function createDynamicSecurity(options: DynamicSecurityOptions): DynamicS
     if (known?.error === undefined && known?.data?.client?.textdescription === description) return;
 
     const role = { rolename: username, acls: deviceRules(credential) };
-    if (!(await must({ command: 'createRole', ...role }, 'Role already exists'))) await must({ command: 'modifyRole', ...role });
     const device = { username, password, clientid: clientId, textdescription: description, roles: [{ rolename: username }] };
+    if (known?.error === undefined) {
+      // In one message: either change ends the live session, and who comes back between them would be refused.
+      const answers = await ask([{ command: 'modifyRole', ...role }, { command: 'modifyClient', ...device }]);
+      if (answers.every(({ error }) => error === undefined)) return;
+    }
+    if (!(await must({ command: 'createRole', ...role }, 'Role already exists'))) await must({ command: 'modifyRole', ...role });
     if (!(await must({ command: 'createClient', ...device }, 'Client already exists'))) await must({ command: 'modifyClient', ...device });
   }
 
