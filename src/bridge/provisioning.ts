@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { ProvisioningBlock } from '../commands/port.ts';
 import type { Provisioner } from '../commands/registration.ts';
 import type { CredentialRegistry } from '../platform/mqtt/port.ts';
-import type { DeviceKeyring, DeviceKeys as DeviceKeyStore } from '../platform/vault/device-keys.ts';
+import type { DeviceKey, DeviceKeyring, DeviceKeys as DeviceKeyStore } from '../platform/vault/device-keys.ts';
 import type { LiveDevices } from './live-devices.ts';
 import { deriveKeys, mqttPassword } from './protocol/keys.ts';
 import { downTopics, topicOwner, topicPrefix, upTopics, type TopicOwner } from './topics.ts';
@@ -28,7 +28,7 @@ export interface DeviceProvisioner extends Provisioner {
 
 /** Keys, broker credential and row of a box. Each step can be repeated: what broke off is finished by its repeat. */
 export function createProvisioner(deps: {
-  readonly keys: Pick<DeviceKeyStore, 'create' | 'keyring' | 'stored' | 'promote' | 'erase'>;
+  readonly keys: Pick<DeviceKeyStore, 'create' | 'keyring' | 'stored' | 'promote' | 'replace' | 'erase'>;
   readonly credentials: CredentialRegistry;
   readonly live: LiveDevices;
   readonly settings: ProvisioningSettings;
@@ -65,6 +65,20 @@ export function createProvisioner(deps: {
     throw new Error(`The keys of box ${deviceId} change faster than its credential`);
   }
 
+  function blockOf(owner: TopicOwner, { key, keyVersion }: DeviceKey): ProvisioningBlock {
+    const { deviceId, profile } = owner;
+    const password = mqttPassword(deriveKeys(key, deviceId, keyVersion));
+    const block: ProvisioningBlock = {
+      protocol: 1,
+      profile,
+      topic_prefix: topicPrefix(owner),
+      mqtt: { url: settings.brokerUrl(), client_id: clientIdOf(deviceId), username: deviceId, password },
+      device_key: key.toString('hex'),
+      key_version: keyVersion,
+    };
+    return settings.caPem === undefined ? block : { ...block, ca_pem: settings.caPem };
+  }
+
   return {
     async prepare(deviceId, keyVersion) {
       // A box that has a key keeps it: its serial number asked for again must not begin a rotation.
@@ -80,15 +94,17 @@ export function createProvisioner(deps: {
       const passwords = passwordsOf(deviceId, ring);
       const { downlink } = await live.add(deviceId, profile, topicKeyOf(owner));
       await allow(owner, downlink, passwords);
-      const block: ProvisioningBlock = {
-        protocol: 1,
-        profile,
-        topic_prefix: topicPrefix(owner),
-        mqtt: { url: settings.brokerUrl(), client_id: clientIdOf(deviceId), username: deviceId, password: passwords[0]! },
-        device_key: master.key.toString('hex'),
-        key_version: master.keyVersion,
-      };
-      return settings.caPem === undefined ? block : { ...block, ca_pem: settings.caPem };
+      return blockOf(owner, master);
+    },
+
+    async reprovision(deviceId, keyVersion) {
+      const device = await live.byId(deviceId);
+      if (device === undefined) throw new Error(`Box ${deviceId} was never provisioned`);
+      await keys.replace(deviceId, keyVersion);
+      await followKeys(deviceId);
+      const { current } = await keys.stored(deviceId);
+      if (current?.keyVersion !== keyVersion) throw new Error(`Box ${deviceId} was provisioned by somebody else at the same moment`);
+      return blockOf(topicOwner(device), current);
     },
 
     async nextKey(deviceId, keyVersion) {

@@ -1668,6 +1668,36 @@ export interface Operations {
       };
     };
   };
+  /** What a box is flashed with anew, once; every earlier key ends at once: POST /api/v1/admin/devices/{device_id}/reprovision */
+  readonly reprovisionDevice: {
+    readonly params: {
+      readonly device_id: string;
+    };
+    readonly body: {
+      readonly reason: string;
+    };
+    readonly replies: {
+      200: {
+        readonly message: string;
+        readonly device_id: string;
+        /** What is flashed into the box. Answered once and never again. */
+        readonly provisioning: {
+          readonly protocol: 1;
+          readonly profile: 'loqey' | 'loqey_serial' | 'smartlock' | 'transisttag';
+          readonly topic_prefix: string;
+          readonly mqtt: {
+            readonly url: string;
+            readonly client_id: string;
+            readonly username: string;
+            readonly password: string;
+          };
+          readonly device_key: string;
+          readonly key_version: number;
+          readonly ca_pem?: string;
+        };
+      };
+    };
+  };
   /** Every account: GET /api/v1/admin/users */
   readonly adminUsers: {
     readonly query?: {
@@ -2163,6 +2193,7 @@ export const operations = {
   endMaintenance: { method: 'DELETE', path: '/api/v1/admin/devices/{device_id}/maintenance' },
   decommission: { method: 'POST', path: '/api/v1/admin/devices/{device_id}/decommission' },
   rotateKeys: { method: 'POST', path: '/api/v1/admin/devices/{device_id}/rotate-keys' },
+  reprovisionDevice: { method: 'POST', path: '/api/v1/admin/devices/{device_id}/reprovision' },
   adminUsers: { method: 'GET', path: '/api/v1/admin/users' },
   adminUser: { method: 'GET', path: '/api/v1/admin/users/{user_id}' },
   suspendUser: { method: 'PUT', path: '/api/v1/admin/users/{user_id}/suspend' },

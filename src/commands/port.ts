@@ -137,6 +137,12 @@ export interface DeviceRegistration {
     deviceId: Uuid,
     context: CommandContext,
   ): Promise<{ readonly kind: 'refused'; readonly refusal: Refusal } | { readonly kind: 'regenerated'; readonly pin: string; readonly position: bigint | undefined }>;
+  /** For a box whose key was lost or is known to others: what it is flashed with anew. Every earlier key ends at once. */
+  reprovision(
+    deviceId: Uuid,
+    reason: string,
+    context: CommandContext,
+  ): Promise<{ readonly kind: 'refused'; readonly refusal: Refusal } | { readonly kind: 'reprovisioned'; readonly provisioning: ProvisioningBlock; readonly position: bigint | undefined }>;
   /** The keyed tag that a claim is compared by. */
   pinTag(deviceId: Uuid, pin: string): string;
 }

@@ -5,7 +5,7 @@ import type { DomainEvent, Recorded, RecordedOf } from '../domain/events.ts';
 import { isSealed } from '../domain/kernel.ts';
 import { deviceAggregate } from '../domain/registry.ts';
 import { instant, type Clock } from '../platform/clock.ts';
-import { deviceIdOfSerial, normaliseSerial } from '../platform/ids.ts';
+import { derivedCommandId, deviceIdOfSerial, normaliseSerial } from '../platform/ids.ts';
 import type { Sealer } from '../platform/vault/sealer.ts';
 import type { Reactor } from './policies/reactor.ts';
 import type { Aggregates } from './handle.ts';
@@ -17,6 +17,8 @@ export interface Provisioner {
   /** The master key, before the registration: a registered box always has one. */
   prepare(deviceId: string, keyVersion: number): Promise<void>;
   provision(device: ProvisionedDevice): Promise<ProvisioningBlock>;
+  /** What a box is flashed with anew: another key, and every one before it is worth nothing from here on. Can be repeated. */
+  reprovision(deviceId: string, keyVersion: number): Promise<ProvisioningBlock>;
   /** The box signs with this key: from here on every other one of it is worth nothing, in the vault and at the broker. */
   keepOnly(deviceId: string, keyVersion: number): Promise<void>;
   /** It can no longer connect, and nothing signed with its keys counts. */
@@ -43,7 +45,7 @@ const FIRST_KEY_VERSION = 1;
 const IN_FLIGHT_WAIT_MS = 2_000;
 
 export function createRegistration(deps: {
-  readonly bus: Pick<Aggregates, 'execute' | 'load'>;
+  readonly bus: Pick<Aggregates, 'execute' | 'load' | 'recall'>;
   readonly provisioner: Provisioner;
   readonly sealer: Pick<Sealer, 'open'>;
   readonly pinTag: (deviceId: string, pin: string) => string;
@@ -89,6 +91,26 @@ export function createRegistration(deps: {
       const pin = await pinOf(outcome.events, 'DeviceRegistered');
       const provisioning = await provisioner.provision({ deviceId, serialNumber, profile, ...hardware });
       return { kind: 'registered', deviceId, serialNumber, pin, provisioning, position: outcome.position };
+    },
+
+    async reprovision(deviceId, reason, context) {
+      const { state } = await bus.load<DeviceState>(deviceAggregate, deviceId);
+      if (state.kind === 'unregistered') return { kind: 'refused', refusal: { code: 'device_not_found' } };
+      if (state.decommissioned) return { kind: 'refused', refusal: { code: 'device_decommissioned' } };
+      const stream = deviceAggregate.streamOf(deviceId);
+      const before = (await bus.recall(stream, context.commandId)).find((event) => event.type === 'DeviceKeysRotated');
+      // A version that nothing signed has, nor what is on its way to the box. A repeat answers with the key of the first time.
+      const keyVersion = before?.data.keyVersion ?? Math.max(state.keys.version, state.keys.rotatingTo ?? 0) + 1;
+      if (before !== undefined && state.keys.version !== keyVersion) return { kind: 'refused', refusal: { code: 'conflict' } };
+      const provisioning = await provisioner.reprovision(deviceId, keyVersion);
+      const rotated = await bus.execute({ type: 'CompleteKeyRotation', data: { deviceId, keyVersion, by: 'reprovisioning' } }, context);
+      if (rotated.kind === 'refused') return { kind: 'refused', refusal: rotated.refusal };
+      // What it is flashed with may be older firmware: the pin to signatures is taken back, and comes again with the first one.
+      const unpinned = await bus.execute(
+        { type: 'UnpinProtocol', data: { deviceId, reason } },
+        { ...context, commandId: derivedCommandId('unpin', context.commandId), causationId: context.commandId },
+      );
+      return { kind: 'reprovisioned', provisioning, position: unpinned.position ?? rotated.position };
     },
 
     async regeneratePin(deviceId, context) {

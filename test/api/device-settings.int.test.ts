@@ -114,6 +114,20 @@ describe('an order for a new key', () => {
   });
 });
 
+describe('provisioning anew', () => {
+  const path = () => `/api/v1/admin/devices/${box.deviceId}/reprovision`;
+
+  test('answers what is flashed, to whoever may and says why', async () => {
+    const { token } = api.signIn({ adminRole: 'admin' });
+    expect((await api.ask('POST', path(), { token: api.signIn({ adminRole: 'support' }).token, body: { reason: 'lost' } })).status).toBe(403);
+    expect((await api.ask('POST', path(), { token, body: {} })).status).toBe(400);
+    expect(await api.ask('POST', path(), { token, body: { reason: 'lost at the station' } })).toMatchObject({
+      status: 200,
+      body: { device_id: box.deviceId, provisioning: { key_version: 2, device_key: '11'.repeat(32) } },
+    });
+  });
+});
+
 describe('what somebody should look at', () => {
   const alerts = { unexplainedOpeningAt: '2026-11-21T09:00:00.000Z', cloneSuspectedAt: '2026-11-21T08:00:00.000Z', tamperedAt: null };
 

@@ -212,6 +212,56 @@ describe('between the new key and its first acknowledged report', () => {
   });
 });
 
+describe('a box that is provisioned anew', () => {
+  const again = (backend: Backend, box: SimulatedBox, context = { commandId: newId(), correlationId: newId() }) =>
+    backend.registration.reprovision(box.deviceId, 'lost at the station', { ...context, ...anAdmin, source: 'web_dashboard' });
+
+  it('gets another key, the same for a repeat; what it had is worth nothing, and it may be of old firmware again', async () => {
+    const { backend, box } = await start();
+    await settled(backend, box);
+    const context = { commandId: newId(), correlationId: newId() };
+    const first = await again(backend, box, context);
+    if (first.kind === 'refused') throw new Error(first.refusal.code);
+    const { provisioning } = first;
+    expect(provisioning).toMatchObject({ key_version: 3, mqtt: { username: box.deviceId } });
+    expect(await passwords(backend, box)).toEqual([sha256(provisioning.mqtt.password)]);
+    expect((await backend.types(box.stream)).slice(-2)).toEqual(['DeviceKeysRotated', 'DeviceProtocolUnpinned']);
+    expect(await again(backend, box, context)).toMatchObject({ provisioning });
+    await until('no longer pinned', async () => (await backend.live.byId(box.deviceId))?.level === 0);
+
+    const heard = (await backend.live.byId(box.deviceId))?.reportSeq;
+    await box.heartbeat();
+    expect((await backend.live.byId(box.deviceId))?.reportSeq).toBe(heard);
+    // Flashed, it counts from the beginning.
+    box.keys = deriveKeys(Buffer.from(provisioning.device_key, 'hex'), box.deviceId, provisioning.key_version);
+    box.reportSeq = 1_000_000;
+    await box.hello();
+    expect(await backend.live.byId(box.deviceId)).toMatchObject({ keyVersion: 3, level: 1, reportSeq: 1_000_001, connectId: box.connectId });
+    expect(await backend.deviceKeys.keyring(box.deviceId)).toMatchObject({ current: { keyVersion: 3 }, pending: undefined });
+  });
+
+  it('in the middle of a rotation: what was on its way is worth nothing either', async () => {
+    const { backend, box } = await start();
+    await due(backend, box);
+    await box.hello();
+    const underWay = newKeysIn(box, await sent(backend));
+    const reply = await again(backend, box);
+    if (reply.kind === 'refused') throw new Error(reply.refusal.code);
+    expect(reply.provisioning.key_version).toBe(3);
+    expect(await passwords(backend, box)).toEqual([sha256(reply.provisioning.mqtt.password)]);
+    const heard = (await backend.live.byId(box.deviceId))?.keyVersion;
+    box.keys = underWay;
+    await box.hello();
+    expect((await backend.live.byId(box.deviceId))?.keyVersion).toBe(heard);
+  });
+
+  it('is none that was decommissioned', async () => {
+    const { backend, box } = await start();
+    await backend.execute({ type: 'DecommissionDevice', data: { deviceId: box.deviceId } });
+    expect(await again(backend, box)).toMatchObject({ kind: 'refused', refusal: { code: 'device_decommissioned' } });
+  });
+});
+
 describe('decommissioning', () => {
   it('hears an opening that was under way to its end, and then ends keys and credential', async () => {
     const { backend, box } = await start();

@@ -300,6 +300,7 @@ class World {
           return true;
         }),
       discardPending: async () => undefined,
+      replace: async () => undefined,
       erase: async () => undefined,
     };
   }

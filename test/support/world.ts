@@ -339,6 +339,18 @@ export class World {
               }
             : { kind: 'refused', refusal: this.registerRefusal };
         },
+        reprovision: async (deviceId: string) => ({
+          kind: 'reprovisioned',
+          position: ++this.position,
+          provisioning: {
+            protocol: 1,
+            profile: 'loqey',
+            topic_prefix: `loqey/devices/${deviceId}`,
+            mqtt: { url: 'mqtt://127.0.0.1:1883', client_id: 'device_x', username: 'x', password: 'y' },
+            device_key: '11'.repeat(32),
+            key_version: 2,
+          },
+        }),
         regeneratePin: async () => ({ kind: 'regenerated', pin: '654321', position: ++this.position }),
         pinTag: (deviceId, pin) => `tag:${deviceId}:${pin}`,
       } as ApiDeps['registration'],

@@ -1,7 +1,7 @@
-import { notFound } from '../errors.ts';
+import { notFound, refused } from '../errors.ts';
 import { admin, route, type Route } from '../route.ts';
-import { RotationStarted } from '../schemas/admin.ts';
-import { Closed, DeviceId } from '../schemas/common.ts';
+import { Reprovisioned, RotationStarted } from '../schemas/admin.ts';
+import { Closed, DeviceId, Text } from '../schemas/common.ts';
 
 export const adminKeyRoutes: readonly Route[] = [
   route({
@@ -26,5 +26,24 @@ export const adminKeyRoutes: readonly Route[] = [
     const to = started ?? row.rotatingTo;
     const message = started === undefined ? 'A key rotation is already running' : 'Key rotation started';
     return { status: 202, body: { message, device_id: deviceId, key_version: row.keyVersion, rotating_to: to } };
+  }),
+
+  route({
+    id: 'reprovisionDevice',
+    tag: 'admin',
+    summary: 'What a box is flashed with anew, once; every earlier key ends at once',
+    method: 'POST',
+    path: '/admin/devices/{device_id}/reprovision',
+    access: admin('devices:keys'),
+    params: DeviceId,
+    body: Closed({ reason: Text(500) }),
+    replies: { 200: Reprovisioned },
+    errors: [404, 409, 422],
+  })(async (call, api) => {
+    const { device_id: deviceId } = call.params;
+    const reply = await api.deps.registration.reprovision(deviceId, call.body.reason, call.context());
+    if (reply.kind === 'refused') throw refused(reply.refusal);
+    await api.settle(call, reply.position);
+    return { status: 200, body: { message: 'Device provisioned anew: flash it before it is used', device_id: deviceId, provisioning: reply.provisioning } };
   }),
 ];

@@ -110,6 +110,7 @@ export const RotationStarted = Closed({
   rotating_to: Nullable(Type.Integer({ description: 'The one that it is being given.' })),
 });
 export const DeliveriesAccepted = Closed({ message: Type.String(), device_id: Id, level0_access: Level0Access });
+export const Reprovisioned = Closed({ message: Type.String(), device_id: Id, provisioning: Provisioning });
 export const AdminUnlock = Closed({ message: Type.String(), device_id: Id, command_id: Id, expires_at: Time, status_url: Type.String() });
 export const LifecycleReply = Closed({ message: Type.String(), device_id: Id, lifecycle_status: Lifecycle, in_flight: Type.Optional(InFlight) });
 export const Suspended = Closed({

@@ -32,6 +32,8 @@ export interface DeviceKeys {
   /** The pending key of this version becomes current and the old one is erased. False: there is no such key. Idempotent. */
   promote(deviceId: string, keyVersion: number): Promise<boolean>;
   discardPending(deviceId: string): Promise<void>;
+  /** A new key of this version instead of all that the device has. Idempotent: the same one each time. */
+  replace(deviceId: string, keyVersion: number): Promise<void>;
   /** All keys of the device: it can neither be commanded nor believed any more. */
   erase(deviceId: string): Promise<void>;
 }
@@ -129,6 +131,20 @@ export function createDeviceKeys(deps: { readonly db: Database; readonly notific
     },
     async discardPending(deviceId) {
       await change(`DELETE FROM vault.device_keys WHERE device_id = $1 AND state = 'pending' RETURNING device_id`, [deviceId], deviceId);
+    },
+    async replace(deviceId, keyVersion) {
+      await db.transaction(async (client) => {
+        const { rows } = await client.query<{ key_version: number }>('SELECT key_version FROM vault.device_keys WHERE device_id = $1 FOR UPDATE', [deviceId]);
+        if (rows.length === 1 && rows[0]?.key_version === keyVersion) return;
+        await client.query('DELETE FROM vault.device_keys WHERE device_id = $1', [deviceId]);
+        await client.query(`INSERT INTO vault.device_keys (device_id, key_version, state, wrapped) VALUES ($1, $2, 'current', $3)`, [
+          deviceId,
+          keyVersion,
+          master.wrap('device-key', context(deviceId, keyVersion), randomBytes(32)),
+        ]);
+        await client.query('SELECT pg_notify($1, $2)', [CHANNEL, deviceId]);
+      });
+      cache.invalidate(deviceId);
     },
     async erase(deviceId) {
       await change('DELETE FROM vault.device_keys WHERE device_id = $1 RETURNING device_id', [deviceId], deviceId);

@@ -46,6 +46,21 @@ describe('device keys', () => {
     expect(await a.keys.promote(device, 1)).toBe(false);
   });
 
+  it('are replaced by another one, once, whatever there was', async () => {
+    const device = newId();
+    const first = await a.keys.create(device, 1);
+    await a.keys.create(device, 2);
+    await b.keys.keyring(device);
+    await a.keys.replace(device, 3);
+    const { current, pending } = await a.keys.stored(device);
+    expect(current).toMatchObject({ keyVersion: 3 });
+    expect(current?.key).not.toEqual(first.key);
+    expect(pending).toBeUndefined();
+    await b.keys.replace(device, 3);
+    expect((await b.keys.stored(device)).current).toEqual(current);
+    await expect.poll(() => b.keys.keyring(device)).toEqual({ current, pending: undefined });
+  });
+
   it('a pending key can be discarded, and all erased', async () => {
     const device = newId();
     await a.keys.create(device, 1);
