@@ -1,6 +1,7 @@
-import { LRUCache } from 'lru-cache';
+import type { LRUCache } from 'lru-cache';
 import type { Uuid } from '../domain/kernel.ts';
 import type { AdminRole } from '../domain/user/events.ts';
+import { boundedCache } from '../platform/bounded-cache.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { LiveFeed, UserQueries } from '../projections/read-models.ts';
 import { forbidden, unauthorized, unavailable } from './errors.ts';
@@ -60,7 +61,7 @@ export class AccessGate {
     this.sessions = deps.sessions;
     this.live = deps.live;
     this.clock = deps.clock;
-    this.entries = new LRUCache({ max: MAX_USERS, dispose: (entry) => entry.forget() });
+    this.entries = boundedCache<Uuid, Entry>({ max: MAX_USERS, dispose: (entry) => entry.forget() });
   }
 
   /** @throws ApiError 401 ended or outdated · 403 suspended · 503 not known yet */

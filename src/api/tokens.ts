@@ -1,8 +1,8 @@
 import { createSecretKey, type KeyObject } from 'node:crypto';
 import jwt from 'jsonwebtoken';
-import { LRUCache } from 'lru-cache';
 import type { Uuid } from '../domain/kernel.ts';
 import type { SessionScope } from '../domain/user/events.ts';
+import { boundedCache } from '../platform/bounded-cache.ts';
 import type { Clock } from '../platform/clock.ts';
 import { newId } from '../platform/ids.ts';
 import type { TokenSettings } from './settings.ts';
@@ -43,7 +43,7 @@ export function accessTokens(settings: TokenSettings, clock: Clock): AccessToken
   if (signing === undefined) throw new Error('SECRET_KEY is missing');
   const signingKey = keys.get(signing.kid) as KeyObject;
   // What was verified once is good until it ends: the signature does not change, sessions are checked elsewhere.
-  const verified = new LRUCache<string, Claims>({ max: REMEMBERED_TOKENS });
+  const verified = boundedCache<string, Claims>({ max: REMEMBERED_TOKENS });
 
   return {
     sign({ userId, sessionId, scope }, version) {

@@ -1,5 +1,4 @@
 import { createHmac } from 'node:crypto';
-import { LRUCache } from 'lru-cache';
 import type { DomainEvent, Recorded, RecordedOf } from '../domain/events.ts';
 import type { Aggregates, Continuation } from '../commands/handle.ts';
 import type { Reactor } from '../commands/policies/reactor.ts';
@@ -9,6 +8,7 @@ import type { DeviceCommandOf } from '../domain/device/commands.ts';
 import type { DeviceSettings } from '../domain/device/events.ts';
 import type { DeviceState } from '../domain/device/state.ts';
 import { currentUnlock } from '../domain/device/unlock.ts';
+import { boundedCache } from '../platform/bounded-cache.ts';
 import { instant, type Clock } from '../platform/clock.ts';
 import { derivedCommandId, newId } from '../platform/ids.ts';
 import type { Logger } from '../platform/logger.ts';
@@ -89,13 +89,13 @@ export function createDispatcher(deps: {
   /** In the ids of this process's claims: another's append must never be taken for a repeat of ours. */
   const claimant = newId();
   const underWay = new Map<string, Promise<void>>();
-  const done = new LRUCache<string, true>({ max: REMEMBERED });
+  const done = boundedCache<string, true>({ max: REMEMBERED });
   /** What was signed and is not yet with the relay, as far as is known. */
-  const signed = new LRUCache<string, RelayMessage>({ max: REMEMBERED });
+  const signed = boundedCache<string, RelayMessage>({ max: REMEMBERED });
   /** The newest `issued_at` of anything sent to a box, in milliseconds; what it forgets, the box's own reports say. */
-  const lastIssued = new LRUCache<string, number>({ max: BOXES_REMEMBERED });
+  const lastIssued = boundedCache<string, number>({ max: BOXES_REMEMBERED });
   /** Monotonic: since when this server's clock is behind what a box was told. */
-  const backSince = new LRUCache<string, number>({ max: BOXES_REMEMBERED });
+  const backSince = boundedCache<string, number>({ max: BOXES_REMEMBERED });
   const dispatched = metrics.counter('loqey_unlock_dispatches_total', 'Requests to open, by what the dispatcher made of them', ['outcome']);
   const latency = metrics.histogram('loqey_unlock_dispatch_seconds', 'From the accepted request to its bytes in the relay');
 

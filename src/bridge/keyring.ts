@@ -1,4 +1,4 @@
-import { LRUCache } from 'lru-cache';
+import { boundedCache } from '../platform/bounded-cache.ts';
 import type { DeviceKey, DeviceKeys as DeviceKeyStore } from '../platform/vault/device-keys.ts';
 import { deriveKeys, type DeviceKeys } from './protocol/keys.ts';
 
@@ -17,7 +17,7 @@ const KEPT = 20_000;
 
 /** Derives once per device and key version; master keys come from the vault's own cache, which knows of rotations. */
 export function createKeyring(store: Pick<DeviceKeyStore, 'keyring' | 'keyrings'>): Keyring {
-  const derived = new LRUCache<string, { readonly master: Buffer; readonly keys: DeviceKeys }>({ max: KEPT });
+  const derived = boundedCache<string, { readonly master: Buffer; readonly keys: DeviceKeys }>({ max: KEPT });
 
   function derive(deviceId: string, { keyVersion, key }: DeviceKey): DeviceKeys {
     const id = `${deviceId}|${keyVersion}`;

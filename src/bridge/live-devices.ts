@@ -1,4 +1,4 @@
-import { LRUCache } from 'lru-cache';
+import { boundedCache } from '../platform/bounded-cache.ts';
 import { sqlState, sqlStates, type Database } from '../platform/postgres/db.ts';
 import type { Via } from './relay-messages.ts';
 import type { Profile } from './topics.ts';
@@ -98,7 +98,7 @@ const ROWS_IN_MEMORY = 50_000;
 export function createLiveDevices(db: Database, { soleWriter = false }: LiveDevicesOptions = {}): LiveDevices {
   const { pool } = db;
   /** Rows here are never changed, only replaced. */
-  const memory = soleWriter ? new LRUCache<string, LiveDevice>({ max: ROWS_IN_MEMORY }) : undefined;
+  const memory = soleWriter ? boundedCache<string, LiveDevice>({ max: ROWS_IN_MEMORY }) : undefined;
 
   async function select(deviceIds: readonly string[]): Promise<LiveDevice[]> {
     const { rows } = await pool.query<Record<string, unknown>>({

@@ -1,5 +1,5 @@
-import { LRUCache } from 'lru-cache';
 import { deviceStream } from '../domain/device/stream.ts';
+import { boundedCache } from '../platform/bounded-cache.ts';
 import type { EventStore } from '../platform/event-store/port.ts';
 import type { Tracing } from '../platform/tracing.ts';
 
@@ -16,7 +16,7 @@ const REMEMBERED = 10_000;
 const LOOK_BACK = 50;
 
 export function createUnlockTraces({ store, tracing }: { readonly store: Pick<EventStore, 'readStream'>; readonly tracing: Tracing }): UnlockTraces {
-  const known = new LRUCache<string, string>({ max: REMEMBERED });
+  const known = boundedCache<string, string>({ max: REMEMBERED });
   return {
     tracing,
     remember(unlockId, traceparent) {

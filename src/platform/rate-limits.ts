@@ -1,4 +1,4 @@
-import { LRUCache } from 'lru-cache';
+import { boundedCache } from './bounded-cache.ts';
 import type { Clock } from './clock.ts';
 
 export interface Verdict {
@@ -48,7 +48,7 @@ export function verdictOn({ startedAt, lengthMs, count }: Window, allowed: boole
 
 /** For one process and for tests; the source that was unused longest is forgotten first. */
 export function inMemoryRateLimiter(clock: Clock): RateLimiter {
-  const windows = new LRUCache<string, Window>({ max: MAX_SOURCES });
+  const windows = boundedCache<string, Window>({ max: MAX_SOURCES });
 
   function windowOf(bucket: string, source: string, windowSeconds: number, now: number): Window {
     const key = `${bucket}|${windowSeconds}|${source}`;

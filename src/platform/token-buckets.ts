@@ -1,4 +1,4 @@
-import { LRUCache } from 'lru-cache';
+import { boundedCache } from './bounded-cache.ts';
 import type { Clock } from './clock.ts';
 
 export interface TokenBucketsOptions {
@@ -17,7 +17,7 @@ interface Bucket {
 
 /** How much each key may do, on average and at once. False: it had its share. */
 export function tokenBuckets({ perSecond, burst, maxKeys = 50_000, clock }: TokenBucketsOptions): (key: string) => boolean {
-  const buckets = new LRUCache<string, Bucket>({ max: maxKeys });
+  const buckets = boundedCache<string, Bucket>({ max: maxKeys });
   return (key) => {
     if (perSecond === Infinity) return true;
     const now = clock.monotonic();

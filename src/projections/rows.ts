@@ -1,4 +1,5 @@
-import { LRUCache } from 'lru-cache';
+import type { LRUCache } from 'lru-cache';
+import { boundedCache } from '../platform/bounded-cache.ts';
 import type { AnyTable, Rows } from './projection.ts';
 import type { Statement } from './pipeline.ts';
 
@@ -28,7 +29,7 @@ export class TableRows implements Rows<AnyRow> {
   constructor(schema: string, table: AnyTable, cacheRows: number) {
     this.#table = table;
     this.#statements = tableStatements(schema, table);
-    this.#cache = table.kind === 'append' || table.cached === false ? undefined : new LRUCache({ max: cacheRows });
+    this.#cache = table.kind === 'append' || table.cached === false ? undefined : boundedCache<string, Known>({ max: cacheRows });
   }
 
   /** Asks for a row that the batch will read; a known one is held, so that no eviction takes it before. */

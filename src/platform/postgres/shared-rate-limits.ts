@@ -1,5 +1,5 @@
-import { LRUCache } from 'lru-cache';
 import type pg from 'pg';
+import { boundedCache } from '../bounded-cache.ts';
 import type { Clock } from '../clock.ts';
 import { component, type Component } from '../lifecycle.ts';
 import type { Logger } from '../logger.ts';
@@ -51,7 +51,7 @@ const EXACTLY_WITHIN_MS = 2_000;
 export function createSharedRateLimiter(options: SharedRateLimiterOptions): SharedRateLimiter {
   const { pool, keyOf, clock, metrics, tellEveryMs = 200 } = options;
   const logger = options.logger.child({ component: 'rate-limits' });
-  const windows = new LRUCache<string, Counted>({ max: MAX_SOURCES });
+  const windows = boundedCache<string, Counted>({ max: MAX_SOURCES });
   const queues = { short: new Set<Counted>(), long: new Set<Counted>() };
   const failed = metrics.counter('loqey_rate_limits_untold_total', 'Times that counts could not be told to other processes');
   let timer: NodeJS.Timeout | undefined;

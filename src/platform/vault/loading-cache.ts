@@ -1,4 +1,5 @@
-import { LRUCache } from 'lru-cache';
+import type { LRUCache } from 'lru-cache';
+import { boundedCache } from '../bounded-cache.ts';
 
 export interface LoadingCacheOptions<V> {
   readonly max: number;
@@ -20,7 +21,7 @@ export class LoadingCache<V extends object> {
   #running = false;
 
   constructor({ max, ttlMs, load }: LoadingCacheOptions<V>) {
-    this.#values = new LRUCache({ max, ttl: ttlMs });
+    this.#values = boundedCache({ max, ttlMs });
     this.#load = load;
   }
 

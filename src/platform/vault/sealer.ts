@@ -1,8 +1,8 @@
 import { createCipheriv, createDecipheriv, createSecretKey, randomBytes, randomFillSync, type KeyObject } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
-import { LRUCache } from 'lru-cache';
 import type { Instant, Sealed } from '../../domain/kernel.ts';
 import { fullJitter, pause } from '../backoff.ts';
+import { boundedCache } from '../bounded-cache.ts';
 import type { Json } from '../event-store/port.ts';
 import { newId } from '../ids.ts';
 import { component, type Component } from '../lifecycle.ts';
@@ -87,7 +87,7 @@ export function createSealer(options: SealerOptions): Sealer {
 
   /** By key id. A destroyed key is absent. */
   const keys = new LoadingCache<DataKey>({ max: KEYS_KEPT, ttlMs: keyTtlMs, load: loadKeys });
-  const bySubject = new LRUCache<string, DataKey>({ max: KEYS_KEPT, ttl: keyTtlMs });
+  const bySubject = boundedCache<string, DataKey>({ max: KEYS_KEPT, ttlMs: keyTtlMs });
   const making = new Map<string, Promise<DataKey>>();
   const reserves = new Map(options.inAdvance.map((kind) => [kind, createReserve(kind)]));
   const binding = createBinding();
