@@ -171,7 +171,7 @@ export function mqttContract(name: string, make: MqttFixture): void {
       });
     });
 
-    describe('foreign topics', () => {
+    describe('29: foreign topics', () => {
       let attacker: TestDevice;
       let victim: TestDevice;
       let watched: ConnectedDevice;

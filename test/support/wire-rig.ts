@@ -18,8 +18,10 @@ export interface Wire {
   register(deviceId: string, keys: readonly DeviceKeys[], options?: { readonly deaf?: boolean }): Promise<void>;
   /** Resolves when the wire has it; false where nobody was there to take it. */
   send(deviceId: string, action: CommandAction, payload: Buffer): Promise<boolean>;
-  /** What comes up, wills included. */
-  onReport(handler: (topic: string, payload: Buffer, retain: boolean) => void): void;
+  /** Resolves once the server's side is connected: a broker that was told of a failure is come back to after a while. */
+  ready(): Promise<void>;
+  /** What comes up, wills included. A handler that fails leaves it unacknowledged. */
+  onReport(handler: (topic: string, payload: Buffer, retain: boolean) => void | Promise<void>): void;
   /** There are subscriptions to grant, wills to publish, and a network that can be away. */
   readonly broker: BrokerWire | undefined;
   stop(): Promise<void>;

@@ -21,6 +21,7 @@ import { startApi } from './api.ts';
 import { freePort } from './free-port.ts';
 import { mosquittoServices, startMosquitto } from './servers-mosquitto.ts';
 import type { TestPostgres } from './servers.ts';
+import { until } from './until.ts';
 import type { MakeWire, Wire } from './wire-rig.ts';
 
 const ownerOf = (deviceId: string): TopicOwner => ({ profile: 'loqey', deviceId, serialNumber: 'UNUSED' });
@@ -51,7 +52,9 @@ export const embeddedWire: MakeWire = async () => {
   const port = await freePort();
   const broker = createEmbeddedBroker({ host: '127.0.0.1', port, authenticate: async (username) => vault.get(username), limits: { messagesPerSecond: Infinity } });
   let take: Parameters<Wire['onReport']>[0] | undefined;
-  broker.uplink.onMessage(async ({ topic, payload, retain }) => take?.(topic, payload, retain));
+  broker.uplink.onMessage(async ({ topic, payload, retain }) => {
+    await take?.(topic, payload, retain);
+  });
   await broker.start();
   return {
     connector: (request, handlers) => mqttConnector({ ...request, url: `mqtt://127.0.0.1:${port}` }, handlers),
@@ -61,6 +64,7 @@ export const embeddedWire: MakeWire = async () => {
       await broker.credentials.provision(credential, keys.map(mqttPassword));
     },
     send: (deviceId, action, payload) => publish(broker, deviceId, known(action), payload),
+    ready: async () => undefined,
     onReport: (handler) => void (take = handler),
     broker: {
       knowsTwoKeys: true,
@@ -84,13 +88,16 @@ export const mosquittoWire: MakeWire = async () => {
     credentials,
   });
   let take: Parameters<Wire['onReport']>[0] | undefined;
-  broker.uplink.onMessage(async ({ topic, payload, retain }) => take?.(topic, payload, retain));
+  broker.uplink.onMessage(async ({ topic, payload, retain }) => {
+    await take?.(topic, payload, retain);
+  });
   await credentials.start();
   await broker.start();
   return {
     connector: (request, handlers) => mqttConnector({ ...request, url: server.url }, handlers),
     register: (deviceId, keys, { deaf = false } = {}) => credentials.provision(credentialOf(deviceId, keys, deaf), keys.map(mqttPassword)),
     send: (deviceId, action, payload) => publish(broker, deviceId, known(action), payload),
+    ready: async () => void (await until('the bridge is connected', () => broker.health().healthy, 30_000)),
     onReport: (handler) => void (take = handler),
     broker: {
       knowsTwoKeys: false,
@@ -131,7 +138,7 @@ export function httpWire(postgres: TestPostgres, url: string): MakeWire {
       async handle(batch) {
         for (const message of batch) {
           const report = decodeUp(message);
-          if (report?.kind === 'report') take?.(report.topic, report.payload, false);
+          if (report?.kind === 'report') await take?.(report.topic, report.payload, false);
         }
       },
     });
@@ -165,6 +172,7 @@ export function httpWire(postgres: TestPostgres, url: string): MakeWire {
         await mailbox.put({ deviceId, commandId: newId(), action: known(action), via: 'http', topic: '', payload, qos: 0, expiresAt: time.now() + 60_000, level: 1 });
         return true;
       },
+      ready: async () => undefined,
       onReport: (handler) => void (take = handler),
       broker: undefined,
       async stop() {

@@ -24,11 +24,24 @@ describe('docs/device-protocol.md', () => {
     }
   });
 
-  it('lists thirty checks, and each of the box has its test', () => {
+  it('lists thirty checks, and each has its test, on every wire', () => {
     const numbers = [...page.slice(page.indexOf('## Conformance')).matchAll(/^(\d+)\. /gm)].map(([, number]) => Number(number));
     expect(numbers).toEqual(Array.from({ length: 30 }, (_, n) => n + 1));
-    const tests = read('test/simulator/conformance.unit.test.ts') + read('test/simulator/conformance.int.test.ts');
-    for (const number of numbers.slice(0, 26)) expect(tests, `check ${number}`).toMatch(new RegExp(`'${number}: `));
+    const ofTheBox = numbers.filter((number) => number <= 26);
+    const numbered = (tests: string) => (number: number) => tests.includes(`'${number}: `);
+    const offWire = read('test/simulator/conformance.unit.test.ts') + read('test/simulator/conformance.int.test.ts');
+    const onWire = read('test/contract/device-conformance.ts');
+    for (const tests of [offWire, onWire]) expect(ofTheBox.filter((number) => !numbered(tests)(number))).toEqual([]);
+    for (const wire of ['embedded.int', 'http.int', 'mosquitto.engine']) {
+      const tests = read(`test/simulator/conformance-${wire}.test.ts`);
+      expect(tests).toContain('deviceConformance(');
+      if (wire === 'http.int') continue;
+      expect(tests).toContain('serverConformance(');
+      expect(numbered(tests)(30)).toBe(true);
+    }
+    expect(read('test/contract/server-conformance.ts')).toContain("'27 and 28: ");
+    expect(read('test/e2e/server-conformance.unit.test.ts')).toContain("'27 and 28: ");
+    expect(read('test/contract/mqtt.ts')).toContain("describe('29: foreign topics'");
   });
 
   it('links to what is there', () => {
