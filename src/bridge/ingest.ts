@@ -70,6 +70,8 @@ interface Box {
   readonly acked: number[];
   /** The newest question for the time: answered once the hello that it belongs to is durable. */
   challenge: string | undefined;
+  /** Its broker is being told of its new password: no acknowledgement before. */
+  known: Promise<void> | undefined;
   returning: boolean;
 }
 
@@ -161,7 +163,7 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
         continue;
       }
       let box = boxes.get(each.deviceId);
-      if (box === undefined) boxes.set(each.deviceId, (box = { device, keys: keys.get(each.deviceId), reports: [], acked: [], challenge: undefined, returning: false }));
+      if (box === undefined) boxes.set(each.deviceId, (box = { device, keys: keys.get(each.deviceId), reports: [], acked: [], challenge: undefined, known: undefined, returning: false }));
       box.reports.push(each);
     }
     const telemetry: TelemetryRow[] = [];
@@ -173,11 +175,17 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
     await live.save(changed.map(({ device }) => device), telemetry);
     const now = clock.now();
     for (const { kind, message } of addressed) latency.labels(kind).observe(Math.max(0, now - message.receivedAt) / 1_000);
-    for (const { device, acked, challenge, returning } of changed) {
+    for (const { device, acked, challenge, known, returning } of changed) {
       // To a box its time is the sign that its hello was heard: it stops saying hello (docs/decisions/0094).
       if (challenge !== undefined) background(() => dispatcher.sendTime(device, challenge), 'The time could not be sent');
       if (returning) await sayBack(device);
-      if (acked.length > 0) background(() => acknowledge(device, acked), 'An acknowledgement could not be sent');
+      if (acked.length > 0) {
+        const whenKnown = async (): Promise<void> => {
+          await known;
+          await acknowledge(device, acked);
+        };
+        background(whenKnown, 'An acknowledgement could not be sent');
+      }
     }
   }
 
@@ -265,8 +273,9 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
     if (!(await deviceKeys.promote(box.device.deviceId, pending.version))) return false;
     box.keys = { current: pending, pending: undefined };
     // Before the acknowledgement, after which the box comes back with the new password: refused with that and, a moment later,
-    // with the old one too, it would stay away for minutes. Where it does not work now, the reactor of the event does it.
-    await provisioner.followKeys(box.device.deviceId).catch((error: unknown) => {
+    // with the old one too, it would stay away for minutes. The other boxes do not wait for the broker; where it does not work
+    // now, the reactor of the event does it.
+    box.known = provisioner.followKeys(box.device.deviceId).catch((error: unknown) => {
       logger.warn({ err: error, deviceId: box.device.deviceId }, 'The broker does not know the new password of a box yet');
     });
     return true;
@@ -341,7 +350,10 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
     const to = keys.rotatingTo;
     if (to === null || quietKeyVersion === undefined || quietKeyVersion >= to || unlocks.current !== null || decommissioned) return;
     const before = device.rotation?.to === to ? device.rotation : undefined;
-    if (before !== undefined) {
+    if (before === undefined) {
+      // Not the first time with a hello: a box that has just come up, or changed hands, is about to be tried.
+      if (!routine) return;
+    } else {
       // A hello is a new beginning: what was in the way before may be gone.
       const wait = routine ? Math.min(ROTATION_AGAIN_MS * 2 ** (before.sends - 1), ROTATION_AGAIN_AT_LEAST_MS) : ROTATION_AGAIN_MS;
       if (clock.now() - Date.parse(before.sentAt) < wait) return;
