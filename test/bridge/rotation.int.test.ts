@@ -81,7 +81,7 @@ async function takes(box: SimulatedBox, command: Record<string, unknown>): Promi
 /** Reachable, with the second key. */
 async function settled(backend: Backend, box: SimulatedBox): Promise<void> {
   await due(backend, box);
-  await box.hello();
+  await box.heartbeat();
   await takes(box, await sent(backend));
   await until('over', async () => (await passwords(backend, box))?.length === 1);
   await box.hello();
@@ -95,7 +95,8 @@ describe('a claim', () => {
   it('makes the box’s key a new one with its next quiet report, and the old one worth nothing', async () => {
     const { backend, clock, box } = await start();
     await due(backend, box);
-    // Not at once: the minute after a claim is when its owner tries the box.
+    // Neither at once nor with a hello: the minute after a claim is when its owner tries the box.
+    await box.hello();
     expect(rotations(backend)).toEqual([]);
     await box.heartbeat();
     const command = await sent(backend);
@@ -120,10 +121,10 @@ describe('a claim', () => {
     expect(httpBearer((await backend.keyring.of(box.deviceId))!.current)).not.toBe(httpBearer(old));
   });
 
-  it('is told with a hello as well; once, and again a minute later while the box is silent about it', async () => {
+  it('is told once, and again a minute later while the box is silent about it', async () => {
     const { backend, clock, box } = await start();
     await due(backend, box);
-    await box.hello();
+    await box.heartbeat();
     const first = await sent(backend);
     clock.advance(MINUTE - 1);
     await box.heartbeat();
@@ -153,7 +154,7 @@ describe('a claim', () => {
     await box.heartbeat();
     await takes(box, await sent(backend));
     await until('the next one', async () => (await backend.types(box.stream)).filter((type) => type === 'DeviceKeyRotationStarted').length === 2);
-    await box.hello();
+    await box.heartbeat();
     await takes(box, await sent(backend, 2));
     expect(await backend.deviceKeys.current(box.deviceId)).toMatchObject({ keyVersion: 3 });
   });
@@ -243,7 +244,7 @@ describe('a box that is provisioned anew', () => {
   it('in the middle of a rotation: what was on its way is worth nothing either', async () => {
     const { backend, box } = await start();
     await due(backend, box);
-    await box.hello();
+    await box.heartbeat();
     const underWay = newKeysIn(box, await sent(backend));
     const reply = await again(backend, box);
     if (reply.kind === 'refused') throw new Error(reply.refusal.code);

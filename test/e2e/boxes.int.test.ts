@@ -101,9 +101,9 @@ describe('keys', () => {
   test('are new for a new owner, and again on an administrator’s order; the old password is refused', async () => {
     const owned = await aBox();
     const { box, registered } = owned;
-    // The box is given it with its next quiet report: a hello is one, and sooner there than the next heartbeat.
+    // The box is given it with its next heartbeat.
     await until('begun', async () => (await admin.api.get<{ rotating_to: number | null }>(ofAdmin(owned))).rotating_to === 2);
-    box.dropConnection();
+    expect(box.sendHeartbeat()).toBe(true);
     await keyed(box, 2);
     await until('told', async () => (await admin.api.get<{ key_version: number }>(ofAdmin(owned))).key_version === 2);
     await opens(owned);
