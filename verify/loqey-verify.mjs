@@ -97,7 +97,7 @@ async function verifyExport(path, heads, key) {
   }
   if (logId === undefined) fail(`${path} is empty.`);
   if (next < heads.length) fail(`The log ends after ${tree.size} events; ${heads[next].size} were signed at ${heads[next].time}.`);
-  console.log(`OK: ${tree.size} events are what was signed, up to event ${holds.size} at ${holds.time}. ${tree.size - holds.size} after it are not signed yet.`);
+  process.stdout.write(`OK: ${tree.size} events are what was signed, up to event ${holds.size} at ${holds.time}. ${tree.size - holds.size} after it are not signed yet.\n`);
 }
 
 /** RFC 9162 §2.1.3.2. */
@@ -119,17 +119,17 @@ function verifyProof(path, heads, key) {
     [fn, sn] = [Math.floor(fn / 2), Math.floor(sn / 2)];
   }
   if (sn !== 0 || hash.toString('hex') !== head.root) fail(`The event is not in the log that was signed at ${head.time}.`);
-  console.log(`OK: the event was in the log when it was signed at ${head.time}: number ${index + 1} of ${size}.`);
+  process.stdout.write(`OK: the event was in the log when it was signed at ${head.time}: number ${index + 1} of ${size}.\n`);
 }
 
 function fail(message) {
-  console.error(`NOT OK: ${message}`);
+  process.stderr.write(`NOT OK: ${message}\n`);
   process.exit(3);
 }
 
 const given = Object.fromEntries(process.argv.slice(2).join('\0').split('--').slice(1).map((part) => part.split('\0').slice(0, 2)));
 if (!given.heads || !given['public-key'] || !(given.export || given.proof)) {
-  console.error(USAGE);
+  process.stderr.write(`${USAGE}\n`);
   process.exit(2);
 }
 const key = createPublicKey(readFileSync(given['public-key']));

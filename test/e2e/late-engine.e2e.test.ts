@@ -17,6 +17,7 @@ it('waits for a database that comes up after it', { timeout: 120_000 }, async ()
   const url = new URL(await postgres.createDatabase());
   const proxy = await startTcpProxy({ host: url.hostname, port: Number(url.port) });
   url.port = `${proxy.port}`;
+  url.search = ''; // not through the server's socket
   proxy.refuse();
   const server = run(['start', '--json'], { DATABASE_URL: url.href, DATA_DIR: await dataFolder({ prepared: false }), PORT: '0', MQTT_BROKER_PORT: '0', ADMIN_PASSWORD: 'a password of this test' });
   const told = (event: string) => () => server.stdout.split('\n').some((line) => line.startsWith(`{"event":"${event}"`));

@@ -198,7 +198,7 @@ describe('an event that a projection cannot take', () => {
     await side.readable(position);
     const states = Object.fromEntries(side.runner.health().projections.map(({ name, state }) => [name, state]));
     expect(states).toEqual({
-      activity: 'stopped', audit: 'running', deadlines: 'stopped', devices: 'stopped', links: 'stopped', people: 'stopped', unlocks: 'stopped', users: 'running',
+      activity: 'stopped', audit: 'running', deadlines: 'stopped', devices: 'stopped', links: 'stopped', people: 'stopped', proof: 'running', unlocks: 'stopped', users: 'running',
     });
     expect((await side.reads.audit.list({}, { limit: 1, offset: 0 })).rows).toMatchObject([{ type: 'BoxTaughtToSing', action: 'box_taught_to_sing' }]);
   });
