@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createServer, type AddressInfo } from 'node:net';
+import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { SMTPServer, type SMTPServerOptions } from 'smtp-server';
 import { readMail } from '../../src/platform/mail/read.ts';
 
@@ -68,7 +68,7 @@ export async function startSmtp(options: Partial<SMTPServerOptions> = {}): Promi
 
 /** Takes connections and says nothing. */
 export async function startSilence(): Promise<{ readonly port: number; stop(): Promise<void> }> {
-  const sockets = new Set<import('node:net').Socket>();
+  const sockets = new Set<Socket>();
   const server = createServer((socket) => {
     sockets.add(socket);
     socket.on('error', () => undefined);
