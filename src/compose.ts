@@ -107,7 +107,7 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
   const deviceCredentials = createDeviceCredentials({ db, notifications });
   const broker = await openBroker(ground, deviceCredentials, (deviceId) => isOldFirmware(db, deviceId));
   /** How far this process has seen the log; what sees nothing of it lags behind nothing. */
-  let seen: (() => bigint) | undefined;
+  const seen: { feed?: { readonly position: bigint } } = {};
   if (config.roles.every((role) => role === 'bridge')) {
     // It carries bytes: no vault, no read models, and none of the secrets that open them.
     await start('notifications', notifications);
@@ -146,7 +146,7 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
   const reads = createReadModels(reader, clock);
   const onSwitched = () => reader.refresh();
   const feed = createLiveFeed({ db, notifications, background: backgroundProjections, onSwitched, logger, metrics });
-  seen = () => feed.position;
+  seen.feed = feed;
   const mailbox = createMailbox({ db, notifications, clock });
   await start('notifications', notifications);
   await start('sealer', sealer);
@@ -184,7 +184,7 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
   // With the relay in this process no other one takes in reports: what the boxes said last is then at hand in memory.
   const live = createLiveDevices(unlockDb, { soleWriter: config.kafkaBrokers === undefined });
   const keyring = createKeyring(deviceKeys);
-  const rejected = await start('rejected messages', createRejectedMessages({ db, clock, logger, metrics }));
+  const rejected = await start('rejected messages', createRejectedMessages({ db, logger, metrics }));
   const provisioner = createProvisioner({
     keys: deviceKeys,
     credentials: broker.credentials,
@@ -336,7 +336,7 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
     const entries = await Promise.all(names.map(async (name): Promise<[HealthPart, PartHealth]> => [name, (await health.get(name)?.()) ?? { state: 'not_here' }]));
     const byName = Object.fromEntries(entries) as HealthReport['parts'];
     const head = await store.head().catch(() => undefined);
-    const position = seen?.() ?? head;
+    const position = seen.feed?.position ?? head;
     const lag = head === undefined || position === undefined || head <= position ? 0 : Number(head - position);
     return { ready: !stopping && entries.every(([, { state }]) => state !== 'down'), stopping, parts: byName, lag: { live: lag } };
   }

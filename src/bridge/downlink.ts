@@ -10,8 +10,6 @@ import { decodeCommand, encodePublished, lastMoment, maxCopies, type CommandMess
 
 /** Largest command (device protocol, section 3). */
 const MAX_BYTES = 2_048;
-/** The same bytes of an unlock may go out so close to their expiry and no closer. */
-const UNLOCK_MARGIN_MS = 2_000;
 /** How long the broker has for its PUBACK. */
 const PUBACK_MS = 5_000;
 /** Publishes under way at once; beyond it the relay waits. */

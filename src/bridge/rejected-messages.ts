@@ -1,4 +1,4 @@
-import { instant, type Clock } from '../platform/clock.ts';
+import { instant } from '../platform/clock.ts';
 import { component, type Component } from '../platform/lifecycle.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Metrics } from '../platform/metrics.ts';
@@ -84,13 +84,12 @@ const STRANGERS = '00000000-0000-0000-0000-000000000000';
 
 export function createRejectedMessages(deps: {
   readonly db: Database;
-  readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
   /** Milliseconds between two writes. Default 200. */
   readonly everyMs?: number;
 }): RejectedMessages {
-  const { db, clock, metrics, everyMs = WRITE_EVERY_MS } = deps;
+  const { db, metrics, everyMs = WRITE_EVERY_MS } = deps;
   const logger = deps.logger.child({ component: 'rejected-messages' });
   const counted = metrics.counter('loqey_rejected_messages_total', 'Messages of devices and strangers that had no effect', ['reason', 'via']);
   let waiting: Rejected[] = [];

@@ -473,7 +473,7 @@ function contradictions(config: Config): string[] {
     problems.push('MQTT_USERNAME and MQTT_DOWNLINK_USERNAME must differ: one hears devices, the other commands them.');
   }
   if (config.smtpUser === undefined && config.smtpPassword !== undefined) problems.push('SMTP_USER must be set with SMTP_PASSWORD.');
-  if (!config.smtpTls && config.smtpUser !== undefined && !isLocal(config.smtpHost)) {
+  if (!config.smtpTls && config.smtpUser !== undefined && !isLoopback(config.smtpHost)) {
     problems.push(`SMTP_TLS must be true with SMTP_USER: the password would go to ${config.smtpHost} for everyone on the way to read.`);
   }
   if (config.environment === 'production') {
@@ -533,10 +533,6 @@ function isLoopback(host: string): boolean {
 
 function local(production: string): (basis: Basis) => string {
   return (basis) => (basis.environment === 'development' ? `http://localhost:${basis.port}` : production);
-}
-
-function isLocal(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
 function defaultAdmin({ environment }: Basis): string | undefined {

@@ -6,7 +6,7 @@ import { newId } from '../../src/platform/ids.ts';
 import { silentLogger } from '../../src/platform/logger.ts';
 import { Metrics } from '../../src/platform/metrics.ts';
 import type { Database } from '../../src/platform/postgres/db.ts';
-import { startBackend, TestClock, type Backend } from '../support/backend.ts';
+import { startBackend, type Backend } from '../support/backend.ts';
 import { startPostgres, type TestPostgres } from '../support/servers.ts';
 import { until } from '../support/until.ts';
 
@@ -26,7 +26,7 @@ afterEach(async () => {
 afterAll(() => server.stop());
 
 async function recorder(): Promise<RejectedMessages> {
-  const rejected = createRejectedMessages({ db, clock: new TestClock(), logger: silentLogger, metrics: new Metrics(), everyMs: 1 });
+  const rejected = createRejectedMessages({ db, logger: silentLogger, metrics: new Metrics(), everyMs: 1 });
   await rejected.start();
   open.push(rejected);
   return rejected;
@@ -79,7 +79,7 @@ describe('rejected messages', () => {
   });
 
   it('are written before a stop, and go with time', async () => {
-    const rejected = createRejectedMessages({ db, clock: new TestClock(), logger: silentLogger, metrics: new Metrics(), everyMs: 60_000 });
+    const rejected = createRejectedMessages({ db, logger: silentLogger, metrics: new Metrics(), everyMs: 60_000 });
     await rejected.start();
     const deviceId = newId();
     rejected.add(message({ deviceId, receivedAt: Date.parse('2026-01-01T00:00:00.000Z') }));
@@ -91,7 +91,7 @@ describe('rejected messages', () => {
 
   it('hold up nobody when they cannot be written', async () => {
     const broken = { ...db, pool: { query: () => Promise.reject(new Error('the database is away')) } } as unknown as Database;
-    const rejected = createRejectedMessages({ db: broken, clock: new TestClock(), logger: silentLogger, metrics: new Metrics(), everyMs: 1 });
+    const rejected = createRejectedMessages({ db: broken, logger: silentLogger, metrics: new Metrics(), everyMs: 1 });
     await rejected.start();
     rejected.add(message());
     await rejected.stop();

@@ -158,7 +158,7 @@ export async function startBackend(server: Pick<TestPostgres, 'connect'>, option
   const allowLevel0 = options.allowLevel0 ?? true;
   const provisioner = createProvisioner({ keys: deviceKeys, credentials, live, settings: { brokerUrl: () => 'mqtt://broker.test:1883', caPem: undefined } });
   const dispatcher = createDispatcher({ bus, live, keyring, relay, provisioner, allowLevel0, clock, logger, metrics });
-  const rejected = createRejectedMessages({ db, clock, logger, metrics, everyMs: 1 });
+  const rejected = createRejectedMessages({ db, logger, metrics, everyMs: 1 });
   const ingest = createIngest({ bus, live, keyring, relay, dispatcher, deviceKeys, provisioner, rejected, clock, logger, metrics });
   const mailbox = createMailbox({ db, notifications, clock });
   const http = createHttpAdapter({ relay, mailbox, live, keyring, credentials, clock, logger, metrics });

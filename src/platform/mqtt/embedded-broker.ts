@@ -543,7 +543,7 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
   async function stop(): Promise<void> {
     stopping = true;
     clearInterval(sweep);
-    const closed = Promise.all([plain, secure].map((server) => (server?.listening === true ? new Promise((resolve) => server.close(resolve)) : undefined)));
+    const closed = Promise.all([plain, secure].flatMap((server) => (server?.listening === true ? [new Promise((resolve) => server.close(resolve))] : [])));
     if (inFlight > 0) {
       const idle = new Promise<void>((resolve) => (onIdle = resolve));
       await Promise.race([idle, pause(limits.stopTimeoutMs)]);

@@ -55,7 +55,9 @@ export function watchFiles<T extends Named>(paths: T, { logger, everyMs = EVERY_
     },
     ...component(
       async () => {
-        timer = setInterval(() => (looking = looking.then(look)), everyMs);
+        timer = setInterval(() => {
+          looking = looking.then(look);
+        }, everyMs);
         timer.unref();
       },
       async () => {
