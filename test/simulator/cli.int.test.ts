@@ -18,11 +18,13 @@ const masterKey = randomBytes(32);
 let folder: string;
 let broker: EmbeddedBroker;
 let api: Server;
+let posted: { readonly kind: string; readonly bearer: boolean }[] = [];
 let registered: { readonly serial: string; readonly key: string | undefined }[] = [];
 
 beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'loqey-simulate-'));
   registered = [];
+  posted = [];
   broker = createEmbeddedBroker({
     host: '127.0.0.1',
     port: 0,
@@ -42,6 +44,8 @@ beforeEach(async () => {
   await broker.start();
   let limited = false;
   const answerAll = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const box = /^\/api\/v1\/devices\/[0-9a-f-]{36}\/(\w+)/.exec(request.url ?? '')?.[1];
+    if (box !== undefined) return byHttp(box, request, response);
     const body = await jsonBody(request);
     const answer = (status: number, value: object, headers = {}): void => void response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(value));
     if (request.url === '/api/v1/admin/auth/login') return body['password'] === 'right' ? answer(200, { access_token: 't' }) : answer(401, {});
@@ -59,6 +63,17 @@ afterEach(async () => {
   await new Promise((resolve) => api.close(resolve));
   rmSync(folder, { recursive: true, force: true });
 });
+
+/** The routes of a box, without commands for it. */
+async function byHttp(kind: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  if (kind === 'commands') {
+    if (request.url?.endsWith('wait=0') !== true) await new Promise((resolve) => setTimeout(resolve, 50));
+    return void response.writeHead(200, { 'content-type': 'application/json' }).end('{"commands":[]}');
+  }
+  await jsonBody(request);
+  posted.push({ kind, bearer: /^Bearer \S{20,}$/.test(request.headers.authorization ?? '') });
+  response.writeHead(202).end();
+}
 
 async function jsonBody(request: IncomingMessage): Promise<Record<string, unknown>> {
   let text = '';
@@ -87,6 +102,14 @@ it('registers boxes, saves their keys for nobody else, runs them, and runs them 
   const result = JSON.parse(await simulate(true, '--provisioning', file, '--devices', '2', '--rate', '50', '--duration', '6s')) as Record<string, number>;
   expect(result).toMatchObject({ event: 'simulated', boxes: 2, connections: 2 });
   expect(result['acknowledged']).toBeGreaterThan(2);
+});
+
+it('speaks HTTP where MQTT does not get through', async () => {
+  const result = JSON.parse(await simulate(true, '--transport', 'http', '--url', 'mqtt://127.0.0.1:1', '--devices', '2', '--api', apiUrl(), '--email', 'a@example.com', '--password', 'right', '--duration', '1500ms')) as Record<string, number>;
+  expect(result).toMatchObject({ event: 'simulated', boxes: 2 });
+  expect(result['acknowledged']).toBeGreaterThan(1);
+  expect(new Set(posted.map(({ kind }) => kind))).toContain('status');
+  expect(posted.every(({ bearer }) => bearer)).toBe(true);
 });
 
 it('says what to do when it cannot', async () => {
