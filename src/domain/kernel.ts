@@ -134,7 +134,7 @@ export interface Actor {
   readonly id: string;
 }
 
-/** Where a command came in (requirements S0-16 source_type). */
+/** Where a command came in (docs/coverage.md, S0-16). */
 export type Source =
   | 'mobile_app'
   | 'web_dashboard'

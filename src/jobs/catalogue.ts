@@ -24,7 +24,7 @@ export function isJobName(name: string): name is JobName {
 export const MAIL_QUEUE = 'notifications.mail';
 export const DIGEST_QUEUE = 'notifications.digest';
 
-/** A job that fails is tried three times more: after about one, two and four minutes (requirements S0-78). */
+/** A job that fails is tried three times more: after about one, two and four minutes (docs/coverage.md, S0-78). */
 const JOB_RETRIES = { retries: 3, retrySeconds: 60 };
 /** A mail server may be away for hours: after about 1, 2, 4 … 128 minutes. */
 const MAIL_RETRIES = { retries: 8, retrySeconds: 60 };

@@ -3,7 +3,7 @@ import { pino, type DestinationStream, type Logger as PinoLogger } from 'pino';
 /** Injected everywhere as a child with fixed keys: `{component, stream, eventType, deviceId, correlationId, traceId}`. */
 export type Logger = PinoLogger;
 
-/** Members that never reach a log line, whatever object they are in and however deep (requirements X-41). */
+/** Members that never reach a log line, whatever object they are in and however deep (docs/coverage.md, X-41). */
 const secretMembers =
   'password|passwd|old_password|new_password|password_confirm|new_password_confirm|pin|new_pin|pin_code|secret_pin|otp|code_verifier|' +
   'token|access_token|refresh_token|refresh|link_token|accessToken|refreshToken|linkToken|access_url|device_key|deviceKey|api_key|apiKey|' +

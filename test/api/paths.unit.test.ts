@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { Router } from '../../src/api/router.ts';
 import { routeTable } from '../../src/api/table.ts';
 
-/** Every path that an owner's or courier's app was ever told of, and what it is called today (requirements S0-22 to S0-39, S0-54 to S0-56, S0-63 to S0-66). */
+/** Every path that an owner's or courier's app was ever told of, and what it is called today (docs/coverage.md, S0-22 to S0-39, S0-54 to S0-56, S0-63 to S0-66). */
 const paths: readonly (readonly [method: string, path: string, id: string])[] = [
   ['POST', '/auth/register', 'register'],
   ['POST', '/auth/login', 'login'],

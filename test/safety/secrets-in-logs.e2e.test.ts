@@ -11,7 +11,7 @@ import { cleanUp, dataFolder, startServerProcess } from '../support/server-proce
 
 afterAll(cleanUp);
 
-/** Members of requests and answers whose values open something (requirements X-41). */
+/** Members of requests and answers whose values open something (docs/coverage.md, X-41). */
 const secretMembers = /^(?:.*password.*|pin|new_pin|otp|token|access|refresh|access_token|refresh_token|link_token|link_id|device_key|access_url)$/;
 
 const UUID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/;

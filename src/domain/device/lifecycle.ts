@@ -16,7 +16,7 @@ export function registerDevice(state: DeviceState, { data }: DeviceCommandOf<'Re
   });
 }
 
-/** The old PIN is dead from this event on; whoever has the box keeps it (requirements S0-98). */
+/** The old PIN is dead from this event on; whoever has the box keeps it (docs/coverage.md, S0-98). */
 export function regeneratePin(device: RegisteredDevice, { data }: DeviceCommandOf<'RegeneratePin'>): DeviceDecision {
   if (device.decommissioned) return refuse('device_decommissioned');
   const { pin } = device;
@@ -45,7 +45,7 @@ export function endMaintenance(device: RegisteredDevice): DeviceDecision {
   return device.maintenance ? accept({ type: 'MaintenanceEnded', data: {} }) : quiet;
 }
 
-/** For good. The owner's assignment ends by its own event; nothing is opened (requirements X-23). */
+/** For good. The owner's assignment ends by its own event; nothing is opened (docs/coverage.md, X-23). */
 export function decommission(device: RegisteredDevice, { data }: DeviceCommandOf<'DecommissionDevice'>): DeviceDecision {
   if (device.decommissioned) return quiet;
   const { assignment } = device;

@@ -37,7 +37,7 @@ export const standsOnAssignment = (unlock: OpenUnlock): boolean => unlock.cause.
 
 export type Lifecycle = 'available' | 'assigned' | 'active' | 'maintenance' | 'decommissioned';
 
-/** Requirements S0-16: `assigned` until the first report of a box that was never heard of. */
+/** docs/coverage.md, S0-16: `assigned` until the first report of a box that was never heard of. */
 export function lifecycleOf(device: RegisteredDevice): Lifecycle {
   if (device.decommissioned) return 'decommissioned';
   if (device.maintenance) return 'maintenance';

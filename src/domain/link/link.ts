@@ -116,7 +116,7 @@ export function createLink(device: RegisteredDevice, { data }: DeviceCommandOf<'
   });
 }
 
-/** An ended link never comes back (requirements S0-97): only an active one can be changed. */
+/** An ended link never comes back (docs/coverage.md, S0-97): only an active one can be changed. */
 export function updateLink(device: RegisteredDevice, { data }: DeviceCommandOf<'UpdateLink'>, now: Instant): DeviceDecision {
   const link = ownLink(device, data.linkId, data.userId);
   if (link === undefined || link.deleted) return refuse('link_not_found');
@@ -161,7 +161,7 @@ export function revokeLink(device: RegisteredDevice, { data }: DeviceCommandOf<'
   );
 }
 
-/** Revoked and out of the lists. Its history stays (requirements X-20). */
+/** Revoked and out of the lists. Its history stays (docs/coverage.md, X-20). */
 export function deleteLink(device: RegisteredDevice, { data }: DeviceCommandOf<'DeleteLink'>): DeviceDecision {
   const link = ownLink(device, data.linkId, data.userId);
   if (link === undefined) return refuse('link_not_found');

@@ -246,7 +246,7 @@ function heard(rows: DeviceRows, stream: string): void {
   if (!rows.need(idOfStream(stream)).seen) change(rows, stream, {}, { seen: true });
 }
 
-/** Requirements X-17: `assigned` until the first report of a box that was never heard of. */
+/** docs/coverage.md, X-17: `assigned` until the first report of a box that was never heard of. */
 function lifecycleOf(view: DeviceView, { decommissioned, maintenance, seen }: Flags): DeviceLifecycle {
   if (decommissioned) return 'decommissioned';
   if (maintenance) return 'maintenance';
