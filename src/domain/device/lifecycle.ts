@@ -45,7 +45,7 @@ export function endMaintenance(device: RegisteredDevice): DeviceDecision {
   return device.maintenance ? accept({ type: 'MaintenanceEnded', data: {} }) : quiet;
 }
 
-/** For good. The owner's assignment ends by its own event; nothing is opened (docs/coverage.md, X-23). */
+/** For good. The owner's assignment ends by its own event; nothing is opened. */
 export function decommission(device: RegisteredDevice, { data }: DeviceCommandOf<'DecommissionDevice'>): DeviceDecision {
   if (device.decommissioned) return quiet;
   const { assignment } = device;

@@ -20,7 +20,7 @@ export const ANSWER_GRACE_MS = 10_000;
 /** Old firmware names no command in its answers: they count for the one in flight, this long after its dispatch. */
 const UNSIGNED_ANSWER_MS = 40_000;
 
-/** What an emergency unlock is recorded with when no reason came with it . */
+/** What an emergency unlock is recorded with when no reason came with it. */
 export const NO_REASON = 'no reason given';
 
 /** Refusals with which the box took the command's number first: proof that it never will execute it. */

@@ -1,7 +1,7 @@
 import type { DomainEventType } from '../../domain/events.ts';
 import type { AuditRow } from '../read-models.ts';
 
-/** Names that the requirements give (S0-16, S0-51); every other event is called by its type: `link_revoked`. */
+/** Names that others know (docs/coverage.md, S0-16, S0-51); every other event is called by its type: `link_revoked`. */
 const named: { readonly [T in DomainEventType]?: string } = {
   UnlockConfirmed: 'device_unlock',
   DeviceAssigned: 'device_assigned',
