@@ -1,9 +1,10 @@
-import { Command, Option } from 'commander';
+import { Argument, Command, Option } from 'commander';
 import { helpText, printConfig } from './platform/config-text.ts';
 import { StartFailure } from './platform/data-dir/start-failure.ts';
 import { configOf, startServer, type Running } from './shell/start.ts';
 import { createTerminal, type Terminal } from './shell/terminal.ts';
 import type { AdminRole } from './domain/user/events.ts';
+import { shells, type Shell } from './shell/completion.ts';
 import { RemoteFailure } from './shell/remote/client.ts';
 import { addCommand } from './shell/remote/command.ts';
 import { adminCommands, registerRemoteCommands } from './shell/remote/tree.ts';
@@ -149,6 +150,16 @@ export function createCli(context: CliContext): { run(argv: readonly string[]): 
     terminal.out(printConfig(configOf(context.environ)));
     return exitCode.ok;
   }, config);
+
+  program
+    .command('completion')
+    .description('what bash, zsh or fish offers after Tab')
+    .addArgument(new Argument('<shell>').choices(shells))
+    .addHelpText('after', '\nExamples:\n  eval "$(loqey completion bash)"\n  loqey completion fish | source')
+    .action(async (shell: Shell, _: unknown, self: Command) => {
+      terminalOf(self).out((await import('./shell/completion.ts')).completionScript(shell, program));
+      result = exitCode.ok;
+    });
 
   return {
     async run(argv) {

@@ -1,10 +1,13 @@
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { deriveKeys, httpBearer } from '../../src/bridge/protocol/keys.ts';
+import { createLockbox, type Provisioning } from '../../src/simulator/lockbox.ts';
 import { startApp, type RunningApp } from '../support/app.ts';
-import { newOwner, signInAdmin, type Person } from '../support/people.ts';
+import { newOwner, registerBox, signInAdmin, type Person } from '../support/people.ts';
+import { until } from '../support/until.ts';
 
 /** The command line as a person uses it, against a whole server. */
 let app: RunningApp;
@@ -78,6 +81,81 @@ describe('boxes', () => {
     expect(await cli(['device', 'show', 'nothing'])).toMatchObject({ code: 5, out: '' });
   });
 
+  test('get new keys, which are shown once or put into a new file', async () => {
+    const { serialNumber: serial, provisioning } = await registerBox(root);
+    const keys = join(folder, 'keys.json');
+    const reprovision = ['device', 'reprovision', serial, '--reason', 'new board'];
+    expect(await cli(['device', 'reprovision', serial, '--yes'])).toMatchObject({ code: 2, said: expect.stringContaining("required option '--reason <text>'") as string });
+    expect(await cli([...reprovision, '--out', keys])).toMatchObject({ code: 2, said: expect.stringContaining(`Every key of ${serial} ends at once`) as string });
+    expect(await cli([...reprovision, '--out', keys, '--yes'])).toMatchObject({ code: 0, out: expect.stringMatching(/^Device provisioned anew.*\n$/) as string });
+    expect(statSync(keys).mode & 0o777).toBe(0o600);
+    const first = JSON.parse(readFileSync(keys, 'utf8')) as Provisioning;
+    expect(first).toMatchObject({ mqtt: { client_id: provisioning.mqtt.client_id }, key_version: provisioning.key_version + 1 });
+    expect(await cli([...reprovision, '--out', keys, '--yes'])).toMatchObject({ code: 2, said: expect.stringContaining('is there already') as string });
+    const [told] = lines(await cli([...reprovision, '--yes', '--json']));
+    expect(told).toMatchObject({ event: 'reprovisioned', serial_number: serial, provisioning: { key_version: first.key_version + 1 } });
+
+    const { out, said } = await cli(['device', 'history', serial.toLowerCase(), '--limit', '2']);
+    expect(said).toBe('2 of 3 events\n');
+    expect(out).toMatch(/^TIME.*\n(.* device_keys_rotated .*\n){2}$/);
+    expect((await cli(['device', 'history', serial, '--from', '2026-01-01', '--to', '2026-01-02'])).said).toBe('0 events\n');
+  });
+
+  test('change their key when they are told to', async () => {
+    const { serialNumber: serial, provisioning } = await registerBox(root);
+    const rotate = ['device', 'rotate-keys', serial];
+    // What has never signed anything may be old firmware, which has no use for a key.
+    expect((await cli([...rotate, '--yes'])).code).toBe(3);
+    const box = createLockbox({ provisioning, firstConnectWithinMs: 0, boltMs: 5 });
+    try {
+      await box.start();
+      await box.ready();
+      await until('it is online', async () => (await cli(['device', 'check', serial])).out.startsWith(`${serial} is online: it was heard of `));
+      expect(await cli(rotate)).toMatchObject({ code: 2, out: '', said: expect.stringContaining(`${serial} is given a new key`) as string });
+      expect(lines(await cli([...rotate, '--yes', '--json']))).toMatchObject([{ event: 'changed', serial_number: serial, key_version: 1, rotating_to: 2 }]);
+      await until('it has its new key', () => box.state?.keyVersion === 2);
+      await until('the server knows', async () => (await cli(['device', 'history', serial])).out.includes('device_keys_rotated'));
+    } finally {
+      await box.stop();
+    }
+  });
+
+  test('leave no empty file behind where they were refused new keys', async () => {
+    const { serialNumber: serial } = await registerBox(root);
+    await cli(['device', 'decommission', serial, '--yes']);
+    const keys = join(folder, 'none.json');
+    expect((await cli(['device', 'reprovision', serial, '--reason', 'again', '--out', keys, '--yes'])).code).toBe(3);
+    expect(existsSync(keys)).toBe(false);
+  });
+
+  test('tell whether they are heard of, and what they sent in vain', async () => {
+    const { deviceId, serialNumber: serial, provisioning } = await registerBox(root);
+    expect(await cli(['device', 'check', serial])).toMatchObject({ code: 0, out: `${serial} is offline: it has never been heard of\n` });
+    expect(await cli(['device', 'rejected', serial])).toMatchObject({ code: 0, out: '', said: `Nothing of ${serial} was rejected.\n` });
+    const bearer = httpBearer(deriveKeys(Buffer.from(provisioning.device_key, 'hex'), deviceId, provisioning.key_version));
+    const send = (authorization: string) => fetch(`${app.url}/api/v1/devices/${deviceId}/status`, { method: 'POST', headers: { authorization }, body: 'rub\u001b[31mbish' });
+    expect([(await send(`Bearer ${bearer}`)).status, (await send('Bearer wrong')).status]).toEqual([202, 401]);
+    const own = await until('its message is there', async () => {
+      const ran = await cli(['device', 'rejected', serial]);
+      return ran.out !== '' && ran;
+    });
+    expect(own.out).toMatch(/^TIME \(UTC\) +REASON +VIA +ABOUT +BYTES +BEGINS WITH\n.* http /);
+    expect(own.out).not.toContain('\u001b');
+    expect(own.out).toMatch(/REASON +IN ALL +LAST \(UTC\)\n\w+ +1 /);
+    const strangers = await until('the stranger is there', async () => {
+      const found = lines(await cli(['device', 'rejected', '--json']));
+      return found.some(({ claimed }) => claimed === deviceId) && found;
+    });
+    expect(strangers).toContainEqual(expect.objectContaining({ event: 'rejected_count', reason: 'wrong_credential' }));
+    expect((await cli(['device', 'rejected'])).out).toMatch(/CALLS ITSELF +FROM/);
+  });
+
+  test('of old firmware open for couriers where that was accepted', async () => {
+    const { serialNumber: serial } = await registerBox(root, { profile: 'loqey_serial' });
+    expect((await cli(['device', 'accept-deliveries', serial, '--yes'])).code).toBe(2);
+    expect(await cli(['device', 'accept-deliveries', serial, '--reason', 'the owner knows', '--yes'])).toMatchObject({ code: 0, out: 'Couriers may open this box\n' });
+  });
+
   test('of which there are many are printed to the last one, into a pipe too', async () => {
     const csv = join(folder, 'many.csv');
     writeFileSync(csv, `serial_number\n${Array.from({ length: 2_000 }, (_, i) => `LB-MANY-${i}`).join('\n')}\n`);
@@ -119,8 +197,24 @@ describe('accounts, rights and what happened', () => {
     expect(await cli(['api', 'GET', '/admin/nothing'])).toMatchObject({ code: 5 });
   });
 
+  test('are counted, by day too', async () => {
+    expect((await cli(['dashboard'])).out).toMatch(/Boxes +[\d,]+, \d+ of them active\nAccounts +\d+\nDeliveries today +0\nSystem +\w+\n/);
+    const chart = await cli(['analytics', 'deliveries', '--from', '2026-11-01', '--to', '2026-11-03', '--tz', 'Europe/Istanbul']);
+    expect(chart).toMatchObject({ code: 0, out: '2026-11-01  0\n2026-11-02  0\n2026-11-03  0\n', said: '0 completed of 0 that were tried.\n' });
+    expect(lines(await cli(['analytics', 'deliveries', '--json']))[0]).toMatchObject({ event: 'deliveries', total_deliveries: 0 });
+    expect(await cli(['analytics', 'deliveries', '--tz', 'Mars/Olympus'])).toMatchObject({ code: 2, out: '' });
+  });
+
+  test('depend on parts that are looked at', async () => {
+    const { code, out } = await cli(['system', 'health']);
+    expect(out).toMatch(/PART +STATE +ANSWERS IN +DETAIL\ndatabase +healthy +[\d.]+ms(.|\n)*READ MODEL +STATE +BEHIND +LAST EVENT +ERROR\n(.|\n)*The API answers half of its requests in [\d.]+ms/);
+    expect(code).toBe(/ (down|degraded|stopped) /.test(out) ? 1 : 0);
+    expect(lines(await cli(['system', 'health', '--json']))).toMatchObject([{ event: 'health', database: 'healthy' }]);
+    expect((await cli(['admin', 'roles'])).out).toMatch(/^super_admin\n {2}\S+:\S+\n/);
+  });
+
   test('every command says what it is for, with examples, before its flags', async () => {
-    for (const name of [['device', 'list'], ['device', 'unlock'], ['user', 'suspend'], ['audit', 'tail'], ['admin', 'grant'], ['login'], ['api'], ['unlock', 'trace']]) {
+    for (const name of [['device', 'list'], ['device', 'unlock'], ['user', 'suspend'], ['audit', 'tail'], ['admin', 'grant'], ['login'], ['api'], ['unlock', 'trace'], ['device', 'reprovision'], ['analytics', 'deliveries'], ['system', 'health']]) {
       const { code, out } = await cli([...name, '--help']);
       expect(code).toBe(0);
       expect(out.indexOf('Examples:'), name.join(' ')).toBeGreaterThan(0);

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { dayChart } from '../../src/shell/remote/figures.ts';
 import { ago, details, shown } from '../../src/shell/remote/words.ts';
 import { table } from '../../src/shell/terminal.ts';
 
@@ -49,5 +50,21 @@ describe('words', () => {
   it('say how many of how many', () => {
     expect([shown(1, 1, 'box'), shown(2, 1_200, 'box'), shown(0, 0, 'account'), ago(null)]).toEqual(['1 box', '2 of 1,200 boxes', '0 accounts', '-']);
     expect(details([['Name', null], ['Serial', 'LB-1']])).toBe('Name    -\nSerial  LB-1');
+  });
+});
+
+describe('a chart of days', () => {
+  const days = [
+    { date: '2026-11-19', deliveries: 3, attempts: 5 },
+    { date: '2026-11-20', deliveries: 0, attempts: 0 },
+    { date: '2026-11-21', deliveries: 2, attempts: 2 },
+  ];
+  it('has a column for each delivery where there is room', () => {
+    expect(dayChart(days, 80)).toBe('2026-11-19  ███░░ 3 of 5\n2026-11-20  0\n2026-11-21  ██ 2');
+  });
+  it.each([40, 80])('fits a screen of %i columns, and shows one of many', (columns) => {
+    const chart = dayChart([...days, { date: '2026-11-22', deliveries: 90_000, attempts: 100_000 }], columns);
+    expect(widest(chart)).toBeLessThanOrEqual(columns);
+    expect(chart).toContain('2026-11-21  █ 2');
   });
 });

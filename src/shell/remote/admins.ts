@@ -24,3 +24,11 @@ export const revoke: Job<[user: string], { yes?: true }> = async ({ terminal, re
   if (!terminal.json) terminal.out(done.message);
   return 0;
 };
+
+export const roles: Job = async ({ terminal, remote }) => {
+  for (const { role, permissions } of await (await remote()).get<readonly { role: string; permissions: readonly string[] }[]>('/admin/roles')) {
+    terminal.event('role', { role, permissions });
+    if (!terminal.json) terminal.out(`${role}\n${permissions.map((permission) => `  ${permission}`).join('\n')}`);
+  }
+  return 0;
+};

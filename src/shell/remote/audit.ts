@@ -2,6 +2,7 @@ import { pause } from '../../platform/backoff.ts';
 import { table, type Terminal } from '../terminal.ts';
 import type { Query, Remote } from './client.ts';
 import type { Job } from './command.ts';
+import { theDevice } from './devices.ts';
 import { moment, shown } from './words.ts';
 
 interface Entry {
@@ -60,6 +61,11 @@ export const list: Job<[], AuditOptions> = async ({ terminal, remote }, _args, o
   print(terminal, [...rows].reverse(), true);
   terminal.say(shown(rows.length, total, 'event'));
   return 0;
+};
+
+export const history: Job<[device: string], Pick<AuditOptions, 'from' | 'to' | 'limit'>> = async (context, [named], options) => {
+  const { id } = await theDevice(await context.remote(), named);
+  return list(context, [], { ...options, device: id });
 };
 
 const EVERY_MS = 1_000;

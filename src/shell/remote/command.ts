@@ -20,6 +20,8 @@ export interface CommandSpec {
   readonly purpose: string;
   readonly args?: readonly (readonly [spec: string, text: string])[];
   readonly options?: readonly (readonly [flags: string, text: string, choices?: readonly string[]])[];
+  /** Options that it cannot do without. */
+  readonly needs?: readonly (readonly [flags: string, text: string])[];
   /** Two or three, without `loqey`. */
   readonly examples: readonly string[];
   readonly run: (context: JobContext, args: never, options: never) => Promise<number>;
@@ -32,6 +34,7 @@ export function addCommand(parent: Command, spec: CommandSpec, contextOf: (self:
   const command = parent.command(spec.name).description(spec.purpose).summary(phrase);
   for (const alias of spec.aliases ?? []) command.alias(alias);
   for (const [argument, text] of spec.args ?? []) command.argument(argument, text);
+  for (const [flags, text] of spec.needs ?? []) command.requiredOption(flags, text);
   for (const [flags, text, choices] of spec.options ?? []) {
     const option = new Option(flags, text);
     if (choices !== undefined) option.choices([...choices]);

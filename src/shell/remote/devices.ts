@@ -1,13 +1,14 @@
-import { open, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { readCsv } from '../../api/csv.ts';
 import { pause } from '../../platform/backoff.ts';
 import { table } from '../terminal.ts';
 import { failureOf, RemoteFailure, remoteExit, type Query, type Remote } from './client.ts';
 import type { Job } from './command.ts';
+import { newSecretFile } from './secret-file.ts';
 import { ago, agreed, day, details, moment, shown } from './words.ts';
 
-interface Device {
+export interface Device {
   readonly id: string;
   readonly serial_number: string;
   readonly name: string | null;
@@ -137,20 +138,14 @@ const FILE_WITHIN_MS = 30 * 60_000;
 async function registerMany({ terminal }: Parameters<typeof register>[0], api: Remote, file: string, { out, ...options }: RegisterOptions): Promise<number> {
   const dryRun = options.dryRun === true;
   const toFile = out !== undefined && !dryRun;
-  // Made first, and for nobody else to read: what is registered must not lose its secrets for want of a file.
-  const target = toFile ? await open(out, 'wx', 0o600).catch((error: NodeJS.ErrnoException) => {
-    throw new RemoteFailure(remoteExit.usage, error.code === 'EEXIST' ? `${out} is there already: it may hold the secrets of other boxes.` : `${out} cannot be written: ${error.message}.`);
-  }) : undefined;
+  const target = toFile ? await newSecretFile(out) : undefined;
   try {
     const body = new Uint8Array(await readFile(file));
     const format = toFile && out.endsWith('.csv') ? 'csv' : 'json';
     const response = await api.raw('POST', '/admin/devices/import', { query: { dry_run: dryRun || undefined, format }, body, contentType: 'text/csv', withinMs: FILE_WITHIN_MS });
     if (!response.ok) throw await failureOf(response);
     const text = await response.text();
-    if (target !== undefined) {
-      await target.writeFile(text);
-      await target.sync();
-    }
+    await target?.write(text);
     const { rows, summary } = format === 'csv' ? await reportOf(text) : (JSON.parse(text) as Report);
     for (const row of rows) terminal.event('device', { ...row });
     terminal.event('imported', { ...summary, ...(toFile ? { file: out } : {}) });
@@ -231,7 +226,7 @@ interface Ended {
   readonly in_flight?: { readonly command_id: string };
 }
 
-function change(impact: (device: Device) => string, carry: (api: Remote, device: Device, reason: string | undefined) => Promise<Ended>): Job<[device: string], { reason?: string; yes?: true; end?: true }> {
+function change(impact: (device: Device) => string, carry: (api: Remote, device: Device, reason: string | undefined) => Promise<Ended>, next?: (device: Device) => string): Job<[device: string], { reason?: string; yes?: true; end?: true }> {
   return async ({ terminal, remote }, [named], { reason, yes }) => {
     const api = await remote();
     const device = await theDevice(api, named);
@@ -240,6 +235,7 @@ function change(impact: (device: Device) => string, carry: (api: Remote, device:
     terminal.event('changed', { id: device.id, serial_number: device.serial_number, ...done });
     if (!terminal.json) terminal.out(done.message);
     if (done.in_flight !== undefined) terminal.say(`An opening was under way and could not be stopped: loqey unlock trace ${done.in_flight.command_id}`);
+    if (next !== undefined) terminal.say(next(device));
     return 0;
   };
 }
@@ -265,8 +261,58 @@ const endMaintenance = change(
 );
 export const maintenance: typeof startMaintenance = (context, args, options) => (options.end === true ? endMaintenance(context, args, { ...options, yes: true }) : startMaintenance(context, args, options));
 
+export const acceptDeliveries = change(
+  (device) => `Couriers may open ${device.serial_number}, whose old firmware cannot prove what it did.`,
+  (api, { id }, reason) => api.send('POST', `/admin/devices/${id}/accept-deliveries`, bodyOf(reason)),
+);
+export const rotateKeys = change(
+  (device) => `${device.serial_number} is given a new key. The old one ends when the box signs with the new one; until it is back, a moment later, it does not open.`,
+  (api, { id }) => api.send('POST', `/admin/devices/${id}/rotate-keys`),
+  ({ serial_number: serial }) => `Whether the box took it: loqey device history ${serial} --limit 5`,
+);
+
+interface Reprovisioned {
+  readonly message: string;
+  readonly provisioning: object;
+}
+
+export const reprovision: Job<[device: string], { reason: string; out?: string; yes?: true }> = async ({ terminal, remote }, [named], { reason, out, yes }) => {
+  const api = await remote();
+  const { id, serial_number: serial } = await theDevice(api, named);
+  const impact = `Every key of ${serial} ends at once: it is offline, and does not open, until it is flashed anew.`;
+  if (!(await agreed(terminal, impact, yes === true))) return remoteExit.usage;
+  const target = out === undefined ? undefined : await newSecretFile(out);
+  try {
+    const { message, provisioning } = await api.send<Reprovisioned>('POST', `/admin/devices/${id}/reprovision`, { reason });
+    await target?.write(`${JSON.stringify(provisioning, null, 2)}\n`);
+    terminal.event('reprovisioned', { id, serial_number: serial, message, ...(out === undefined ? { provisioning } : { file: out }) });
+    if (!terminal.json) terminal.out(out === undefined ? JSON.stringify(provisioning, null, 2) : message);
+    terminal.say(out === undefined ? `${message}. This is what it is flashed with, and it is not shown again.` : `What it is flashed with is in ${out}. It is not shown again.`);
+    return 0;
+  } finally {
+    await target?.close();
+  }
+};
+
+interface Checked {
+  readonly is_online: boolean;
+  readonly last_heartbeat: string | null;
+  readonly went_offline: boolean;
+}
+
+export const check: Job<[device: string]> = async ({ terminal, remote }, [named]) => {
+  const api = await remote();
+  const { id, serial_number: serial } = await theDevice(api, named);
+  const found = await api.send<Checked>('POST', `/admin/devices/${id}/check`);
+  terminal.event('checked', { serial_number: serial, ...found });
+  const heard = found.last_heartbeat === null ? 'has never been heard of' : `was heard of ${ago(found.last_heartbeat)}`;
+  if (!terminal.json) terminal.out(`${serial} is ${found.is_online ? 'online' : 'offline'}: it ${heard}`);
+  if (found.went_offline) terminal.say('That it is offline was found out now, and is recorded.');
+  return 0;
+};
+
 /** By serial number, by id, or by the beginning of either where that is one box alone. */
-async function theDevice(api: Remote, named: string): Promise<Device> {
+export async function theDevice(api: Remote, named: string): Promise<Device> {
   const { rows } = await api.list<Device>('/admin/devices', { search: named, limit: 20 });
   const asked = named.toLowerCase();
   const exact = rows.find((row) => row.serial_number.toLowerCase() === asked || row.id === asked);

@@ -4,6 +4,9 @@ import { addCommand, type CommandSpec, type JobContext } from './command.ts';
 const limit = ['--limit <n>', 'rows at most (default 50)'] as const;
 const yes = ['--yes', 'without a question'] as const;
 const reason = ['--reason <text>', 'goes into the audit log'] as const;
+const from = ['--from <time>', 'a date or an ISO time, UTC'] as const;
+const to = ['--to <time>', 'a date or an ISO time, UTC'] as const;
+const timeZone = ['--tz <zone>', 'as Europe/Istanbul (default: that of the server)'] as const;
 const aDevice = ['<device>', 'serial number, id, or the beginning of either'] as const;
 const aUser = ['<user>', 'e-mail address, id, or a part of the address or name'] as const;
 
@@ -12,6 +15,7 @@ const devices = () => import('./devices.ts');
 const users = () => import('./users.ts');
 const audit = () => import('./audit.ts');
 const session = () => import('./session.ts');
+const figures = () => import('./figures.ts');
 
 const audited = [
   ['--actor <id>', 'who acted: account, link or device id, or an e-mail address'],
@@ -44,6 +48,7 @@ const top: readonly CommandSpec[] = [
     examples: ['api GET /admin/dashboard', "api POST /admin/devices/register --body '{\"serial_number\": \"LB-2026-0001\"}'", 'api GET /admin/system/health | jq .dependencies'],
     run: async (...all) => (await import('./any.ts')).api(...all),
   },
+  { name: 'dashboard', purpose: 'The platform in five figures.', options: [timeZone], examples: ['dashboard', 'dashboard --json'], run: async (...all) => (await figures()).dashboard(...all) },
 ];
 
 const groups: readonly { readonly name: string; readonly purpose: string; readonly commands: readonly CommandSpec[] }[] = [
@@ -99,6 +104,26 @@ const groups: readonly { readonly name: string; readonly purpose: string; readon
       { name: 'unlink', purpose: 'Take a box from its owner.', args: [aDevice], options: [reason, yes], examples: ["device unlink LB-004471 --reason 'asked by the owner'"], run: async (...all) => (await devices()).unlink(...all) },
       { name: 'maintenance', purpose: 'Take a box out of service for a while, or back.', args: [aDevice], options: [['--end', 'back into service'], reason, yes], examples: ["device maintenance LB-004471 --reason 'new hinge'", 'device maintenance LB-004471 --end'], run: async (...all) => (await devices()).maintenance(...all) },
       { name: 'decommission', purpose: 'Take a box out of service for good.', args: [aDevice], options: [reason, yes], examples: ["device decommission LB-004471 --reason 'stolen'"], run: async (...all) => (await devices()).decommission(...all) },
+      { name: 'history', purpose: 'What happened with a box, the newest last.', args: [aDevice], options: [from, to, limit], examples: ['device history LB-004471', 'device history LB-004471 --from 2026-11-21 --json'], run: async (...all) => (await audit()).history(...all) },
+      { name: 'check', purpose: 'Look now whether a box is still heard of.', args: [aDevice], examples: ['device check LB-004471'], run: async (...all) => (await devices()).check(...all) },
+      {
+        name: 'rejected',
+        purpose: 'Messages that had no effect, and why: of one box, or of strangers.',
+        args: [['[device]', 'serial number, id, or the beginning of either; without one: of nobody that is known here']],
+        examples: ['device rejected LB-004471', 'device rejected', 'device rejected --json'],
+        run: async (...all) => (await import('./rejected.ts')).rejected(...all),
+      },
+      { name: 'accept-deliveries', purpose: 'Let couriers open a box of old firmware, which cannot prove what it did.', args: [aDevice], needs: [reason], options: [yes], examples: ["device accept-deliveries LB-004471 --reason 'the owner knows'"], run: async (...all) => (await devices()).acceptDeliveries(...all) },
+      { name: 'rotate-keys', purpose: 'Give a box a new key; the old one ends when the box signs with the new one.', args: [aDevice], options: [yes], examples: ['device rotate-keys LB-004471'], run: async (...all) => (await devices()).rotateKeys(...all) },
+      {
+        name: 'reprovision',
+        purpose: 'New keys for a box that is flashed anew; the old ones end at once, the new ones are shown once.',
+        args: [aDevice],
+        needs: [reason],
+        options: [['--out <file>', 'a new file for them, instead of the screen'], yes],
+        examples: ["device reprovision LB-004471 --reason 'new board' --out LB-004471.json"],
+        run: async (...all) => (await devices()).reprovision(...all),
+      },
     ],
   },
   {
@@ -126,7 +151,7 @@ const groups: readonly { readonly name: string; readonly purpose: string; readon
         name: 'list',
         aliases: ['search'],
         purpose: 'What happened, the newest last.',
-        options: [...audited, ['--from <time>', 'a date or an ISO time, UTC'], ['--to <time>', 'a date or an ISO time, UTC'], limit],
+        options: [...audited, from, to, limit],
         examples: ['audit list --device LB-004471 --limit 20', 'audit list --outcome refused --from 2026-11-21', 'audit list --ip 203.0.113.7 --json'],
         run: async (...all) => (await audit()).list(...all),
       },
@@ -137,6 +162,24 @@ const groups: readonly { readonly name: string; readonly purpose: string; readon
     name: 'unlock',
     purpose: 'openings, hop by hop',
     commands: [{ name: 'trace', purpose: 'How one opening came about, from the tap to the bolt.', args: [['<unlock>', 'its id: command_id of the answer, unlock_id of the audit log']], examples: ['unlock trace 0198c1de-7a10-7c3e-8f00-4b1d2e3f4a50'], run: async (...all) => (await audit()).trace(...all) }],
+  },
+  {
+    name: 'analytics',
+    purpose: 'figures over time',
+    commands: [
+      {
+        name: 'deliveries',
+        purpose: 'Deliveries by day, and the hours in which most came.',
+        options: [['--from <day>', 'a date (default: 30 days up to the last one)'], ['--to <day>', 'a date (default: today)'], timeZone],
+        examples: ['analytics deliveries', 'analytics deliveries --from 2026-11-01 --to 2026-11-21 --tz Europe/Istanbul', 'analytics deliveries --json | jq .hourly_breakdown'],
+        run: async (...all) => (await figures()).deliveries(...all),
+      },
+    ],
+  },
+  {
+    name: 'system',
+    purpose: 'the server and what it depends on',
+    commands: [{ name: 'health', purpose: 'How each part is, and how far the read models are behind; ends with 1 where something is not well.', examples: ['system health', 'system health --json | jq .dependencies'], run: async (...all) => (await figures()).health(...all) }],
   },
 ];
 
@@ -153,6 +196,7 @@ export const adminCommands: readonly CommandSpec[] = [
     run: async (...all) => (await admins()).grant(...all),
   },
   { name: 'revoke', purpose: 'Take the role away; the account stays.', args: [aUser], options: [yes], examples: ['admin revoke sam@example.com'], run: async (...all) => (await admins()).revoke(...all) },
+  { name: 'roles', purpose: 'What each role brings.', examples: ['admin roles'], run: async (...all) => (await admins()).roles(...all) },
 ];
 
 /** What is done through the API of a server, in the name of whoever signed in. */
