@@ -25,6 +25,10 @@ cat > "$folder.new/database.env" <<END
 # Every process.
 DATABASE_URL=postgresql://loqey:$postgres@postgres:5432/loqey
 END
+cat > "$folder.new/metrics.env" <<END
+# Every process: what whoever collects /metrics shows as a bearer token.
+METRICS_TOKEN=$(password)
+END
 cat > "$folder.new/vault.env" <<END
 # All but the bridges. Opens names, addresses and device keys: keep a copy of it outside this machine.
 DATA_KEY_MASTER=$(key)

@@ -73,7 +73,7 @@ export function topicPrefix(device: TopicOwner): string {
     case 'loqey_serial':
       return `${LOQEY}/${level(device.serialNumber)}`;
     case 'smartlock':
-      return `${SMARTLOCK}/${level(device.hardwareId ?? '')}`;
+      return `${SMARTLOCK}/${level(device.hardwareId ?? device.serialNumber)}`;
     case 'transisttag':
       return TRANSISTTAG;
   }

@@ -25,6 +25,8 @@ export function httpConnector({ api, waitSeconds = 20 }: HttpConnectorOptions): 
     const reports: { readonly topic: string; readonly payload: Buffer; readonly done: () => void }[] = [];
     let sending = false;
     let closed = false;
+    /** The answer that opened this connection. */
+    let fetched = '{"commands":[]}';
 
     const close = (reason: Parameters<LinkHandlers['closed']>[0]): void => {
       if (closed) return;
@@ -53,27 +55,34 @@ export function httpConnector({ api, waitSeconds = 20 }: HttpConnectorOptions): 
 
     async function open(): Promise<void> {
       try {
-        const { status } = await call('GET', '/commands?wait=0');
+        const { status, text } = await call('GET', '/commands?wait=0');
         if (closed) return;
         if (status === 401) return close('refused');
         if (status !== 200) return close('unreachable');
+        // What waited for the box came with the first answer, and comes once.
+        fetched = text;
         handlers.connected();
       } catch {
         close('unreachable');
       }
     }
 
+    function take(text: string): void {
+      const { commands } = JSON.parse(text) as { readonly commands: readonly { readonly payload: string }[] };
+      for (const { payload } of commands) {
+        if (closed) return;
+        handlers.message('', Buffer.from(payload), false);
+        void acknowledge(payload);
+      }
+    }
+
     async function poll(): Promise<void> {
+      take(fetched);
       while (!closed) {
         try {
           const { status, text } = await call('GET', `/commands?wait=${waitSeconds}`, { timeoutMs: (waitSeconds + 10) * 1_000 });
           if (closed || !isTaken(status, 200)) return;
-          const { commands } = JSON.parse(text) as { readonly commands: readonly { readonly payload: string }[] };
-          for (const { payload } of commands) {
-            if (closed) return;
-            handlers.message('', Buffer.from(payload), false);
-            void acknowledge(payload);
-          }
+          take(text);
         } catch {
           return close('lost');
         }

@@ -33,6 +33,9 @@ export async function pinnedBoxesAreBelievedByTheirSignatureAlone(app: RunningAp
     });
     await box.start();
     await box.ready();
+    // The claim gives it a new key with the first heartbeat that finds the rotation begun.
+    await until('a new key is on its way', async () => (await admin.api.get<{ rotating_to: number | null }>(`/admin/devices/${deviceId}`)).rotating_to === 2);
+    expect(box.sendHeartbeat()).toBe(true);
     await until('it has its new key', () => box.state?.keyVersion === 2, 30_000);
     const seen = () => owner.api.get<Record<string, unknown>>(`/devices/${deviceId}/status`);
     await until('it is known', async () => (await seen())['battery_level'] === 77);

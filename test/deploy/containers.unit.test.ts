@@ -43,11 +43,11 @@ describe('docker-compose.yml', () => {
   it('gives a secret only to those who need it', () => {
     const names = (name: string) => services[name]?.env_file?.map((file) => file.replace(/^deploy\/secrets\/|\.env$/g, '')).sort();
     expect(Object.fromEntries(Object.keys(services).flatMap((name) => (names(name) === undefined ? [] : [[name, names(name)]])))).toEqual({
-      api: ['administrator', 'database', 'provisioner', 'tokens', 'vault'],
-      projector: ['database', 'vault'],
-      worker: ['audit', 'database', 'provisioner', 'vault'],
-      'bridge-1': ['bridge', 'database'],
-      'bridge-2': ['bridge', 'database'],
+      api: ['administrator', 'database', 'metrics', 'provisioner', 'tokens', 'vault'],
+      projector: ['database', 'metrics', 'vault'],
+      worker: ['audit', 'database', 'metrics', 'provisioner', 'vault'],
+      'bridge-1': ['bridge', 'database', 'metrics'],
+      'bridge-2': ['bridge', 'database', 'metrics'],
       postgres: ['postgres'],
       'mosquitto-identities': ['mosquitto'],
     });
@@ -56,8 +56,8 @@ describe('docker-compose.yml', () => {
   it('secrets are made once, unreadable to others, long, each its own', () => {
     const files = readdirSync(join(folder, 'deploy/secrets'));
     for (const file of files) expect(statSync(join(folder, 'deploy/secrets', file)).mode & 0o077).toBe(0);
-    const made = ['vault', 'tokens', 'audit', 'administrator', 'provisioner', 'bridge'].flatMap((name) => Object.entries(readEnvFile(join(folder, `deploy/secrets/${name}.env`))));
-    const random = made.filter(([name]) => /PASSWORD|KEY/.test(name)).map(([, value]) => value);
+    const made = ['vault', 'tokens', 'audit', 'administrator', 'provisioner', 'bridge', 'metrics'].flatMap((name) => Object.entries(readEnvFile(join(folder, `deploy/secrets/${name}.env`))));
+    const random = made.filter(([name]) => /PASSWORD|KEY|TOKEN/.test(name)).map(([, value]) => value);
     expect(new Set(random).size).toBe(random.length);
     expect(random.every((value) => /^[0-9a-f]{48,64}$/.test(value))).toBe(true);
     expect(() => execFileSync('sh', [join(folder, 'deploy/make-secrets.sh')], { stdio: 'ignore' })).toThrow();

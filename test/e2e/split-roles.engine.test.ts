@@ -120,9 +120,12 @@ describeWithServers(missing, 'A process for each role', () => {
   });
 
   it('each is ready and has figures', async () => {
+    const { METRICS_TOKEN } = readEnvFile(join(folder, 'deploy/secrets/metrics.env'));
+    const headers = { authorization: `Bearer ${METRICS_TOKEN}` };
     for (const [name, { url }] of processes) {
       expect([name, (await fetch(`${url}/health/ready`)).status]).toEqual([name, 200]);
-      expect(await (await fetch(`${url}/metrics`)).text()).toContain('loqey_');
+      expect((await fetch(`${url}/metrics`)).status).toBe(401);
+      expect(await (await fetch(`${url}/metrics`, { headers })).text()).toContain('loqey_');
     }
     expect((await fetch(`${processes.get('worker')!.url}/api/v1/devices/my-devices`)).status).toBe(404);
   });

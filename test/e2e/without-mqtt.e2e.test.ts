@@ -66,7 +66,9 @@ describe('a box without MQTT', () => {
     const box = await overHttp(registered);
     await owner.api.post(`/devices/${registered.deviceId}/unlock`);
     await until('it opened', () => box.stats.openings === 1);
-    // The claim gave it a new key, and with that a new connection.
+    // The claim gave it a new key, with its next heartbeat, and with that a new connection.
+    await until('a new key is on its way', async () => (await admin.api.get<{ rotating_to: number | null }>(`/admin/devices/${registered.deviceId}`)).rotating_to === 2);
+    expect(box.sendHeartbeat()).toBe(true);
     await until('it has its new key', () => box.state?.keyVersion === 2 && box.state.now !== undefined);
     const link = await newLink(owner, registered.deviceId, 1);
     const answer = await tap(app.url, link.token);

@@ -24,6 +24,8 @@ export interface Wire {
   onReport(handler: (topic: string, payload: Buffer, retain: boolean) => void | Promise<void>): void;
   /** There are subscriptions to grant, wills to publish, and a network that can be away. */
   readonly broker: BrokerWire | undefined;
+  /** A command that was handed to a connection as it went comes again after so long, if it does. */
+  readonly againAfterMs?: number;
   stop(): Promise<void>;
 }
 
@@ -35,6 +37,9 @@ export interface BrokerWire {
   down(): Promise<void>;
   up(): Promise<void>;
 }
+
+/** Real time after which what has not arrived will not arrive by itself. */
+const STUCK_MS = 3_000;
 
 /** `time` is what boxes and server live in. */
 export type MakeWire = (time: FakeTime) => Promise<Wire>;
@@ -51,7 +56,7 @@ export class WireRig extends Rig {
   retained = 0;
   /** Of the present connection: given to the wire and out of it again; published, acknowledged and at the server. */
   #given = 0;
-  #came = 0;
+  readonly #onItsWay: string[] = [];
   #published = 0;
   #acknowledged = 0;
   #reported = 0;
@@ -94,12 +99,12 @@ export class WireRig extends Rig {
     const link = this.wire.connector(request, {
       connected: () => handlers.connected(),
       message: (topic, payload, retain) => {
-        this.#came++;
+        this.#arrived(payload.toString());
         handlers.message(topic, payload, retain);
       },
       closed: (reason) => {
         // What was on its way is lost with the connection.
-        this.#came = this.#given;
+        this.#onItsWay.length = 0;
         this.#published = this.#acknowledged = this.#reported = 0;
         handlers.closed(reason);
       },
@@ -129,11 +134,19 @@ export class WireRig extends Rig {
     if (opened.ok) this.wills.push(body);
   }
 
+  /** Or was lost with a connection before, and is not waited for. */
+  #arrived(bytes: string): void {
+    const at = this.#onItsWay.indexOf(bytes);
+    if (at >= 0) this.#onItsWay.splice(at, 1);
+  }
+
   override send(payload: Buffer): void {
+    const bytes = payload.toString(); // as HTTP brings it: what is no UTF-8 is replaced
     this.#given++;
-    const action = (/"action":"(\w+)"/.exec(payload.toString('latin1'))?.[1] ?? 'unlock') as CommandAction;
+    this.#onItsWay.push(bytes);
+    const action = (/"action":"(\w+)"/.exec(bytes)?.[1] ?? 'unlock') as CommandAction;
     this.#delivering = this.#delivering.then(async () => {
-      if (!(await this.wire.send(this.deviceId, action, payload))) this.#given--;
+      if (!(await this.wire.send(this.deviceId, action, payload))) this.#arrived(bytes);
     });
   }
 
@@ -142,9 +155,11 @@ export class WireRig extends Rig {
     for (let quiet = 0; quiet < 2; ) {
       const before = `${this.#given} ${this.#published}`;
       await this.#delivering;
-      await until('what is on its way has arrived', () => this.#came >= this.#given && this.#acknowledged >= this.#published && this.#reported >= this.#published).catch((error: unknown) => {
-        throw new Error(`given ${this.#given}, came ${this.#came}, published ${this.#published}, acknowledged ${this.#acknowledged}, reported ${this.#reported}`, { cause: error });
-      });
+      const { againAfterMs } = this.wire;
+      const again = againAfterMs === undefined ? undefined : setInterval(() => this.time.advance(againAfterMs), STUCK_MS);
+      await until('what is on its way has arrived', () => this.#onItsWay.length === 0 && this.#acknowledged >= this.#published && this.#reported >= this.#published).catch((error: unknown) => {
+        throw new Error(`on its way ${this.#onItsWay.length}, published ${this.#published}, acknowledged ${this.#acknowledged}, reported ${this.#reported}`, { cause: error });
+      }).finally(() => clearInterval(again));
       this.time.advance(25); // the server answers a moment later
       await new Promise(setImmediate);
       quiet = before === `${this.#given} ${this.#published}` ? quiet + 1 : 0;
@@ -198,7 +213,7 @@ export class WireRig extends Rig {
 
   async #back(hellos: number): Promise<void> {
     await this.passUntil('it says hello', () => this.statuses('hello').length > hellos, 400_000, 50);
-    if (this.timeAnswer !== false) await this.passUntil('it is told the time', () => this.box.state?.now !== undefined, 4_000, 10);
+    if (this.timeAnswer !== false) await this.passUntil('it is told the time', () => this.box.state?.now !== undefined, 30_000, 10);
     await this.settle();
   }
 

@@ -167,14 +167,16 @@ export function httpWire(postgres: TestPostgres, url: string): MakeWire {
     return {
       connector: httpConnector({ api: api.url, waitSeconds: 5 }),
       register: async (deviceId, keys) => void rings.set(deviceId, keys),
-      // Into the mailbox at once: what the adapter itself would not put there is what some checks are about.
+      // Into the mailbox at once: what the adapter itself would not put there is what some checks are about. Kept for longer than
+      // any of them lasts: hours of the box's time go by in seconds of this machine's.
       async send(deviceId, action, payload) {
-        await mailbox.put({ deviceId, commandId: newId(), action: known(action), via: 'http', topic: '', payload, qos: 0, expiresAt: time.now() + 60_000, level: 1 });
+        await mailbox.put({ deviceId, commandId: newId(), action: known(action), via: 'http', topic: '', payload, qos: 0, expiresAt: time.now() + 86_400_000, level: 1 });
         return true;
       },
       ready: async () => undefined,
       onReport: (handler) => void (take = handler),
       broker: undefined,
+      againAfterMs: 5_000,
       async stop() {
         devices.endPolls();
         await api.stop();

@@ -144,7 +144,8 @@ export const systemRoutes: readonly Route[] = [
         projectors: parts.projections.state,
         projections: Object.fromEntries(readModels.map(({ name, behind }) => [name, behind])),
         // Of what this process answered lately; right after its start that is this very answer.
-        api_response_time: responseTime(times.quantile(0.5) ?? deps.clock.monotonic() - call.startedAt) ?? '',
+        // Whole ones, as it always was: who reads it as a number finds one.
+        api_response_time: `${Math.max(1, Math.round(times.quantile(0.5) ?? deps.clock.monotonic() - call.startedAt))}ms`,
         api_response_time_p95: responseTime(times.quantile(0.95)),
         details: { ...Object.fromEntries(details), level0_devices: level0Words[deps.settings.level0] },
         dependencies: Object.fromEntries(names.map((name) => [name, { state: parts[name].state, response_time: answered(name), detail: parts[name].detail ?? null }])),
