@@ -26,6 +26,8 @@ export function whileLeader(name: string, url: string, logger: Logger, work: (si
       await client.connect();
       while (!term.signal.aborted) {
         const { rows } = await client.query<{ mine: boolean }>("SELECT pg_try_advisory_lock(hashtextextended('loqey.' || $1, 0)) AS mine", [name]);
+        // Stopped while it asked: work that begins then would never hear of it.
+        if (term.signal.aborted) return;
         if (rows[0]?.mine === true) {
           logger.debug({ leader: name }, 'Leading');
           await work(term.signal);
