@@ -53,6 +53,8 @@ export function runReactor(reactor: Reactor, deps: ReactorDeps): RunningReactor 
   const failing = new Map<string, string>();
   let abort = new AbortController();
   let running: Promise<void> | undefined;
+  /** Resolved once it knows from where it goes on, or could not find out and tries again. */
+  let begun = Promise.withResolvers<void>();
 
   async function checkpoint(): Promise<bigint | undefined> {
     const { rows } = await pool.query<{ position: string; log_id: string }>('SELECT position, log_id FROM work.reactors WHERE name = $1', [reactor.name]);
@@ -117,6 +119,7 @@ export function runReactor(reactor: Reactor, deps: ReactorDeps): RunningReactor 
 
   async function follow(signal: AbortSignal): Promise<void> {
     const after = await checkpoint();
+    begun.resolve();
     let saved = after;
     let done = after;
     let savedAt = clock.monotonic();
@@ -157,6 +160,7 @@ export function runReactor(reactor: Reactor, deps: ReactorDeps): RunningReactor 
       try {
         await follow(signal);
       } catch (error) {
+        begun.resolve();
         if (signal.aborted) return;
         logger.error({ err: error }, 'A reactor was interrupted; starting it again');
         if (clock.monotonic() - since > 60_000) attempt = 0;
@@ -168,7 +172,10 @@ export function runReactor(reactor: Reactor, deps: ReactorDeps): RunningReactor 
   const lifecycle = component(
     async () => {
       abort = new AbortController();
+      begun = Promise.withResolvers();
       running = run(abort.signal);
+      // A reactor that begins now misses nothing that happens once it was started.
+      await begun.promise;
     },
     async () => {
       abort.abort();
