@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // Holds an export of a Loqey log against signed heads. Needs Node 18 or later and nothing else: read it, it is short.
-// The formats are in README.md beside it. Exit code: 0 it is what was signed, 3 it is not, 2 wrong use.
+// The formats are in README.md beside it. Exit code: 0 it is what was signed, 3 it is not, 2 wrong use or files that cannot be read.
 
 import { createHash, createPublicKey, verify } from 'node:crypto';
 import { createReadStream, readFileSync } from 'node:fs';
@@ -82,7 +82,7 @@ async function verifyExport(path, heads, key) {
     if (line === '') continue;
     const event = JSON.parse(line);
     if (logId === undefined) {
-      if (event.format !== 'loqey-log-export-1') fail(`${path} is no export of a log: its first line must say "format":"loqey-log-export-1".`);
+      if (event.format !== 'loqey-log-export-1') throw new Error(`${path} is no export of a log: its first line must say "format":"loqey-log-export-1".`);
       logId = event.logId;
       meet();
       continue;
@@ -132,7 +132,12 @@ if (!given.heads || !given['public-key'] || !(given.export || given.proof)) {
   process.stderr.write(`${USAGE}\n`);
   process.exit(2);
 }
-const key = createPublicKey(readFileSync(given['public-key']));
-const heads = headsIn(given.heads);
-if (given.export) await verifyExport(given.export, heads, key);
-else verifyProof(given.proof, heads, key);
+try {
+  const key = createPublicKey(readFileSync(given['public-key']));
+  const heads = headsIn(given.heads);
+  if (given.export) await verifyExport(given.export, heads, key);
+  else verifyProof(given.proof, heads, key);
+} catch (error) {
+  process.stderr.write(`These files cannot be checked: ${error.message}\n`);
+  process.exit(2);
+}

@@ -1,12 +1,11 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
-import { once } from 'node:events';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { finished } from 'node:stream/promises';
-import { exportHeader, exportLine, readExport } from '../audit/export.ts';
-import { createHeadFile, HEADS_FILE, PUBLIC_KEY_FILE, readHeads } from '../audit/head-file.ts';
+import { pipeline } from 'node:stream/promises';
+import { exportHeader, exportLine, NotAnExport, readExport } from '../audit/export.ts';
+import { HEADS_FILE, PUBLIC_KEY_FILE, readHeads } from '../audit/head-file.ts';
 import { verifyLog, type Finding, type LoggedEvent, type Verification } from '../audit/verify.ts';
 import { auditFolder } from '../compose/jobs.ts';
 import type { EventStore } from '../platform/event-store/port.ts';
@@ -26,13 +25,54 @@ export interface VerifyOptions {
 }
 
 const LEAVES = 5_000;
+const UUID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
 
-/** 0: the log is what was signed; 3: it is not; 5: there is no head to hold it against. */
-export async function auditVerify(options: LocalOptions, { heads: headsPath, publicKey: keyPath, export: exported }: VerifyOptions, terminal: Terminal): Promise<number> {
+/** 0: the log is what was signed; 2: a file that was named cannot be used; 3: it is not; 5: there is no head to hold it against. */
+export function auditVerify(options: LocalOptions, given: VerifyOptions, terminal: Terminal): Promise<number> {
+  return withFiles(terminal, () => verify(options, given, terminal));
+}
+
+/** A file that cannot be read or written is told in words, with exit code 2; anything else is thrown on. */
+async function withFiles(terminal: Terminal, work: () => Promise<number>): Promise<number> {
+  try {
+    return await work();
+  } catch (error) {
+    const words = fileTrouble(error);
+    if (words === undefined) throw error;
+    terminal.say(`✖ ${words}`);
+    terminal.event('failed', { exit_code: 2, message: words });
+    return 2;
+  }
+}
+
+class UnusableFile extends Error {
+  override readonly name = 'UnusableFile';
+}
+
+function fileTrouble(error: unknown): string | undefined {
+  if (error instanceof UnusableFile) return error.message;
+  if (error instanceof NotAnExport) return `That is no export of a log: ${error.message}.`;
+  const { code, path } = error as NodeJS.ErrnoException;
+  if (code === 'EISDIR') return `${path ?? 'What was named'} is a folder.`; // a read of one does not say of which
+  if (path === undefined) return undefined; // a socket may be missing, too: that is another mistake
+  switch (code) {
+    case 'ENOENT':
+      return `There is no ${path}.`;
+    case 'EEXIST':
+      return `${path} exists already and is left as it is: name a new file.`;
+    case 'EACCES':
+      return `${path} cannot be used: it is not yours to use.`;
+    default:
+      return undefined;
+  }
+}
+
+async function verify(options: LocalOptions, { heads: headsPath, publicKey: keyPath, export: exported }: VerifyOptions, terminal: Terminal): Promise<number> {
   const folder = auditFolder(configOf(options.environ));
   const heads = await readHeads(headsPath ?? join(folder, HEADS_FILE));
   if (heads.length === 0) {
-    terminal.say(`There is no signed head in ${headsPath ?? createHeadFile(folder).path}. The first is written within ten minutes of the first start; \`loqey jobs run audit.heads\` does it now.`);
+    const first = ' The first is written within ten minutes of the first start; `loqey jobs run audit.heads` does it now.';
+    terminal.say(`There is no signed head in ${headsPath ?? join(folder, HEADS_FILE)}.${headsPath === undefined ? first : ''}`);
     return 5;
   }
   const publicKey = await keyIn(keyPath ?? join(folder, PUBLIC_KEY_FILE));
@@ -52,30 +92,34 @@ export async function auditVerify(options: LocalOptions, { heads: headsPath, pub
   return result.finding === undefined ? 0 : 3;
 }
 
-/** The whole log as it is stored, a line for each event, in constant memory. 0 when the last byte is out. */
-export async function auditExport(options: LocalOptions, path: string | undefined, terminal: Terminal): Promise<number> {
-  const out = path === undefined ? process.stdout : createWriteStream(path, { flags: 'wx', mode: 0o600 });
-  const write = async (line: string): Promise<void> => {
-    if (!out.write(`${line}\n`)) await once(out, 'drain');
-  };
+/** The whole log as it is stored, a line for each event, in constant memory. 0 when the last byte is out; 2: it cannot be written there. */
+export function auditExport(options: LocalOptions, path: string | undefined, terminal: Terminal): Promise<number> {
+  return withFiles(terminal, () => exportTo(options, path, terminal));
+}
+
+async function exportTo(options: LocalOptions, path: string | undefined, terminal: Terminal): Promise<number> {
   let events = 0;
   await withLocal({ ...options, mending: true }, async ({ ground: { store, logId } }) => {
-    await write(exportHeader(logId));
-    for await (const event of store.readAll()) {
-      await write(exportLine(event));
-      events++;
+    async function* lines(): AsyncGenerator<string> {
+      yield `${exportHeader(logId)}\n`;
+      for await (const event of store.readAll()) {
+        yield `${exportLine(event)}\n`;
+        events++;
+      }
     }
+    if (path === undefined) await pipeline(lines, process.stdout, { end: false }).catch(unlessReadEnough);
+    else await pipeline(lines, createWriteStream(path, { flags: 'wx', mode: 0o600 }));
   });
-  if (path !== undefined) {
-    out.end();
-    await finished(out);
-  }
   terminal.say(`${events.toLocaleString('en')} events${path === undefined ? '' : ` in ${path}`}. What is personal is sealed in it as in the log.`);
   return 0;
 }
 
-/** What shows that one event was in the log when a head was signed: for verify/loqey-verify.mjs. 5: it is not in it. */
+/** What shows that one event was in the log when a head was signed: for verify/loqey-verify.mjs. 2: no event id; 5: it is not in it. */
 export async function auditProof(options: LocalOptions, eventId: string, terminal: Terminal): Promise<number> {
+  if (!UUID.test(eventId)) {
+    terminal.say(`✖ ${eventId} is no event id. \`loqey audit list --json\` shows them as event_id.`);
+    return 2;
+  }
   const heads = await readHeads(join(auditFolder(configOf(options.environ)), HEADS_FILE));
   const size = heads.at(-1)?.size ?? 0;
   return withLocal({ ...options, mending: true }, async ({ ground: { store, logId }, db }) => {
@@ -93,8 +137,18 @@ export async function auditProof(options: LocalOptions, eventId: string, termina
   });
 }
 
+/** `loqey audit export | head`: whoever read had enough, and that is no mistake. */
+function unlessReadEnough(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error;
+}
+
 async function keyIn(path: string): Promise<KeyObject> {
-  return createPublicKey(await readFile(path));
+  const pem = await readFile(path);
+  try {
+    return createPublicKey(pem);
+  } catch (error) {
+    throw new UnusableFile(`${path} holds no public key (PEM).`, { cause: error });
+  }
 }
 
 async function* eventsOf(store: EventStore): AsyncGenerator<LoggedEvent> {

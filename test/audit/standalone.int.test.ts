@@ -3,6 +3,8 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { exportHeader, exportLine, readExport } from '../../src/audit/export.ts';
 import { createHeadFile, readHeads } from '../../src/audit/head-file.ts';
@@ -12,6 +14,8 @@ import { verifyLog, type LoggedEvent } from '../../src/audit/verify.ts';
 import { auditHeads } from '../../src/jobs/audit-heads.ts';
 import { systemClock } from '../../src/platform/clock.ts';
 import { createProofQueries } from '../../src/projections/proof/queries.ts';
+import { createTerminal } from '../../src/shell/terminal.ts';
+import { auditProof, auditVerify, type VerifyOptions } from '../../src/shell/verify.ts';
 import { history } from '../projections/histories.ts';
 import { startReadSide } from '../support/read-side.ts';
 import { startPostgres, type TestPostgres } from '../support/servers.ts';
@@ -122,5 +126,36 @@ describe('a proof of one event', () => {
     expect((await run('proof', JSON.stringify({ ...proof, index: (proof['index'] as number) + 1 }))).code).toBe(3);
     expect((await run('proof', JSON.stringify({ ...proof, event: { ...(proof['event'] as object), type: 'LinkDeleted' } }))).code).toBe(3);
     expect((await run('proof', JSON.stringify({ ...proof, path: (proof['path'] as string[]).slice(1) }))).code).toBe(3);
+  });
+});
+
+describe('a file that cannot be used', () => {
+  const local = { environ: { DATA_DIR: folder }, version: '0.0.0' };
+
+  async function told(work: (terminal: ReturnType<typeof createTerminal>) => Promise<number>): Promise<{ code: number; words: string }> {
+    const [stdout, stderr] = [new PassThrough(), new PassThrough()];
+    const code = await work(createTerminal({ json: false, stdout, stderr, color: false }));
+    stderr.end();
+    return { code, words: await text(stderr) };
+  }
+
+  it.each<[string, VerifyOptions, number, RegExp]>([
+    ['no heads', { heads: file('none.ndjson') }, 5, /There is no signed head in .*none\.ndjson\.$/m],
+    ['no key', { heads, publicKey: file('none.pem') }, 2, /There is no .*none\.pem\./],
+    ['a key that is none', { heads, publicKey: heads }, 2, /holds no public key \(PEM\)/],
+    ['no export', { heads, publicKey: file('public-key.pem'), export: file('none') }, 2, /There is no .*none\./],
+    ['a folder for an export', { heads, publicKey: file('public-key.pem'), export: folder }, 2, /is a folder/],
+    ['heads for an export', { heads, publicKey: file('public-key.pem'), export: heads }, 2, /That is no export of a log/],
+  ])('is told in words: %s', async (_, given, code, words) => {
+    expect(await told((terminal) => auditVerify(local, given, terminal))).toEqual({ code, words: expect.stringMatching(words) as string });
+  });
+
+  it('is told by the verifier that others get', async () => {
+    expect(await run('export', readFileSync(heads, 'utf8'))).toMatchObject({ code: 2, words: expect.stringContaining('is no export of a log') as string });
+    expect(await run('export', lines.join('\n'), file('none.ndjson'))).toMatchObject({ code: 2, words: expect.stringContaining('none.ndjson') as string });
+  });
+
+  it('is no event id', async () => {
+    expect(await told((terminal) => auditProof(local, 'LinkCreated', terminal))).toEqual({ code: 2, words: expect.stringContaining('LinkCreated is no event id') as string });
   });
 });
