@@ -49,6 +49,8 @@ import { createTags } from './platform/vault/tags.ts';
 import { createDeadlineQueue } from './projections/deadlines/queries.ts';
 import { createLiveFeed } from './projections/live-feed.ts';
 import { forgetCouriers, forgetRefused } from './projections/people/retention.ts';
+import { createProofs } from './projections/proof/proofs.ts';
+import { createProofQueries } from './projections/proof/queries.ts';
 import { createReadModels } from './projections/queries.ts';
 import { backgroundProjections, projections } from './projections/registry.ts';
 import { createProjectionRunner } from './projections/runner.ts';
@@ -312,6 +314,7 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
       }),
       sealer,
       health: report,
+      proofs: createProofs({ store, queries: createProofQueries(reader), logId }),
       jobs: board,
       inbox,
       boxHealth: offline,

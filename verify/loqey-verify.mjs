@@ -5,9 +5,11 @@
 import { createHash, createPublicKey, verify } from 'node:crypto';
 import { createReadStream, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
+import { parseArgs } from 'node:util';
 
 const USAGE = `usage: node loqey-verify.mjs --export <log.ndjson> --heads <heads.ndjson> --public-key <public-key.pem>
-       node loqey-verify.mjs --proof <proof.json>  --heads <heads.ndjson> --public-key <public-key.pem>`;
+       node loqey-verify.mjs --proof <proof.json>  [--heads <heads.ndjson>] --public-key <public-key.pem>
+       node loqey-verify.mjs --consistency <consistency.json> [--heads <heads.ndjson>] --public-key <public-key.pem>`;
 
 const sha256 = (...parts) => parts.reduce((hash, part) => hash.update(part), createHash('sha256')).digest();
 const parent = (left, right) => sha256('\x01', left, right);
@@ -100,12 +102,21 @@ async function verifyExport(path, heads, key) {
   process.stdout.write(`OK: ${tree.size} events are what was signed, up to event ${holds.size} at ${holds.time}. ${tree.size - holds.size} after it are not signed yet.\n`);
 }
 
+/** The head of so many events: the one from outside if there is any, else the one that came with the proof. */
+function headOf(size, heads, own, logId, key) {
+  const head = heads?.find((each) => each.size === size) ?? own;
+  if (head === undefined || head.size !== size) fail(`There is no head of ${size} events.`);
+  if (!isSigned(head, logId, key)) fail(`The head of ${size} events is not signed by this key for this log.`);
+  return head;
+}
+
+const inItself = (heads) => (heads === undefined ? ' The head came with the proof: --heads takes those that you kept.' : '');
+
 /** RFC 9162 §2.1.3.2. */
 function verifyProof(path, heads, key) {
-  const { logId, event, index, size, path: given } = JSON.parse(readFileSync(path, 'utf8'));
-  const head = heads.find((each) => each.size === size);
-  if (head === undefined) fail(`There is no head of ${size} events.`);
-  if (!isSigned(head, logId, key)) fail(`The head of ${size} events is not signed by this key for this log.`);
+  const { logId, event, index, size, path: given, head: own } = JSON.parse(readFileSync(path, 'utf8'));
+  const head = headOf(size, heads, heads === undefined ? own : undefined, logId, key);
+  if (!Number.isSafeInteger(index) || index < 0 || index >= size) fail('The proof is of no event of that tree.');
   let hash = leafOf(event);
   let fn = index;
   let sn = size - 1;
@@ -119,7 +130,38 @@ function verifyProof(path, heads, key) {
     [fn, sn] = [Math.floor(fn / 2), Math.floor(sn / 2)];
   }
   if (sn !== 0 || hash.toString('hex') !== head.root) fail(`The event is not in the log that was signed at ${head.time}.`);
-  process.stdout.write(`OK: the event was in the log when it was signed at ${head.time}: number ${index + 1} of ${size}.\n`);
+  process.stdout.write(`OK: the event was in the log when it was signed at ${head.time}: number ${index + 1} of ${size}.${inItself(heads)}\n`);
+}
+
+/** RFC 9162 §2.1.4.2. */
+function verifyConsistency(path, heads, key) {
+  const { logId, from: ownFrom, to: ownTo, path: given } = JSON.parse(readFileSync(path, 'utf8'));
+  // What was kept is what the later one is held against; that one may have come just now.
+  const from = headOf(ownFrom.size, heads, heads === undefined ? ownFrom : undefined, logId, key);
+  const to = headOf(ownTo.size, heads, ownTo, logId, key);
+  const differs = () => fail(`The log that was signed at ${to.time} (${to.size} events) does not begin with the one of ${from.time} (${from.size}).`);
+  if (from.size < 1 || from.size > to.size) differs();
+  let hashes = given.map((hex) => Buffer.from(hex, 'hex'));
+  if (from.size === to.size) {
+    if (hashes.length > 0 || from.root !== to.root) differs();
+  } else {
+    // A whole subtree begins both: it is not repeated in the path.
+    if (Number.isInteger(Math.log2(from.size))) hashes = [Buffer.from(from.root, 'hex'), ...hashes];
+    let [fn, sn] = [from.size - 1, to.size - 1];
+    while (fn % 2 === 1) [fn, sn] = [(fn - 1) / 2, Math.floor(sn / 2)];
+    if (hashes.length === 0) differs();
+    let [fr, sr] = [hashes[0], hashes[0]];
+    for (const other of hashes.slice(1)) {
+      if (sn === 0) differs();
+      if (fn % 2 === 1 || fn === sn) {
+        [fr, sr] = [parent(other, fr), parent(other, sr)];
+        while (fn % 2 === 0 && fn !== 0) [fn, sn] = [fn / 2, Math.floor(sn / 2)];
+      } else sr = parent(sr, other);
+      [fn, sn] = [Math.floor(fn / 2), Math.floor(sn / 2)];
+    }
+    if (sn !== 0 || fr.toString('hex') !== from.root || sr.toString('hex') !== to.root) differs();
+  }
+  process.stdout.write(`OK: the log of ${to.size} events (${to.time}) begins with the one of ${from.size} (${from.time}): nothing of it was changed, only added.${inItself(heads)}\n`);
 }
 
 function fail(message) {
@@ -127,16 +169,28 @@ function fail(message) {
   process.exit(3);
 }
 
-const given = Object.fromEntries(process.argv.slice(2).join('\0').split('--').slice(1).map((part) => part.split('\0').slice(0, 2)));
-if (!given.heads || !given['public-key'] || !(given.export || given.proof)) {
+function optionsOf(args) {
+  try {
+    const text = { type: 'string' };
+    return parseArgs({ args, options: { export: text, proof: text, consistency: text, heads: text, 'public-key': text } }).values;
+  } catch (error) {
+    process.stderr.write(`${error.message}\n`);
+    return {};
+  }
+}
+
+const given = optionsOf(process.argv.slice(2));
+const what = ['export', 'proof', 'consistency'].filter((name) => given[name]);
+if (what.length !== 1 || !given['public-key'] || (given.export && !given.heads)) {
   process.stderr.write(`${USAGE}\n`);
   process.exit(2);
 }
 try {
   const key = createPublicKey(readFileSync(given['public-key']));
-  const heads = headsIn(given.heads);
+  const heads = given.heads && headsIn(given.heads);
   if (given.export) await verifyExport(given.export, heads, key);
-  else verifyProof(given.proof, heads, key);
+  else if (given.proof) verifyProof(given.proof, heads, key);
+  else verifyConsistency(given.consistency, heads, key);
 } catch (error) {
   process.stderr.write(`These files cannot be checked: ${error.message}\n`);
   process.exit(2);

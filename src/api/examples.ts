@@ -86,6 +86,12 @@ const values: Readonly<Record<string, unknown>> = {
   date_from: '2026-11-01',
   date_to: '2026-11-21',
   details: {},
+  root: '5f1c0a7de0b94b6a8d3c2e1f40997711aa22bb33cc44dd55ee66ff7788990011',
+  path: ['0b9c2d4e6f8a1b3c5d7e9f00112233445566778899aabbccddeeff0011223344'],
+  kid: '21fe31dfa154a261',
+  x: '11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo',
+  pem: '-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n',
+  signature: '5VZDAMNgrHKQhuLMgG6CioSHfx64-ZHXlCn7ShY0Zv1mXVC4mEEqyGGpQfVr0lqZ3e1w9tVrTQYB0m0oQ2gKAA',
 };
 
 const TIME = '2026-11-21T10:30:00.000Z';

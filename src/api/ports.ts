@@ -10,6 +10,7 @@ import type { Logger } from '../platform/logger.ts';
 import type { Metrics } from '../platform/metrics.ts';
 import type { RateLimiter } from '../platform/rate-limits.ts';
 import type { Tracing } from '../platform/tracing.ts';
+import type { Proofs } from '../projections/proof/proofs.ts';
 import type { LiveFeed, Page, ReadModels } from '../projections/read-models.ts';
 import type { ApiSettings } from './settings.ts';
 
@@ -31,6 +32,7 @@ export interface ApiDeps {
   readonly devices: DeviceAdapter;
   readonly rejected: RejectedMessages;
   readonly health: () => Promise<HealthReport>;
+  readonly proofs: Proofs;
   readonly jobs: JobBoard;
   readonly inbox: Inbox;
   readonly boxHealth: BoxHealthCheck;

@@ -5,6 +5,7 @@ import { adminAuditRoutes } from './routes/admin-audit.ts';
 import { adminDeviceRoutes } from './routes/admin-devices.ts';
 import { adminJobRoutes } from './routes/admin-jobs.ts';
 import { adminKeyRoutes } from './routes/admin-keys.ts';
+import { adminProofRoutes } from './routes/admin-proof.ts';
 import { adminUserRoutes } from './routes/admin-users.ts';
 import { authRoutes } from './routes/auth.ts';
 import { commandRoutes } from './routes/commands.ts';
@@ -35,6 +36,7 @@ export const routeTable: readonly Route[] = [
   ...adminUserRoutes,
   ...adminAdminRoutes,
   ...adminAuditRoutes,
+  ...adminProofRoutes,
   ...adminAnalyticsRoutes,
   ...adminJobRoutes,
   ...systemRoutes,

@@ -25,6 +25,8 @@ export interface HeadSigner {
   readonly publicKey: KeyObject;
   readonly kid: string;
   sign(logId: Uuid, head: TreeHead): SignedHead;
+  /** Ed25519, base64url. The bytes begin with the name of their format, so that no statement passes for another. */
+  signBytes(statement: Buffer): string;
 }
 
 /** PKCS #8 of an Ed25519 key up to its 32 bytes (RFC 8410 §7). */
@@ -35,11 +37,8 @@ export function createHeadSigner(seed: Uint8Array): HeadSigner {
   const privateKey = createPrivateKey({ key: Buffer.concat([PKCS8, seed]), format: 'der', type: 'pkcs8' });
   const publicKey = createPublicKey(privateKey);
   const kid = kidOf(publicKey);
-  return {
-    publicKey,
-    kid,
-    sign: (logId, head) => ({ ...head, kid, signature: sign(null, statementOf(logId, head), privateKey).toString('base64url') }),
-  };
+  const signBytes = (statement: Buffer) => sign(null, statement, privateKey).toString('base64url');
+  return { publicKey, kid, signBytes, sign: (logId, head) => ({ ...head, kid, signature: signBytes(statementOf(logId, head)) }) };
 }
 
 export function isSignedBy(publicKey: KeyObject, logId: Uuid, head: SignedHead): boolean {
@@ -48,6 +47,23 @@ export function isSignedBy(publicKey: KeyObject, logId: Uuid, head: SignedHead):
 
 /** The first 16 hex digits of the SHA-256 of the public key's 32 bytes. */
 export function kidOf(publicKey: KeyObject): string {
-  const { x = '' } = publicKey.export({ format: 'jwk' });
-  return hash('sha256', Buffer.from(x, 'base64url'), 'hex').slice(0, 16);
+  return hash('sha256', Buffer.from(rawOf(publicKey), 'base64url'), 'hex').slice(0, 16);
+}
+
+/** Its 32 bytes, base64url: `x` of a JWK. */
+export function rawOf(publicKey: KeyObject): string {
+  return publicKey.export({ format: 'jwk' }).x ?? '';
+}
+
+/** A public key as others take it. */
+export interface PublicKey {
+  readonly kid: string;
+  readonly x: string;
+  readonly pem: string;
+}
+
+/** @param x the key's 32 bytes, base64url */
+export function keyOf(x: string): PublicKey {
+  const publicKey = createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x }, format: 'jwk' });
+  return { kid: kidOf(publicKey), x, pem: publicKey.export({ format: 'pem', type: 'spki' }).toString() };
 }

@@ -402,6 +402,58 @@ export interface Schemas {
     readonly position: string;
     readonly details: Readonly<Record<string, unknown>>;
   };
+  readonly SignedHead: {
+    /** Events of the log that the tree covers. */
+    readonly size: number;
+    /** SHA-256, lower hex. */
+    readonly root: string;
+    readonly time: string;
+    /** Which key signed it. */
+    readonly kid: string;
+    /** Ed25519, base64url, over `loqey-audit-head-1\n<logId>\n<size>\n<root>\n<time>\n`. */
+    readonly signature: string;
+  };
+  readonly ProofKeys: {
+    readonly log_id: string;
+    /** A JWK set; the newest key is the last. */
+    readonly keys: readonly {
+      /** The first 16 hex digits of the SHA-256 of the key's 32 bytes. */
+      readonly kid: string;
+      readonly kty: 'OKP';
+      readonly crv: 'Ed25519';
+      readonly alg: 'EdDSA';
+      readonly use: 'sig';
+      readonly x: string;
+      /** The same key for programs that read PEM. */
+      readonly pem: string;
+    }[];
+  };
+  readonly EventProof: {
+    readonly logId: string;
+    readonly event: {
+      readonly stream: string;
+      readonly revision: string;
+      readonly eventId: string;
+      readonly type: string;
+      /** As it is in the log: what is personal is sealed. */
+      readonly data: Readonly<Record<string, unknown>>;
+      /** As it is in the log: what is personal is sealed. */
+      readonly metadata: Readonly<Record<string, unknown>>;
+    };
+    readonly index: number;
+    /** Events of the log that the tree covers. */
+    readonly size: number;
+    /** RFC 9162 §2.1.3. */
+    readonly path: readonly string[];
+    readonly head: Schemas['SignedHead'];
+  };
+  readonly ConsistencyProof: {
+    readonly logId: string;
+    readonly from: Schemas['SignedHead'];
+    readonly to: Schemas['SignedHead'];
+    /** RFC 9162 §2.1.4. */
+    readonly path: readonly string[];
+  };
   readonly Job: {
     readonly name: string;
     readonly summary: string;
@@ -1937,6 +1989,61 @@ export interface Operations {
       };
     };
   };
+  /** Signed heads of the log, newest first: keep some where nobody who can write to the database can: GET /api/v1/admin/proof/heads */
+  readonly proofHeads: {
+    readonly query?: {
+      /** Default 100. */
+      readonly limit?: number;
+      readonly offset?: number;
+      /** Where to go on: `X-Next-Cursor` of the answer before. */
+      readonly cursor?: string;
+      /** From 1. The answer is then an envelope with counts. */
+      readonly page?: number;
+      /** Default 20. */
+      readonly page_size?: number;
+    };
+    readonly replies: {
+      200: readonly Schemas['SignedHead'][] | {
+        readonly count: number;
+        readonly next: string | null;
+        readonly previous: string | null;
+        readonly total_pages: number;
+        readonly current_page: number;
+        readonly results: readonly Schemas['SignedHead'][];
+      };
+    };
+  };
+  /** The public keys that heads are signed by, and the identity of the log: what a verifier needs, kept elsewhere once: GET /api/v1/admin/proof/keys */
+  readonly proofKeys: {
+    readonly replies: {
+      200: Schemas['ProofKeys'];
+    };
+  };
+  /** Proof that one event was in the log when a head was signed; for `loqey-verify.mjs --proof`: GET /api/v1/admin/proof/events/{event_id} */
+  readonly proofOfEvent: {
+    readonly params: {
+      readonly event_id: string;
+    };
+    readonly query?: {
+      /** `size` of a signed head. */
+      readonly size?: number;
+    };
+    readonly replies: {
+      200: Schemas['EventProof'];
+    };
+  };
+  /** Proof that the log of a later head begins with the log of an earlier one; for `loqey-verify.mjs --consistency`: GET /api/v1/admin/proof/consistency */
+  readonly proofOfConsistency: {
+    readonly query: {
+      /** `size` of a signed head. */
+      readonly from: number;
+      /** `size` of a signed head. */
+      readonly to?: number;
+    };
+    readonly replies: {
+      200: Schemas['ConsistencyProof'];
+    };
+  };
   /** Deliveries by day and by hour of a time zone: GET /api/v1/admin/analytics/deliveries */
   readonly deliveryAnalytics: {
     readonly query?: {
@@ -2206,6 +2313,10 @@ export const operations = {
   revokeAdmin: { method: 'DELETE', path: '/api/v1/admin/admins/{user_id}' },
   auditLog: { method: 'GET', path: '/api/v1/admin/logs/audit' },
   unlockTrace: { method: 'GET', path: '/api/v1/admin/unlocks/{unlock_id}/trace' },
+  proofHeads: { method: 'GET', path: '/api/v1/admin/proof/heads' },
+  proofKeys: { method: 'GET', path: '/api/v1/admin/proof/keys' },
+  proofOfEvent: { method: 'GET', path: '/api/v1/admin/proof/events/{event_id}' },
+  proofOfConsistency: { method: 'GET', path: '/api/v1/admin/proof/consistency' },
   deliveryAnalytics: { method: 'GET', path: '/api/v1/admin/analytics/deliveries' },
   adminJobs: { method: 'GET', path: '/api/v1/admin/jobs' },
   runJob: { method: 'POST', path: '/api/v1/admin/jobs/{name}/run' },

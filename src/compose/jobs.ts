@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createHeadFile } from '../audit/head-file.ts';
-import { createHeadSigner } from '../audit/heads.ts';
+import { createHeadSigner, rawOf } from '../audit/heads.ts';
 import type { OfflineCheck } from '../bridge/offline.ts';
 import type { Aggregates } from '../commands/handle.ts';
 import { runReactor } from '../commands/policies/reactor.ts';
@@ -23,6 +23,7 @@ import { createFolderSender, createSmtpSender } from '../platform/mail/nodemaile
 import type { MailSender } from '../platform/mail/port.ts';
 import type { Sealer } from '../platform/vault/sealer.ts';
 import { createOverdueLinks } from '../projections/links/overdue.ts';
+import { publishKey } from '../projections/proof/proofs.ts';
 import { createProofQueries } from '../projections/proof/queries.ts';
 import type { LiveFeed, ReadModels } from '../projections/read-models.ts';
 import type { Reader } from '../projections/schemas.ts';
@@ -62,6 +63,7 @@ export async function startJobs(ground: Ground, { bus, reads, reader, feed, seal
     const signer = createHeadSigner(auditSigningKey ?? missing('AUDIT_SIGNING_KEY'));
     const archive = createHeadFile(auditFolder(config));
     await archive.publish(signer.publicKey);
+    await publishKey(log, { kid: signer.kid, x: rawOf(signer.publicKey) });
     runJobs({
       queue,
       db,

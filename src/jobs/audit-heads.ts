@@ -5,6 +5,7 @@ import type { Uuid } from '../domain/kernel.ts';
 import { instant, type Clock } from '../platform/clock.ts';
 import type { EventStore, JsonObject } from '../platform/event-store/port.ts';
 import { derivedCommandId, eventIdOf } from '../platform/ids.ts';
+import { headOf } from '../projections/proof/proofs.ts';
 import type { ProofQueries } from '../projections/proof/queries.ts';
 import type { JobRun } from './runner.ts';
 
@@ -80,9 +81,9 @@ async function append(store: EventStore, logId: Uuid, { size, root, time, kid, s
 async function headsAfter(store: EventStore, size: number): Promise<SignedHead[]> {
   const found: SignedHead[] = [];
   for await (const event of store.readStream(auditHeadStream, { direction: 'backwards', limit: 1_000 })) {
-    const data = event.data as Record<'size' | 'root' | 'time' | 'kid' | 'signature', string>;
-    if (Number(data.size) <= size) break;
-    found.push({ ...data, size: Number(data.size) });
+    const head = headOf(event);
+    if (head.size <= size) break;
+    found.push(head);
   }
   return found.reverse();
 }

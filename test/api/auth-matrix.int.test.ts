@@ -69,6 +69,7 @@ describe('who may call what', () => {
       .replace('{delivery_id}', unlockId)
       .replace('{session_id}', NOBODYS)
       .replace('{notification_id}', NOBODYS)
+      .replace('{event_id}', NOBODYS)
       .replace('{name}', 'links.sweep');
 
   /** What an account without a right must never see: success. `mine` = the path names a thing of `user`. */

@@ -380,6 +380,13 @@ export class World {
         },
       },
       ...aroundTheClock(),
+      proofs: {
+        heads: async () => ({ rows: [], total: 0 }),
+        head: async () => undefined,
+        keys: async () => [],
+        ofEvent: async () => undefined,
+        between: async (from, to) => ({ logId: LOG_ID, from, to, path: [] }),
+      },
       refusals: { recordAs: (command, target, refusal) => void this.refusals.push({ command, target, refusal }) },
       reads: this.reads,
       live: this.live,
