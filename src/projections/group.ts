@@ -74,8 +74,11 @@ export interface ProjectionHealth {
 
 /** The advisory locks of the groups' leaders: any constants. The fence, not they, is what keeps two from writing. */
 const LEADER_LOCKS: Readonly<Record<Group, bigint>> = { live: 7_020_126_112_109_400n, background: 7_020_126_112_109_401n };
-/** After a batch of the background group: what comes meanwhile shares one transaction, which is most of what an event costs. */
-const BACKGROUND_REST_MS = 25;
+/**
+ * After a batch of the background group: what comes meanwhile shares one transaction, which is most of what an event costs.
+ * The more there is to do, the longer: a burst of commands is not slowed by those who only read about it.
+ */
+const restOf = (events: number): number => Math.min(25 + 2 * events, 250);
 const STANDBY_POLL_MS = 1_000;
 const SUPERVISE_MS = 5_000;
 const HOUSEKEEPING_MS = 600_000;
@@ -350,7 +353,7 @@ export function createProjectionGroup(options: ProjectionGroupOptions): Projecti
         for await (const batch of store.subscribeAll({ after, signal: AbortSignal.any([signal, dead.signal]), maxBatch })) {
           await exclusive(() => apply(batch));
           progressAt = clock.monotonic();
-          if (!isLive && batch.live) await pause(BACKGROUND_REST_MS, signal);
+          if (!isLive && batch.live) await pause(restOf(batch.events.length), signal);
           if (signal.aborted || dead.signal.aborted) break;
         }
       } finally {

@@ -22,6 +22,9 @@ const deadlines = defineTable<DeadlineTableRow>({
   indexes: ['(due_at, key)', `(prefix) WHERE prefix <> 'unlock:'`],
 });
 
+/** Whoever waits for deadlines sleeps five seconds at most and looks again: of what is further away nobody needs to hear. */
+const TOLD_WITHIN_MS = 60_000;
+
 const prefixOf = (key: string) => key.slice(0, key.lastIndexOf(':') + 1);
 
 type DeadlineRows = { readonly deadlines: Rows<DeadlineTableRow> };
@@ -31,7 +34,7 @@ function apply(event: Recorded, rows: DeadlineRows, emit: Emit): void {
     switch (change.kind) {
       case 'set':
         rows.deadlines.put({ key: change.key, prefix: prefixOf(change.key), due_at: change.dueAt, stream: event.stream, command: change.command });
-        emit(['deadlines'], 'deadline_set', { due_at: change.dueAt });
+        if (Date.parse(change.dueAt) - Date.parse(event.metadata.occurredAt) < TOLD_WITHIN_MS) emit(['deadlines'], 'deadline_set', { due_at: change.dueAt });
         break;
       case 'postpone': {
         const { due_at: due } = rows.deadlines.need(change.key);

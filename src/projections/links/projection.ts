@@ -228,7 +228,8 @@ function endUse(
 }
 
 function tell(emit: Emit, row: LinkTableRow, change: 'created' | 'updated' | 'used' | 'expired' | 'revoked', at: Instant): void {
-  emit([`link:${row.link_id}`, `user:${row.owner_id}`], 'link_update', {
+  // Nobody can have listened to a link before it was there.
+  emit([change === 'created' ? undefined : `link:${row.link_id}`, `user:${row.owner_id}`], 'link_update', {
     link_id: row.link_id,
     device_id: row.device_id,
     status: change === 'created' || change === 'updated' ? (row.current_uses >= row.max_uses ? 'used' : 'active') : change,
