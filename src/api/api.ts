@@ -4,7 +4,7 @@ import { PIN_TRIES, PIN_WINDOW_MS } from '../domain/device/assignment.ts';
 import { inMemoryRateLimiter, type RateLimiter } from '../platform/rate-limits.ts';
 import { createAccounts, type Accounts } from './accounts.ts';
 import type { Call } from './call.ts';
-import { refused } from './errors.ts';
+import { refused, refusedToOwner } from './errors.ts';
 import { AccessGate } from './gate.ts';
 import type { ApiDeps } from './ports.ts';
 import { guessLimit, type GuessLimit } from './rate-limit.ts';
@@ -67,7 +67,9 @@ export function createApi(deps: ApiDeps): Api {
     async execute(call, command, step) {
       const outcome = await deps.bus.execute(command, call.context(step));
       await settle(call, outcome.position);
-      if (outcome.kind === 'refused') throw refused(outcome.refusal);
+      // Who claims a box by its serial number is nobody's owner yet, and is told of a wrong one.
+      const byOwner = call.route?.access.kind === 'account' && command.type !== 'AssignDevice';
+      if (outcome.kind === 'refused') throw byOwner ? refusedToOwner(outcome.refusal) : refused(outcome.refusal);
       return outcome;
     },
 

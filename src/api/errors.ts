@@ -128,6 +128,11 @@ export function refused({ code: reason, details = {} }: Refusal): ApiError {
   return new ApiError(code, message, { ...(field === undefined ? {} : { [field[0]]: field[1] }), reason, ...details }, headers);
 }
 
+/** To an owner a box that there is not is as one of somebody else: the difference would tell which ones there are. */
+export function refusedToOwner(refusal: Refusal): ApiError {
+  return refused(refusal.code === 'device_not_found' ? { code: 'not_the_owner' } : refusal);
+}
+
 /**
  * Anything thrown → what its caller is told.
  * @param isTransient whether an infrastructure error is worth the same request again

@@ -6,7 +6,7 @@ import { deviceIdOfSerial, newId, normaliseSerial } from '../../platform/ids.ts'
 import type { DeviceRow } from '../../projections/read-models.ts';
 import type { Api } from '../api.ts';
 import type { Call } from '../call.ts';
-import { ApiError, invalid, notFound, refused } from '../errors.ts';
+import { ApiError, invalid, notFound, refused, refusedToOwner } from '../errors.ts';
 import { listRoute } from '../paging.ts';
 import type { AccountPrincipal } from '../principal.ts';
 import { account, route, type Route } from '../route.ts';
@@ -178,7 +178,7 @@ export const deviceRoutes: readonly Route[] = [
     const { device_id: deviceId } = call.params;
     const ask = { deviceId, cause: { kind: 'owner', id: call.who.userId } } as const;
     const reply = await deps.unlocks.request(ask, { ...call.context(), lane: 'urgent' }, 'accepted');
-    if (reply.kind === 'refused') throw refused(reply.refusal);
+    if (reply.kind === 'refused') throw refusedToOwner(reply.refusal);
     const { unlock } = reply;
     return {
       status: 200,
