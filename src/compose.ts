@@ -22,12 +22,14 @@ import { createUnlockWatches } from './commands/unlock-watch.ts';
 import { createUnlockService } from './commands/unlocks.ts';
 import { startDownlink, startUplink } from './compose/bridge.ts';
 import { openBroker, type Broker } from './compose/broker.ts';
+import { askForErasures, carryOutErasures, checkAtStart } from './compose/erasure.ts';
 import { openGround, type ComposeOptions } from './compose/ground.ts';
 import { startHealth } from './compose/health.ts';
 import { startJobs, type Jobs } from './compose/jobs.ts';
 import { addressOf, createSystemHealth } from './compose/system-health.ts';
 import { startWorker } from './compose/worker.ts';
 import type { RetentionTask } from './jobs/cleanup.ts';
+import { createErasureBook } from './jobs/erasure/records.ts';
 import { instant } from './platform/clock.ts';
 import { stack, type Stack } from './platform/lifecycle.ts';
 import type { Metrics } from './platform/metrics.ts';
@@ -36,6 +38,7 @@ import { exclusively } from './platform/postgres/exclusive.ts';
 import { createNotifications } from './platform/postgres/notifications.ts';
 import { createSharedRateLimiter } from './platform/postgres/shared-rate-limits.ts';
 import { checkSecrets } from './platform/vault/check-values.ts';
+import { createCredentialEraser } from './platform/vault/credential-eraser.ts';
 import { createDeviceCredentials } from './platform/vault/device-credentials.ts';
 import { createDeviceKeys } from './platform/vault/device-keys.ts';
 import { createEmailIndex } from './platform/vault/email-index.ts';
@@ -136,6 +139,7 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
   const emails = createEmailIndex({ db, tags });
   const sessions = createRefreshTokens({ db, notifications, master, lifetimeDays: config.refreshTokenDays });
   const loginSources = createLoginSources({ db, master });
+  const book = createErasureBook(db, notifications);
 
   // What counts tries. Its own connections: a full pool of the API must not make it blind.
   const limitsPool = ground.database('loqey-limits', 2).pool;
@@ -212,11 +216,14 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
   }
   const adminRoles = createAdminRoles({ bus, refusals, superAdmins, exclusively: (work) => exclusively(db, 'admin-roles', work) });
   const offline = createOfflineCheck({ bus, live, clock, logger });
-  if (has('worker')) {
-    await startWorker(ground, { bus, live, keyring, rejected, provisioner, deviceKeys, awaitInFlight: createAwaitInFlight(bus, watches), boxes, sessions, deadlines: createDeadlineQueue(reader, feed), offline });
+  const erasing = { db, bus, boxes, book, sealer, credentials: createCredentialEraser({ db, emails, passwords, sessions }) };
+  const erasures = has('worker') ? carryOutErasures(ground, { ...erasing, reads, feed, rejected, auditSigningKey: needed('AUDIT_SIGNING_KEY', auditSigningKey) }) : undefined;
+  if (erasures !== undefined) {
+    await start('erasures', checkAtStart(erasures.check, logger));
+    await startWorker(ground, { bus, live, keyring, rejected, provisioner, deviceKeys, awaitInFlight: createAwaitInFlight(bus, watches), boxes, sessions, deadlines: createDeadlineQueue(reader, feed), offline, erasures: erasures.reactor });
   }
   const works = has('worker');
-  const jobs = works || has('api') ? await startJobs(ground, { bus, reads, reader, feed, sealer, offline, retention: retention(), auditSigningKey, works }) : undefined;
+  const jobs = works || has('api') ? await startJobs(ground, { bus, reads, reader, feed, sealer, offline, retention: retention(), erasures: erasures?.check, auditSigningKey, works }) : undefined;
 
   await startUplink(ground, broker);
   await start('passwords', passwords);

@@ -55,6 +55,8 @@ export interface RejectedMessages extends Component {
   ofDevice(deviceId: string): Promise<RejectedPage>;
   ofStrangers(): Promise<RejectedPage>;
   prune(before: string): Promise<void>;
+  /** What boxes sent in vain, with the addresses from where. */
+  forget(deviceIds: readonly string[]): Promise<void>;
 }
 
 /** Why something was refused before anybody looked into it: by the broker, the bridge or the HTTP adapter. */
@@ -224,6 +226,10 @@ export function createRejectedMessages(deps: {
     add,
     ofDevice: (deviceId) => page(deviceId, KEPT_OF_A_BOX),
     ofStrangers: () => page(undefined, KEPT_OF_STRANGERS),
+    async forget(deviceIds) {
+      await flush();
+      await db.pool.query('DELETE FROM work.rejected_reports WHERE device_id = ANY($1::uuid[])', [deviceIds]);
+    },
     async prune(before) {
       await db.pool.query('DELETE FROM work.rejected_reports WHERE received_at < $1', [before]);
       await db.pool.query('DELETE FROM work.rejected_counts WHERE last_at < $1', [before]);

@@ -17,6 +17,8 @@ export interface AdminRoles {
   /** Gives a role or changes it. */
   grant(userId: Uuid, role: AdminRole, permissions: readonly string[], context: CommandContext): Promise<CommandOutcome>;
   revoke(userId: Uuid, context: CommandContext): Promise<CommandOutcome>;
+  /** Carries out what ends an account, unless it is the last super_admin's. */
+  guard(command: UserCommand, context: CommandContext, work: () => Promise<CommandOutcome>): Promise<CommandOutcome>;
   /** The same suspension, which spares the last super_admin. */
   sparing(suspension: Suspension): Suspension;
 }
@@ -67,6 +69,8 @@ export function createAdminRoles({ bus, exclusively, superAdmins, refusals }: Ad
       const command = { type: 'RevokeAdminRole', data: { userId } } as const;
       return keepingOne(command, context, () => bus.execute(command, context));
     },
+
+    guard: keepingOne,
 
     sparing: ({ suspend, activate }) => ({
       suspend(userId, reason, context) {

@@ -15,7 +15,7 @@ import { sendMails } from '../jobs/notifications/mailer.ts';
 import { notificationReactor } from '../jobs/notifications/reactor.ts';
 import { createNotificationStore } from '../jobs/notifications/store.ts';
 import { tidyNotifications } from '../jobs/notifications/tidy.ts';
-import { failingJobs, runJobs } from '../jobs/runner.ts';
+import { failingJobs, runJobs, type JobRun } from '../jobs/runner.ts';
 import type { Config } from '../platform/config.ts';
 import { createPgBossQueue } from '../platform/jobs/pg-boss.ts';
 import { pruneMailFolder } from '../platform/mail/folder.ts';
@@ -41,6 +41,8 @@ export interface JobsParts {
   readonly sealer: Pick<Sealer, 'seal'>;
   readonly offline: OfflineCheck;
   readonly retention: readonly RetentionTask[];
+  /** Of whoever runs the jobs. */
+  readonly erasures: JobRun | undefined;
   /** AUDIT_SIGNING_KEY; whoever runs the jobs has it. */
   readonly auditSigningKey: Buffer | undefined;
   /** True: this process runs them. False: it asks for runs and shows how they went. */
@@ -53,7 +55,7 @@ export interface Jobs {
 }
 
 /** What runs around the clock, and what tells people of things. */
-export async function startJobs(ground: Ground, { bus, reads, reader, feed, sealer, offline, retention, auditSigningKey, works }: JobsParts): Promise<Jobs> {
+export async function startJobs(ground: Ground, { bus, reads, reader, feed, sealer, offline, retention, erasures, auditSigningKey, works }: JobsParts): Promise<Jobs> {
   const { config, store: log, logId, clock, logger, metrics } = ground;
   const db = ground.database('loqey-notify', 4);
   const queue = createPgBossQueue({ db, queues, logger, works, drainMs: config.stopTimeoutSeconds * 500 });
@@ -75,6 +77,7 @@ export async function startJobs(ground: Ground, { bus, reads, reader, feed, seal
         },
         cleanup: cleanup(retention, logger),
         'audit.heads': auditHeads({ store: log, proofs: createProofQueries(reader), signer, archive, logId, clock }),
+        'erasures.check': erasures ?? missing('Who carries erasures out'),
         'notifications.tidy': tidyNotifications({ store: notifications, queue, pruneMails: () => pruneMailFolder(mailFolder(config), KEEP_MAIL_FILES, clock), clock }),
       },
       clock,

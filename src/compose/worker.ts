@@ -31,11 +31,12 @@ export interface WorkerParts {
   readonly sessions: SessionVault;
   readonly deadlines: DeadlineQueue;
   readonly offline: OfflineCheck;
+  readonly erasures: Reactor;
 }
 
 /** What turns facts into effects: dispatcher, policies, deadlines, and the other end of the reports. */
 export async function startWorker(ground: Ground, parts: WorkerParts): Promise<void> {
-  const { bus, live, keyring, rejected, provisioner, deviceKeys, awaitInFlight, boxes, sessions, deadlines, offline } = parts;
+  const { bus, live, keyring, rejected, provisioner, deviceKeys, awaitInFlight, boxes, sessions, deadlines, offline, erasures } = parts;
   const { config, store, logId, relay, tracing, clock, logger, metrics, url } = ground;
   const pool = ground.database('loqey-worker', 6).pool;
 
@@ -45,7 +46,7 @@ export async function startWorker(ground: Ground, parts: WorkerParts): Promise<v
   bus.onAppended((events) => dispatcher.hint(events));
   bus.continueWith(dispatcher.continuation);
 
-  const reactors: readonly Reactor[] = [dispatcher.reactor, suspensionReactor(bus, boxes), provisioningReactor(provisioner, awaitInFlight), keyRotationReactor(bus), sessionReactor(sessions), integrationReactor(relay)];
+  const reactors: readonly Reactor[] = [dispatcher.reactor, suspensionReactor(bus, boxes), provisioningReactor(provisioner, awaitInFlight), keyRotationReactor(bus), sessionReactor(sessions), erasures, integrationReactor(relay)];
   const running = reactors.map((reactor) => runReactor(reactor, { store, pool, logId, clock, logger, metrics }));
   await ground.start('ingest', createIngest({ bus, live, keyring, relay, dispatcher, deviceKeys, provisioner, rejected, traces, clock, logger, metrics }));
   for (const [index, reactor] of running.entries()) await ground.start(reactors[index]!.name, reactor);

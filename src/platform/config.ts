@@ -324,6 +324,9 @@ export const table = {
   courierDataDays: setting('Privacy', 'COURIER_DATA_DAYS', integer(1, 3_650, 'days'), 180, {
     doc: "A delivery's courier details can be read for so long, then never again.",
   }),
+  backupRetentionDays: setting('Privacy', 'BACKUP_RETENTION_DAYS', integer(1, 3_650, 'days'), 30, {
+    doc: 'How long your backups of the database are kept. Nothing is removed by it: the receipt of an erasure says until when they hold the data.',
+  }),
 
   logLevel: setting('Logs', 'LOG_LEVEL', oneOf('TRACE', 'DEBUG', 'INFO', 'WARN', 'WARNING', 'ERROR', 'FATAL', 'CRITICAL'), 'INFO', {
     doc: 'What is worth a line.',

@@ -3,6 +3,7 @@ import { createActivityQueries } from './activity/queries.ts';
 import { createAuditQueries } from './audit/queries.ts';
 import { createDeviceQueries } from './devices/queries.ts';
 import { createLinkQueries } from './links/queries.ts';
+import { createPeopleQueries } from './people/queries.ts';
 import type { ReadModels } from './read-models.ts';
 import type { Reader } from './schemas.ts';
 import { createDeliveryQueries, createUnlockQueries } from './unlocks/queries.ts';
@@ -16,6 +17,7 @@ export function createReadModels(reader: Reader, clock: Clock): ReadModels {
     deliveries: createDeliveryQueries(reader),
     unlocks: createUnlockQueries(reader),
     users: createUserQueries(reader),
+    people: createPeopleQueries(reader),
     audit: createAuditQueries(reader),
     activity: createActivityQueries(reader),
   };

@@ -12,6 +12,7 @@ export interface ReadModels {
   readonly deliveries: DeliveryQueries;
   readonly unlocks: UnlockQueries;
   readonly users: UserQueries;
+  readonly people: PeopleQueries;
   readonly audit: AuditQueries;
   readonly activity: ActivityQueries;
 }
@@ -272,6 +273,20 @@ export interface UserQueries {
   count(): Promise<number>;
   /** Whether anyone has an admin role: until then the first start makes one. */
   hasAdmin(): Promise<boolean>;
+}
+
+/** Words of one person about one thing: a profile, a box, a link, or from where somebody acted. */
+export interface PersonalRow {
+  /** What they describe: user, assignment, link, unlock or event id. */
+  readonly ref: Uuid;
+  readonly kind: string;
+  readonly fields: Readonly<Record<string, unknown>>;
+  readonly since: Instant;
+}
+
+export interface PeopleQueries {
+  /** Everything that can be read of what was sealed for one subject, by `ref`. */
+  ofSubject(subject: string, after: Uuid | undefined, limit: number): Promise<readonly PersonalRow[]>;
 }
 
 /** Every event as one line: who, what, on what, when, from where, caused by what. */

@@ -11,7 +11,7 @@ export async function mailList(dataDir: string, terminal: Terminal): Promise<num
   const rows: string[][] = [];
   for (const name of await names(folder)) {
     const { headers } = readMail(await readFile(join(folder, name), 'utf8'));
-    const row = { name: name.replace(/\.eml$/, ''), date: headers['date'] ?? '', to: headers['to'] ?? '', subject: headers['subject'] ?? '' };
+    const row = { name: name.replace(/(?:\.[0-9a-f-]{36})?\.eml$/, ''), date: headers['date'] ?? '', to: headers['to'] ?? '', subject: headers['subject'] ?? '' };
     terminal.event('mail', row);
     rows.push([row.name, row.to, row.subject]);
   }

@@ -27,6 +27,7 @@ import type {
   LiveFeed,
   Page,
   Paged,
+  PersonalRow,
   PlaceInTime,
   ReadModels,
   UnlockRow,
@@ -63,6 +64,7 @@ export class World {
   readonly deliveries = new Map<string, DeliveryRow>();
   readonly unlocks = new Map<string, UnlockRow>();
   readonly users = new Map<string, UserRow>();
+  readonly personal: (PersonalRow & { readonly subject: string })[] = [];
   readonly audit: AuditRow[] = [];
   readonly activity: (ActivityRow & { readonly ownerId?: string })[] = [];
   statistics: DeliveryStatistics = { days: [], hours: [] };
@@ -211,6 +213,7 @@ export class World {
       byId: async (id) => this.unlocks.get(id),
       lastOfLink: async (linkId) => [...this.unlocks.values()].findLast((row) => row.cause.id === linkId),
     } as ReadModels['unlocks'],
+    people: { ofSubject: async (subject, after, limit) => this.personal.filter((row) => row.subject === subject && row.ref > (after ?? '')).slice(0, limit) },
     users: {
       byId: async (id) => {
         this.userReads++;

@@ -78,7 +78,7 @@ export function unlinkDevice(device: RegisteredDevice, { data }: DeviceCommandOf
   }
   const { assignmentId, userId } = assignment;
   return accept(
-    { type: 'DeviceUnlinked', data: present({ assignmentId, userId, by: byOwner ? ('owner' as const) : ('admin' as const), reason: data.reason }) },
+    { type: 'DeviceUnlinked', data: present({ assignmentId, userId, by: data.by ?? (byOwner ? ('owner' as const) : ('admin' as const)), reason: data.reason }) },
     ...cancelUndispatched(device, 'assignment_ended', standsOnAssignment),
   );
 }

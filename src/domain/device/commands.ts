@@ -36,7 +36,7 @@ export type DeviceCommand =
   | C<'ChangeDeviceLocation', { userId: Uuid; location: DeviceLocation }>
   | C<'RequestUnlink', { userId: Uuid; reason?: string }>
   /** `userId` absent: an admin's. */
-  | C<'UnlinkDevice', { userId?: Uuid; reason?: string }>
+  | C<'UnlinkDevice', { userId?: Uuid; reason?: string; /** Default: the owner, where `userId` is given. */ by?: 'owner' | 'admin' }>
   | C<'SuspendOwner', { userId: Uuid }>
   | C<'ActivateOwner', { userId: Uuid }>
   | C<'ChangeSettings', { userId: Uuid; changes: Partial<DeviceSettings> }>

@@ -16,7 +16,8 @@ export type UserEvent =
   | E<'UserActivated', Empty>
   | E<'AdminRoleGranted', { role: AdminRole; permissions: readonly string[] }>
   | E<'AdminRoleRevoked', Empty>
-  | E<'SubjectErased', { requestedBy: 'owner' | 'admin'; at: Instant }>;
+  /** `ground`: why an administrator did it. Never a text: a name in it would outlive the person's key. */
+  | E<'SubjectErased', { requestedBy: 'owner' | 'admin'; at: Instant; ground?: ErasureGround }>;
 
 interface E<Type extends string, Data> {
   readonly type: Type;
@@ -37,5 +38,7 @@ export interface UserProfile {
 }
 
 export type AdminRole = 'super_admin' | 'admin' | 'support';
+/** Asked for by the person; nobody needs the data any more; it should never have been taken; a law or a court wants it. */
+export type ErasureGround = 'requested' | 'no_longer_needed' | 'unlawful' | 'legal_obligation';
 export type SessionScope = 'user' | 'admin';
 export type SessionEndReason = 'logout' | 'revoked' | 'password_changed' | 'suspended' | 'token_reused' | 'erased';

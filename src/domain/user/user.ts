@@ -49,10 +49,7 @@ function decide(state: UserState, command: UserCommand, now: Instant): UserDecis
             ...endSessions(state.sessions.filter(({ scope }) => scope === 'admin'), 'revoked'),
           );
     case 'EraseSubject':
-      return accept(
-        { type: 'SubjectErased', data: { requestedBy: command.data.requestedBy, at: now } },
-        ...endSessions(state.sessions, 'erased'),
-      );
+      return eraseSubject(state, command, now);
     default:
       return assertNever(command, 'command');
   }
@@ -150,6 +147,17 @@ function changePassword(state: RegisteredUser, { data }: UserCommandOf<'ChangePa
     if (state.suspended) return refuse('user_suspended');
   }
   return accept({ type: 'PasswordChanged', data: { by: data.by } }, ...endSessions(state.sessions, 'password_changed'));
+}
+
+/** The owner must know the password, under the limits of a login. What follows is for ever. */
+function eraseSubject(state: RegisteredUser, { data }: UserCommandOf<'EraseSubject'>, now: Instant): UserDecision {
+  const { requestedBy, passwordMatched, ground } = data;
+  if (passwordMatched !== undefined) {
+    const locked = loginLock(state.logins, now);
+    if (locked !== undefined) return { events: [], refusal: locked };
+    if (!passwordMatched) return loginRefused('password', 'credentials_invalid');
+  }
+  return accept({ type: 'SubjectErased', data: present({ requestedBy, at: now, ground }) }, ...endSessions(state.sessions, 'erased'));
 }
 
 function endSession(state: RegisteredUser, { data }: UserCommandOf<'EndSession'>): UserDecision {

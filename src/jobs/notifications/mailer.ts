@@ -67,9 +67,9 @@ export function sendMails(deps: MailerDeps): void {
     await deliver(job, ids, whom, digestMail(await tell(held, whom.settings, reads), whom.frame), job.id);
   });
 
-  async function deliver(job: TakenJob, ids: readonly Uuid[], { address, frame }: Addressee, content: MailContent, messageId: string): Promise<void> {
+  async function deliver(job: TakenJob, ids: readonly Uuid[], { userId, address, frame }: Addressee, content: MailContent, messageId: string): Promise<void> {
     try {
-      await sender.send({ ...content, to: address, messageId: `${messageId}@${domain}`, language: frame.language });
+      await sender.send({ ...content, to: address, recipient: userId, messageId: `${messageId}@${domain}`, language: frame.language });
     } catch (error) {
       const reason = withoutAddress((error as Error).message, address);
       const isForGood = error instanceof MailRefused || job.isLast;
@@ -86,6 +86,7 @@ export function sendMails(deps: MailerDeps): void {
   }
 
   interface Addressee {
+    readonly userId: Uuid;
     readonly address: string;
     readonly settings: Awaited<ReturnType<NotificationStore['settings']>>;
     readonly frame: MailFrame;
@@ -96,7 +97,7 @@ export function sendMails(deps: MailerDeps): void {
     if (user === undefined || user.erased || user.profile === null) return undefined;
     const settings = await store.settings(userId);
     const url = kind.startsWith('admin_') ? urls.admin : urls.app;
-    return { address: user.profile.email, settings, frame: { language: settings.language, name: user.profile.firstName.trim() || undefined, url } };
+    return { userId, address: user.profile.email, settings, frame: { language: settings.language, name: user.profile.firstName.trim() || undefined, url } };
   }
 
   async function drop(ids: readonly Uuid[]): Promise<void> {

@@ -36,7 +36,7 @@ export type Claim =
   | { readonly kind: 'done' };
 
 export interface NotificationStore {
-  /** Told once for an event, a person and a kind, however often the event comes. @returns its id, and whether a mail waits */
+  /** Told once for an event, a person and a kind, however often the event comes; whoever was erased, never. @returns its id, and whether a mail waits */
   add(draft: Draft, event: { readonly eventId: Uuid; readonly occurredAt: Instant }, mailed: boolean): Promise<{ readonly id: Uuid; readonly mailWaits: boolean }>;
   /** The last one of these kinds about a box, before an event. */
   last(userId: Uuid, kinds: readonly Kind[], deviceId: Uuid, before: Instant): Promise<Notification | undefined>;
@@ -95,7 +95,8 @@ export function createNotificationStore(db: Database, { timeZone }: { readonly t
       const id = derivedCommandId('notification', eventId, userId, kind);
       await query(
         `INSERT INTO work.notifications (id, user_id, kind, event_id, device_id, facts, occurred_at, mail)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING`,
+         SELECT $1, $2::uuid, $3, $4, $5, $6, $7, $8 WHERE NOT EXISTS (SELECT FROM work.erasures WHERE user_id = $2::uuid)
+         ON CONFLICT (id) DO NOTHING`,
         [id, userId, kind, eventId, deviceId ?? null, JSON.stringify(facts), occurredAt, mailed ? 'waiting' : 'none'],
       );
       const [row] = await query<Row>('SELECT mail FROM work.notifications WHERE id = $1', [id]);

@@ -15,6 +15,13 @@ export async function pruneMailFolder(folder: string, days: number, clock: Clock
   return removed;
 }
 
+/** Removes the captured mails of one recipient. @returns how many */
+export async function removeMailsOf(folder: string, recipient: string): Promise<number> {
+  const files = (await mailFiles(folder)).filter((name) => name.includes(`.${recipient}.`));
+  for (const name of files) await rm(join(folder, name), { force: true });
+  return files.length;
+}
+
 /** File names, oldest first. Without the folder: none. */
 export async function mailFiles(folder: string): Promise<readonly string[]> {
   try {

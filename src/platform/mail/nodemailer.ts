@@ -83,7 +83,7 @@ export function createFolderSender({ folder, from, clock }: { readonly folder: s
       const { createTransport } = await import('nodemailer');
       const { message } = await createTransport({ streamTransport: true, buffer: true, newline: 'windows' }).sendMail(messageOf(mail, from));
       await mkdir(folder, { recursive: true, mode: 0o700 });
-      const name = `${instant(clock.now()).replaceAll(':', '-')}-${mail.messageId.replace(/@.*$/, '')}`;
+      const name = `${instant(clock.now()).replaceAll(':', '-')}-${mail.messageId.replace(/@.*$/, '')}.${mail.recipient}`;
       // Under its name only when it is whole.
       const file = join(folder, name);
       await writeFile(`${file}.tmp`, message as Buffer, { mode: 0o600 });

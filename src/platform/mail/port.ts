@@ -3,6 +3,8 @@ export interface Mail {
   /** The same one for a repeat: whoever gets it twice can tell. Without angle brackets. */
   readonly messageId: string;
   readonly to: string;
+  /** Whose it is, by an id: what is kept of it can be found without being read. */
+  readonly recipient: string;
   readonly subject: string;
   readonly text: string;
   readonly html: string;

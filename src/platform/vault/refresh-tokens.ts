@@ -16,6 +16,8 @@ export interface RefreshTokens {
   isLive(sessionId: string): Promise<boolean>;
   end(sessionId: string): Promise<void>;
   endAll(userId: string): Promise<void>;
+  /** Ends them and leaves nothing of them: no program's name, no token. Can be repeated. */
+  forget(userId: string): Promise<void>;
   /** Removes what expired and sessions without any token. Answers how many tokens. */
   sweep(): Promise<number>;
 }
@@ -176,6 +178,16 @@ export function createRefreshTokens(options: RefreshTokensOptions): RefreshToken
     isLive: async (sessionId) => (await live.get(sessionId)) !== undefined,
     end: (sessionId) => endWhere('session_id', sessionId),
     endAll: (userId) => endWhere('user_id', userId),
+
+    async forget(userId) {
+      await endWhere('user_id', userId);
+      // Of sessions that had ended before, used tokens may be left as well.
+      await db.pool.query(
+        `WITH gone AS (DELETE FROM work.sessions WHERE user_id = $1 RETURNING session_id)
+         DELETE FROM vault.refresh_tokens WHERE session_id IN (SELECT session_id FROM gone)`,
+        [userId],
+      );
+    },
 
     async sweep() {
       const { rowCount } = await db.pool.query('DELETE FROM vault.refresh_tokens WHERE expires_at < now()');

@@ -29,6 +29,10 @@ export interface Sealer extends Component {
   openMany(items: readonly SealedAt[]): Promise<(Json | undefined)[]>;
   /** For ever: in this process at once, in every other within a minute, usually at once. Idempotent. */
   destroy(subject: string): Promise<{ readonly keys: number }>;
+  /** The same for all that belongs to one person, at once or not at all. Answers how many keys of theirs are destroyed by now, by this call or before. */
+  destroyAll(subjects: readonly string[]): Promise<{ readonly keys: number }>;
+  /** Those that can be read: a restored vault may have brought keys back. */
+  living(subjects: readonly string[]): Promise<readonly string[]>;
   /** By the ids that sealed values carry, for keys whose subject was never written down (a crash just after use). */
   destroyKeys(keyIds: readonly string[]): Promise<{ readonly keys: number }>;
   /** Retention: all keys of a kind made before `before`, those without a subject included. At least a day ago. */
@@ -285,7 +289,7 @@ export function createSealer(options: SealerOptions): Sealer {
   }
 
   /** Marks keys destroyed; what this and other processes still hold of them is dropped. */
-  async function destroyWhere(condition: string, values: readonly unknown[], tombstone?: string): Promise<{ keys: number }> {
+  async function destroyWhere(condition: string, values: readonly unknown[], tombstones: readonly string[] = []): Promise<{ keys: number }> {
     const keysDestroyed = await db.transaction(async (client) => {
       // Against a binding or a first key of the same subject that is being written right now.
       await client.query('LOCK TABLE vault.data_keys IN SHARE ROW EXCLUSIVE MODE');
@@ -293,11 +297,12 @@ export function createSealer(options: SealerOptions): Sealer {
         `UPDATE vault.data_keys SET wrapped = NULL, destroyed_at = now() WHERE destroyed_at IS NULL AND ${condition}`,
         [...values],
       );
-      if (tombstone !== undefined) {
+      if (tombstones.length > 0) {
         await client.query(
-          `INSERT INTO vault.data_keys (key_id, subject, kind, in_advance, destroyed_at) VALUES ($1, $2, $3, false, now())
+          `INSERT INTO vault.data_keys (key_id, subject, kind, in_advance, destroyed_at)
+           SELECT id, subject, kind, false, now() FROM unnest($1::text[], $2::text[], $3::text[]) AS gone (id, subject, kind)
            ON CONFLICT (subject) WHERE NOT in_advance DO NOTHING`,
-          [newId(), tombstone, kindOf(tombstone)],
+          [tombstones.map(() => newId()), tombstones, tombstones.map(kindOf)],
         );
       }
       await client.query('SELECT pg_notify($1, $2)', [CHANNEL, '']);
@@ -339,7 +344,21 @@ export function createSealer(options: SealerOptions): Sealer {
     },
     async destroy(subject) {
       await binding.flush(STOP_TIMEOUT_MS);
-      return destroyWhere('subject = $1', [subject], subject);
+      return destroyWhere('subject = $1', [subject], [subject]);
+    },
+    async destroyAll(subjects) {
+      await binding.flush(STOP_TIMEOUT_MS);
+      await destroyWhere('subject = ANY($1)', [subjects], subjects);
+      const { rows } = await db.pool.query<{ keys: number }>(
+        // What stands for a subject that never had a key is no key.
+        'SELECT count(*)::integer AS keys FROM vault.data_keys WHERE subject = ANY($1) AND destroyed_at > created_at',
+        [subjects],
+      );
+      return { keys: rows[0]?.keys ?? 0 };
+    },
+    async living(subjects) {
+      const { rows } = await db.pool.query<{ subject: string }>('SELECT DISTINCT subject FROM vault.data_keys WHERE subject = ANY($1) AND wrapped IS NOT NULL', [subjects]);
+      return rows.map(({ subject }) => subject);
     },
     destroyKeys: (keyIds) => destroyWhere('key_id = ANY($1)', [keyIds]),
     destroyOlderThan(kind, before) {

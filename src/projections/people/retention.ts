@@ -1,4 +1,5 @@
 import type { Instant } from '../../domain/kernel.ts';
+import { sqlState, type Database } from '../../platform/postgres/db.ts';
 import type { Query, Reader, Schemas } from '../schemas.ts';
 
 const forget = (name: string, kinds: string): Query => ({
@@ -35,3 +36,27 @@ async function inPieces(reader: Reader, query: Query, before: Instant): Promise<
     if (gone < 5_000) return total;
   }
 }
+
+/**
+ * Forgets everything that was sealed for these subjects: in the generation in use, in one that is built, and in those that are
+ * kept for a way back. After their keys were destroyed: then nothing brings it back.
+ *
+ * @returns how many rows
+ */
+export async function forgetSubjects({ pool }: Pick<Database, 'pool'>, subjects: readonly string[]): Promise<number> {
+  const { rows } = await pool.query<{ schema: string }>(
+    `SELECT table_schema AS schema FROM information_schema.tables WHERE table_name = 'people' AND table_schema LIKE 'read\\_people\\_%'`,
+  );
+  let gone = 0;
+  for (const { schema } of rows) {
+    try {
+      gone += (await pool.query(`DELETE FROM "${schema}".people WHERE subject_id = ANY($1)`, [subjects])).rowCount ?? 0;
+    } catch (error) {
+      if (!DROPPED.has(sqlState(error) ?? '')) throw error; // that generation is no more
+    }
+  }
+  return gone;
+}
+
+/** undefined_table, invalid_schema_name. */
+const DROPPED: ReadonlySet<string> = new Set(['42P01', '3F000']);

@@ -17,6 +17,7 @@ afterEach(async () => {
 
 const mail = (over: Partial<Mail> = {}): Mail => ({
   messageId: 'id-1@loqey.test',
+  recipient: 'ana',
   to: 'ana@example.com',
   subject: 'Kapı kutusu — açıldı: bir bağlantıyla, ve bu konu satırı yetmiş altı karakterden daha uzundur',
   text: 'Merhaba Ana,\n\nİğne, ışık, şöyle böyle. 3 < 4 & „so“.\n.\nEin Punkt allein.\n',
@@ -141,7 +142,7 @@ describe('the folder of captured mails', () => {
     await to.send(mail());
     await to.send(mail({ messageId: 'id-2@loqey.test', subject: 'Plain' }));
     const names = await mailFiles(at);
-    expect(names.map((name) => name.slice(25))).toEqual(['id-1.eml', 'id-2.eml']);
+    expect(names.map((name) => name.slice(25))).toEqual(['id-1.ana.eml', 'id-2.ana.eml']);
     expect(statSync(at).mode & 0o777).toBe(0o700);
     expect(statSync(join(at, names[0] ?? '')).mode & 0o777).toBe(0o600);
     const { headers, text } = readMail(readFileSync(join(at, names[0] ?? ''), 'utf8'));
