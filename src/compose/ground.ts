@@ -17,6 +17,9 @@ import { createInProcessRelay } from '../platform/relay/in-process.ts';
 import type { Relay } from '../platform/relay/port.ts';
 import { noTracing, tracedRelay, tracedStore, type Tracing } from '../platform/tracing.ts';
 
+/** Of the parts that have connections of their own (about 40 with every role), and of commands beside a server whose pools are full. */
+const CONNECTIONS_BESIDES = 80;
+
 /** Those that the roles of this process need (`secretsOf`); the others are undefined. */
 export interface Secrets {
   readonly secretKey: string | undefined;
@@ -141,7 +144,7 @@ export async function openGround(options: ComposeOptions, parts: Stack): Promise
 
   async function openPostgres(): Promise<string> {
     if (config.databaseUrl !== undefined) return config.databaseUrl;
-    const server = createEmbeddedPostgres({ dataDir: config.dataDir, logger });
+    const server = createEmbeddedPostgres({ dataDir: config.dataDir, logger, settings: { max_connections: `${config.databasePoolSize + CONNECTIONS_BESIDES}` } });
     parts.add('postgres', server);
     return server.start();
   }

@@ -3,7 +3,9 @@ import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from '
 import { createServer, type Server } from 'node:net';
 import { basename, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import pg from 'pg';
 import { createClient } from '../support/api-client.ts';
+import { embeddedPostgresUrl } from '../../src/platform/postgres/embedded.ts';
 import { isAlive } from '../../src/platform/data-dir/processes.ts';
 import { table } from '../../src/platform/config.ts';
 import { cleanUp, dataFolder, finish, freePort, postgresPid, processesOf, run, startServerProcess, type Program } from '../support/server-process.ts';
@@ -73,6 +75,17 @@ describe('the first start and the second', () => {
     expect(stdout).toContain(`http://localhost:${port}/api/v1`);
     expect(stdout).toMatch(/^database +healthy$/m);
     expect(stdout).toContain('Stop it: npm run stop');
+  });
+
+  test('commands get in beside a server whose pools are full', async () => {
+    const url = (await embeddedPostgresUrl(folder)) ?? '';
+    const others = Array.from({ length: 60 }, () => new pg.Client({ connectionString: url }));
+    try {
+      await Promise.all(others.map((client) => client.connect()));
+      expect((await finish(['projections', 'status'], settings())).code).toBe(0);
+    } finally {
+      await Promise.all(others.map((client) => client.end()));
+    }
   });
 
   test('a start beside it on the same port is not an error', async () => {
