@@ -66,6 +66,8 @@ export interface LockboxOptions {
   readonly network?: NetworkFaults;
   /** The first connection, and the first after a loss, come within this many milliseconds. Default 5000, by protocol. */
   readonly firstConnectWithinMs?: number;
+  /** For tests: no wait between two attempts is longer. Default: by protocol, up to minutes. */
+  readonly longestWaitMs?: number;
   /** Publishes per second in the long run, and at once. Default 5 and 30, by protocol; a benchmark lifts it. */
   readonly rate?: { readonly perSecond: number; readonly burst: number };
   readonly firmwareVersion?: string;
@@ -138,6 +140,8 @@ export interface Lockbox {
     onCommit(run: (() => void) | undefined): void;
     /** Cuts the power when the firmware has come to this step; it comes back after `downMs`, or when it is switched on. */
     cutPowerAt(step: PowerCutStep, downMs?: number): void;
+    /** The same, right after the so-many-eth commit from now on has reached the flash. */
+    cutPowerAfterCommits(count: number, downMs?: number): void;
     /** A new journal, the keys kept. Only while powered off. */
     eraseJournal(): void;
     setRtcSkew(ms: number): void;
@@ -154,8 +158,8 @@ export interface Lockbox {
 
 /** Thrown out of the firmware at the step where the power goes. */
 class PowerCut extends Error {
-  readonly step: PowerCutStep;
-  constructor(step: PowerCutStep) {
+  readonly step: PowerCutStep | 'committed';
+  constructor(step: PowerCutStep | 'committed') {
     super(`Power cut after ${step}`);
     this.step = step;
   }
@@ -177,7 +181,7 @@ export function createLockbox(options: LockboxOptions): Lockbox {
   let rtcSkewMs = options.rtcSkewMs ?? 0;
   let core: BoxCore | undefined;
   let session: Session | undefined;
-  let cut: { readonly step: PowerCutStep; readonly downMs: number | undefined } | undefined;
+  let cut: { readonly step: PowerCutStep | 'committed'; readonly downMs: number | undefined } | undefined;
   let revival: Cancel | undefined;
 
   /** Everything that happens to the box comes through here: a power cut inside it ends it there. */
@@ -312,6 +316,7 @@ export function createLockbox(options: LockboxOptions): Lockbox {
         time: boxTime,
         random,
         firstConnectWithinMs: options.firstConnectWithinMs ?? 5000,
+        longestWaitMs: options.longestWaitMs,
         rate: options.rate ?? { perSecond: 5, burst: 30 },
         otherPassword: () => otherPassword,
         up: () => {
@@ -432,6 +437,15 @@ export function createLockbox(options: LockboxOptions): Lockbox {
       bolt: (...faults) => hardware.faults.push(...faults),
       failCommits: (commits) => flash.failCommits(commits),
       onCommit: (run) => (flash.onCommit = run),
+      cutPowerAfterCommits(count, downMs) {
+        let left = count;
+        flash.onCommit = () => {
+          if (--left > 0) return;
+          flash.onCommit = undefined;
+          cut = { step: 'committed', downMs };
+          throw new PowerCut('committed');
+        };
+      },
       cutPowerAt: (step, downMs) => (cut = { step, downMs }),
       eraseJournal() {
         const image = flash.read();

@@ -55,7 +55,10 @@ export const mqttConnector: Connector = (request, handlers) => {
       client.subscribe([...filters], { qos: 1 }, () => undefined);
     },
     publish(topic, payload, done) {
-      client.publish(topic, payload, { qos: 1, retain: false }, () => done());
+      client.publish(topic, payload, { qos: 1, retain: false }, (error) => {
+        // Called with an error as well, when the connection ends before the PUBACK.
+        if (error === undefined || error === null) done();
+      });
     },
     end(how) {
       if (outcome !== 'refused') outcome = how === 'disconnect' ? 'ended' : 'lost';

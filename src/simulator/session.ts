@@ -53,6 +53,8 @@ export interface SessionOptions {
   readonly random: Random;
   /** The first attempt comes within this many milliseconds: after a power cut not all boxes at once. */
   readonly firstConnectWithinMs: number;
+  /** No wait between two attempts is longer, whatever the reason. Default: by protocol. */
+  readonly longestWaitMs?: number | undefined;
   /** Publishes per second in the long run, and at once. */
   readonly rate: { readonly perSecond: number; readonly burst: number };
   /** True where the next attempt will be made with another password. */
@@ -220,7 +222,7 @@ export class Session {
   }
 
   #plan(ms: number): void {
-    this.#wait = this.#o.time.after(ms, () => this.#connect());
+    this.#wait = this.#o.time.after(Math.min(ms, this.#o.longestWaitMs ?? Infinity), () => this.#connect());
   }
 
   #pump(): void {

@@ -11,6 +11,8 @@ export interface TcpProxy {
   stall(): void;
   /** Present connections stay open and silent for ever; new ones are taken as usual. */
   freeze(): void;
+  /** Everything arrives so many milliseconds later, each way, in order; 0: as it comes. */
+  delay(ms: number): void;
   /** Ends all connections; new ones are taken as usual. */
   cut(): void;
   /** Ends all connections, and each new one at once. */
@@ -28,12 +30,20 @@ interface Pair {
   readonly server: Socket;
   marked: boolean;
   frozen: boolean;
+  /** What is on its way to each. */
+  readonly late: { readonly client: Late[]; readonly server: Late[] };
+}
+
+interface Late {
+  readonly due: number;
+  readonly run: () => void;
 }
 
 export async function startTcpProxy(target: { readonly host: string; readonly port: number }): Promise<TcpProxy> {
   const pairs = new Set<Pair>();
   let mode: 'pass' | 'stall' | 'refuse' = 'pass';
   let answered = 0;
+  let lateMs = 0;
   let trap: { readonly marker: Buffer; readonly sprung: () => void } | undefined;
 
   const cut = () => {
@@ -50,13 +60,13 @@ export async function startTcpProxy(target: { readonly host: string; readonly po
       return;
     }
     const server = connect(target.port, target.host);
-    const pair: Pair = { client, server, marked: false, frozen: false };
+    const pair: Pair = { client, server, marked: false, frozen: false, late: { client: [], server: [] } };
     pairs.add(pair);
     client.setNoDelay(true);
     server.setNoDelay(true);
     client.on('data', (chunk) => {
       if (trap !== undefined && chunk.includes(trap.marker)) pair.marked = true;
-      forward(pair, chunk, client, server);
+      later(pair, 'server', () => forward(pair, chunk, client, server));
     });
     server.on('data', (chunk) => {
       if (pair.marked && trap !== undefined) {
@@ -67,15 +77,17 @@ export async function startTcpProxy(target: { readonly host: string; readonly po
         return;
       }
       answered += chunk.length;
-      forward(pair, chunk, server, client);
+      later(pair, 'client', () => forward(pair, chunk, server, client));
     });
     if (mode === 'stall') hold(pair);
-    for (const [one, other] of [[client, server], [server, client]] as const) {
+    for (const [one, other, towards] of [[client, server, 'server'], [server, client, 'client']] as const) {
       one.on('error', () => undefined);
-      one.on('close', () => {
-        other.destroy();
-        pairs.delete(pair);
-      });
+      one.on('close', () =>
+        later(pair, towards, () => {
+          other.destroy();
+          pairs.delete(pair);
+        }),
+      );
     }
   });
 
@@ -83,6 +95,24 @@ export async function startTcpProxy(target: { readonly host: string; readonly po
     client.pause();
     server.pause();
   };
+
+  /** After the delay, and after what is already on its way: also when the delay was shortened meanwhile. */
+  function later(pair: Pair, towards: 'client' | 'server', run: () => void): void {
+    const queue = pair.late[towards];
+    if (lateMs === 0 && queue.length === 0) return run();
+    queue.push({ due: performance.now() + lateMs, run });
+    if (queue.length === 1) arrive(queue);
+  }
+
+  function arrive(queue: Late[]): void {
+    const [next] = queue;
+    if (next === undefined) return;
+    setTimeout(() => {
+      queue.shift();
+      next.run();
+      arrive(queue);
+    }, Math.max(0, next.due - performance.now()));
+  }
 
   function forward(pair: Pair, chunk: Buffer, from: Socket, to: Socket): void {
     if (to.write(chunk)) return;
@@ -115,6 +145,9 @@ export async function startTcpProxy(target: { readonly host: string; readonly po
     stall() {
       mode = 'stall';
       for (const pair of pairs) hold(pair);
+    },
+    delay(ms) {
+      lateMs = ms;
     },
     cut,
     refuse() {

@@ -1,0 +1,295 @@
+import { createPublicKey } from 'node:crypto';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { HEADS_FILE, PUBLIC_KEY_FILE, readHeads } from '../src/audit/head-file.ts';
+import { verifyLog } from '../src/audit/verify.ts';
+import { createProjectionAdmin } from '../src/projections/admin.ts';
+import { canonicalHash } from '../src/projections/canonical.ts';
+import { projections } from '../src/projections/registry.ts';
+import { withLocal } from '../src/shell/local.ts';
+import { createClient } from '../test/support/api-client.ts';
+import { historyOf, type History } from './history.ts';
+import { send, unlockOf, type Asked, type Box, type Model } from './model.ts';
+import type { Crew } from './people.ts';
+import { query, type World } from './world.ts';
+
+/** What must be true whenever everything has come to rest, whatever happened before. */
+export interface Invariant {
+  readonly id: string;
+  readonly text: string;
+  /** Answers what is not so. */
+  readonly check: (state: State) => Promise<readonly string[]> | readonly string[];
+}
+
+export interface State {
+  readonly world: World;
+  readonly model: Model;
+  readonly crew: Crew;
+  readonly history: History;
+}
+
+/** A movement may begin so long after `expires_at` at most (device protocol, section 13). */
+const LATE_MS = 1_500;
+
+export const invariants: readonly Invariant[] = [
+  {
+    id: 'I1',
+    text: 'what was answered with 2xx is in the log exactly once, as it was asked for',
+    check({ model }) {
+      const made = countBy(model.log.filter(({ type }) => type === 'LinkCreated'), ({ data }) => data['linkId'] as string);
+      const requested = countBy(model.log.filter(({ type }) => type === 'UnlockRequested'), ({ data }) => data['unlockId'] as string);
+      const revoked = countBy(model.log.filter(({ type }) => type === 'LinkRevoked' || type === 'OwnerSuspended' || type === 'DeviceUnlinked'), ({ data }) => (data['linkId'] as string | undefined) ?? '');
+      return [
+        ...answered(model, 'create').flatMap(({ answer, maxUses, deviceId }) => {
+          const id = answer!.body['id'] as string;
+          const event = model.log.find(({ type, data }) => type === 'LinkCreated' && data['linkId'] === id);
+          if (made.get(id) !== 1) return [`the link ${id} is in the log ${made.get(id) ?? 0} times`];
+          return event?.data['maxUses'] === maxUses && event?.stream === `device-${deviceId}` ? [] : [`the link ${id} is not in the log as it was asked for`];
+        }),
+        ...(['courier', 'owner', 'emergency'] as const).flatMap((kind) =>
+          answered(model, kind).flatMap((asked) => {
+            const id = unlockOf(asked);
+            return id !== undefined && requested.get(id) === 1 ? [] : [`the opening ${id} (${asked.path}, answered ${asked.answer!.status}) is in the log ${requested.get(id ?? '') ?? 0} times`];
+          }),
+        ),
+        ...answered(model, 'revoke').flatMap(({ linkId = '' }) => ((revoked.get(linkId) ?? 0) <= 1 ? [] : [`the revocation of ${linkId} is in the log ${revoked.get(linkId)} times`])),
+      ];
+    },
+  },
+  {
+    id: 'I2',
+    text: 'a bolt moved only for a command that was dispatched, once for each, in time; who was told "opened" stands before an open box',
+    check({ model, history }) {
+      return [
+        ...history.wrong,
+        ...model.boxes.flatMap((box) => {
+          const moved = commandMovements(box);
+          return [
+            ...moved.flatMap(({ commandId, at }) => {
+              const unlock = history.unlocks.get(commandId);
+              if (unlock?.dispatched === undefined) return [`${box.deviceId} moved its bolt for ${commandId}, which was never dispatched`];
+              const late = at - unlock.expiresAt;
+              return late <= LATE_MS ? [] : [`${box.deviceId} moved its bolt for ${commandId} ${late} ms after its end`];
+            }),
+            ...duplicates(moved.map(({ commandId }) => commandId)).map((id) => `${box.deviceId} moved its bolt twice for ${id}`),
+            ...duplicates(box.opened).map((id) => `${box.deviceId} carried ${id} out twice`),
+          ];
+        }),
+        ...answered(model, 'courier', 200).flatMap((asked) => (deedsOf(model).has(unlockOf(asked) ?? '') ? [] : [`a courier was told that ${unlockOf(asked)} opened a box that did not open`])),
+        ...[...history.unlocks.values()].filter(({ opened, id }) => opened && !deedsOf(model).has(id)).map(({ id }) => `${id} is opened in the log, and no box opened`),
+      ];
+    },
+  },
+  {
+    id: 'I3',
+    text: 'no link opened more often than it may; a use came back only where no bolt moved; what is shown is what was used',
+    async check({ model, history, world }) {
+      const moved = new Set(model.boxes.flatMap((box) => commandMovements(box).map(({ commandId }) => commandId)));
+      const found = [...history.unlocks.values()].filter(({ id, returned }) => returned && moved.has(id)).map(({ id, end }) => `the bolt moved for ${id}, and its use came back by ${end?.type}`);
+      const openings = countBy([...history.unlocks.values()].filter(({ id }) => moved.has(id)), ({ cause }) => cause.id);
+      for (const link of history.links.values()) {
+        if ((openings.get(link.id) ?? 0) > link.maxUses) found.push(`the link ${link.id} for ${link.maxUses} opened ${openings.get(link.id)} times`);
+      }
+      for (const owner of model.owners) {
+        const shown = await everyPage<{ readonly id: string; readonly current_uses: number; readonly max_uses: number }>(world.url, owner.token, '/access/my-links');
+        for (const { id, current_uses: uses, max_uses: most } of shown) {
+          const link = history.links.get(id);
+          if (link === undefined || uses !== link.uses || most !== link.maxUses) found.push(`the link ${id} is shown with ${uses} of ${most} uses instead of ${link?.uses} of ${link?.maxUses}`);
+        }
+        const missing = model.links.filter((link) => link.owner === owner && !shown.some(({ id }) => id === link.id));
+        found.push(...missing.map(({ id }) => `the link ${id} is not shown to who made it`));
+      }
+      return found;
+    },
+  },
+  {
+    id: 'I4',
+    text: 'nothing opens after an answered revocation, unlink or suspension, but what that answer named',
+    check({ model, history }) {
+      return model.boxes.flatMap((box) =>
+        commandMovements(box).flatMap(({ commandId, at }) => {
+          const cause = history.unlocks.get(commandId)?.cause;
+          const ended = model.asked.filter(
+            ({ kind, linkId, deviceId, answer, answeredAt }) =>
+              answer?.status === 200 && answeredAt < at && ((kind === 'revoke' && linkId === cause?.id) || (kind === 'unlink' && deviceId === box.deviceId && grantedBefore(history, commandId, answeredAt))),
+          );
+          return ended
+            .filter(({ answer }) => (answer?.body['in_flight'] as { readonly command_id?: string } | undefined)?.command_id !== commandId)
+            .map(({ path }) => `${box.deviceId} moved its bolt for ${commandId} after ${path} was answered without naming it`);
+        }),
+      );
+    },
+  },
+  {
+    id: 'I5',
+    text: 'every read model is what a fold of the log makes of it',
+    check: foldAgain,
+  },
+  {
+    id: 'I6',
+    text: 'streams are without gaps, positions grow, each event is there once, and what caused it is known',
+    check({ model: { log } }) {
+      const next = new Map<string, bigint>();
+      const found: string[] = [];
+      let before = -1n;
+      for (const { stream, revision, position } of log) {
+        if (revision !== (next.get(stream) ?? 0n)) found.push(`${stream} goes on with ${revision} instead of ${next.get(stream) ?? 0n}`);
+        next.set(stream, revision + 1n);
+        if (position <= before) found.push(`position ${position} comes after ${before}`);
+        before = position;
+      }
+      for (const { metadata, type, position } of log) if (!metadata.commandId || !metadata.correlationId || !metadata.causationId) found.push(`${type} at ${position} does not say where it came from`);
+      return [...found, ...duplicates(log.map(({ eventId }) => eventId)).map((id) => `the event ${id} is there twice`)];
+    },
+  },
+  {
+    id: 'I7',
+    text: 'every read model runs and stands at the end of the log',
+    async check({ world, model }) {
+      const rows = await query<{ name: string; state: string; position: string; error: unknown }>(await world.databaseUrl(), 'SELECT name, state, position::text, error FROM work.projections');
+      const end = model.log.at(-1)?.position ?? 0n;
+      return rows.flatMap(({ name, state, position, error }) => (state === 'running' && BigInt(position) >= end ? [] : [`${name} is ${state} at ${position}, the log ends at ${end}: ${JSON.stringify(error)}`]));
+    },
+  },
+  {
+    id: 'I8',
+    text: 'the log is what every signed head says it was, also those of earlier',
+    async check({ world, model }) {
+      const file = join(world.headFolder, HEADS_FILE);
+      if (!existsSync(file)) return [];
+      const [genesis] = model.log.filter(({ stream }) => stream === 'system-log');
+      const logId = (genesis?.data['logId'] ?? '') as string;
+      async function* events() {
+        yield* model.log;
+      }
+      const { finding } = await verifyLog({ events: events(), logId, heads: await readHeads(file), publicKeys: [createPublicKey(readFileSync(join(world.headFolder, PUBLIC_KEY_FILE)))] });
+      return finding === undefined ? [] : [`the log is not what was signed: ${JSON.stringify(finding, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value))}`];
+    },
+  },
+  {
+    id: 'I9',
+    text: 'a key has one outcome, however often it is asked with',
+    async check({ model, world }) {
+      const accepted = model.asked.filter(({ answer }) => answer !== undefined && answer.status < 300).slice(-6);
+      const found = await Promise.all(
+        accepted.map(async (asked) => {
+          const again = await send(world.url, asked);
+          // A token that ended meanwhile is no outcome.
+          if (again === undefined || again.status === 401 || again.status === 403) return [];
+          const same = (name: string) => asked.answer!.body[name] === undefined || again.body[name] === undefined || again.body[name] === asked.answer!.body[name];
+          return same('id') && same('command_id') && same('new_pin') ? [] : [`${asked.path} answered ${JSON.stringify(again.body)} after ${JSON.stringify(asked.answer!.body)}`];
+        }),
+      );
+      return found.flat();
+    },
+  },
+  {
+    id: 'I10',
+    text: 'every report that was acknowledged is stored',
+    async check({ world, model }) {
+      const found: string[] = [];
+      const url = await world.databaseUrl();
+      for (const box of model.boxes) {
+        const rows = await query<{ report_seq: string }>(url, 'SELECT report_seq::text FROM work.telemetry WHERE device_id = $1', [box.deviceId]);
+        const stored = new Set(rows.map(({ report_seq: seq }) => Number(seq)));
+        const lost = [...box.acked, ...(world.durablePuback ? box.puback.keys() : [])].filter((seq) => !stored.has(seq));
+        if (lost.length > 0) found.push(`${box.deviceId}: ${lost.length} acknowledged reports are not stored, the first: ${box.puback.get(lost[0]!) ?? lost[0]}`);
+      }
+      return found;
+    },
+  },
+  {
+    id: 'I11',
+    text: 'no password, key, token or name is in the log or in a file of the program',
+    check({ world, model }) {
+      const places = [
+        ...world.logFiles().filter((path) => statSync(path).isFile()).map((path) => [path, readFileSync(path, 'utf8')] as const),
+        ['the log of events', JSON.stringify(model.log.map(({ data, metadata }) => [data, metadata]))] as const,
+      ];
+      return places.flatMap(([place, text]) => model.canaries.filter((canary) => text.includes(canary.text)).map(({ what, text: leaked }) => `${what} (${leaked}) is in ${place}`));
+    },
+  },
+  {
+    id: 'I15',
+    text: 'connections, files and locks are given back',
+    async check({ world }) {
+      const rows = await query<{ application_name: string; state: string; n: string }>(await world.databaseUrl(), 'SELECT application_name, state, count(*)::text AS n FROM pg_stat_activity WHERE datname = current_database() GROUP BY 1, 2');
+      process.stderr.write(`${JSON.stringify(rows.map(({ application_name: a, state, n }) => `${a} ${state} ${n}`))}\n`);
+      return [];
+    },
+  },
+];
+
+// ── Parts ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function answered(model: Model, kind: Asked['kind'], status?: number): readonly Asked[] {
+  return model.asked.filter((asked) => asked.kind === kind && asked.answer !== undefined && (status === undefined ? asked.answer.status < 300 : asked.answer.status === status));
+}
+
+/** Movements that a command began, also those that did not arrive. */
+export function commandMovements({ lockbox }: Box): readonly { readonly at: number; readonly commandId: string }[] {
+  return lockbox.movements.flatMap(({ at, to, cause, commandId }) => (to === 'unlocked' && cause === 'command' && commandId !== undefined ? [{ at, commandId }] : []));
+}
+
+/** Whatever a box did by a command: its bolt may have been open already. */
+function deedsOf(model: Model): ReadonlySet<string> {
+  return new Set(
+    model.boxes.flatMap((box) => [
+      ...box.opened,
+      ...commandMovements(box).map(({ commandId }) => commandId),
+      ...(box.lockbox.state?.ring.filter(({ result }) => result === 'opened').map(({ commandId }) => commandId) ?? []),
+    ]),
+  );
+}
+
+/** Whether an opening was requested before that moment: one of after it has its own right. */
+function grantedBefore(history: History, id: string, at: number): boolean {
+  const requested = history.unlocks.get(id)?.requested.metadata.occurredAt;
+  return requested !== undefined && Date.parse(requested) < at;
+}
+
+/** The tables as they are, then as a rebuild makes them. What the boxes report meanwhile is waited for. */
+async function foldAgain({ world }: State): Promise<readonly string[]> {
+  return withLocal({ environ: await world.settings(), version: '0.0.0-chaos', mending: true }, async ({ ground, db, sealer }) => {
+    const { store, logId, clock, logger } = ground;
+    const all = projections({ sealer });
+    const admin = createProjectionAdmin({ db, store, projections: all, logId, clock, logger });
+    const hashes = async () => Object.fromEntries(await Promise.all(all.map(async (each) => [each.name, await canonicalHash(db, each)] as const)));
+    for (let tries = 0; ; tries++) {
+      const before = await store.head();
+      const live = await hashes();
+      await admin.rebuild('all');
+      const folded = await hashes();
+      await admin.dropRetired('all');
+      if ((await store.head()) !== before && tries < 10) continue;
+      return all.flatMap(({ name }) =>
+        Object.keys(folded[name]!).flatMap((table) => (live[name]![table] === folded[name]![table] ? [] : [`${name}.${table} is ${live[name]![table]}, a fold of the log makes ${folded[name]![table]}`])),
+      );
+    }
+  });
+}
+
+async function everyPage<T>(url: string, token: string, path: string): Promise<readonly T[]> {
+  const all: T[] = [];
+  for (;;) {
+    const page = await createClient(url, token).get<T[]>(`${path}?limit=100&offset=${all.length}`);
+    all.push(...page);
+    if (page.length < 100) return all;
+  }
+}
+
+function countBy<T>(items: readonly T[], key: (item: T) => string): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const item of items) counts.set(key(item), (counts.get(key(item)) ?? 0) + 1);
+  return counts;
+}
+
+function duplicates(items: readonly string[]): readonly string[] {
+  const seen = new Set<string>();
+  return [...new Set(items.filter((item) => seen.has(item) || !seen.add(item)))];
+}
+
+export function stateOf(world: World, model: Model, crew: Crew): State {
+  return { world, model, crew, history: historyOf(model.log) };
+}
+

@@ -1,0 +1,99 @@
+import { randomUUID } from 'node:crypto';
+import { createLockbox, type Lockbox, type Provisioning } from '../src/simulator/lockbox.ts';
+import { mqttConnector } from '../src/simulator/mqtt-connector.ts';
+import type { Connector } from '../src/simulator/session.ts';
+import { createClient } from '../test/support/api-client.ts';
+import { until } from '../test/support/until.ts';
+import type { Box, Model, Owner } from './model.ts';
+import { ADMIN, type World } from './world.ts';
+
+/** Who is there before anything happens: an administrator, owners, and boxes that are theirs. */
+export interface Crew {
+  readonly admin: { token: string };
+  stop(): Promise<void>;
+}
+
+/** A box that lost its server knocks again within this time, or every round would be a wait for it. */
+const KNOCK_WITHIN_MS = 1_500;
+/** So that a box is locked again soon: the shortest that an owner can set. */
+const RELOCK_SECONDS = 5;
+
+export async function gather(world: World, model: Model, { owners, boxes, seed }: { readonly owners: number; readonly boxes: number; readonly seed: number }): Promise<Crew> {
+  const admin = { token: await signIn(world.url, ADMIN, 'admin') };
+  for (let n = 0; n < owners; n++) model.owners.push(await newOwner(world.url, model));
+  for (let n = 0; n < boxes; n++) {
+    const serialNumber = `LB-CHAOS-${n + 1}`;
+    const registered = await createClient(world.url, admin.token).post<{ device_id: string; pin: string; provisioning: Provisioning }>('/admin/devices/register', { serial_number: serialNumber });
+    const box = powered(model, { ...registered, serialNumber }, model.owners[n % owners]!, seed + n);
+    await box.lockbox.start();
+    await box.lockbox.ready(30_000);
+    const owner = createClient(world.url, box.owner.token);
+    await owner.post('/devices/assign', { serial_number: serialNumber, pin: box.pin });
+    await owner.put(`/devices/${box.deviceId}/settings`, { auto_lock_delay: RELOCK_SECONDS });
+    model.boxes.push(box);
+  }
+  for (const { lockbox } of model.boxes) await until(`${lockbox.deviceId} to have its settings`, () => lockbox.state?.config.auto_lock_delay === RELOCK_SECONDS);
+  return {
+    admin,
+    async stop() {
+      await Promise.all(model.boxes.map(({ lockbox }) => lockbox.stop()));
+    },
+  };
+}
+
+export async function signIn(url: string, who: { readonly email: string; readonly password: string }, as: 'admin' | 'user'): Promise<string> {
+  const { access_token: token } = await createClient(url).post<{ access_token: string }>(as === 'admin' ? '/admin/auth/login' : '/auth/login', { email: who.email, password: who.password });
+  return token;
+}
+
+async function newOwner(url: string, model: Model): Promise<Owner> {
+  const canary = randomUUID();
+  const owner = { email: `owner.${canary}@example.com`, password: `password ${canary}` };
+  const name = `Canary${canary.replaceAll('-', '')}`;
+  const { access_token: token } = await createClient(url).post<{ access_token: string }>('/auth/register', { ...owner, full_name: name, state: 'Izmir' });
+  const { id: userId } = await createClient(url, token).get<{ id: string }>('/auth/me');
+  model.canaries.push({ what: 'the password of an owner', text: owner.password }, { what: 'the name of an owner', text: name }, { what: 'the address of an owner', text: owner.email });
+  return { ...owner, userId, token };
+}
+
+/** A simulated box whose deeds the model keeps. */
+function powered(model: Model, registered: { readonly device_id: string; readonly serialNumber: string; readonly pin: string; readonly provisioning: Provisioning }, owner: Owner, seed: number): Box {
+  const { provisioning } = registered;
+  const puback = new Map<number, string>();
+  const lockbox: Lockbox = createLockbox({
+    provisioning,
+    seed,
+    connect: noting(puback),
+    firstConnectWithinMs: 200,
+    longestWaitMs: KNOCK_WITHIN_MS,
+    boltMs: [5, 40],
+    // As wrong as cheap parts are: its oscillator, and a clock of its own that nothing may believe.
+    driftPpm: (seed % 3) * 50,
+    rtcSkewMs: 86_400_000,
+  });
+  const box: Box = { deviceId: registered.device_id, serialNumber: registered.serialNumber, pin: registered.pin, owner, lockbox, opened: [], acked: new Set(), puback, lapses: [] };
+  lockbox.on((event) => {
+    if (event.type === 'opened' && event.commandId !== undefined) box.opened.push(event.commandId);
+    if (event.type === 'acked') box.acked.add(event.reportSeq);
+    if (event.type === 'power_cut') box.lapses.push(Date.now());
+  });
+  model.canaries.push({ what: 'the key of a box', text: provisioning.device_key }, { what: 'the password of a box', text: provisioning.mqtt.password });
+  return box;
+}
+
+/** Notes which reports the broker acknowledged. */
+function noting(puback: Map<number, string>): Connector {
+  return (request, handlers) => {
+    const link = mqttConnector(request, handlers);
+    return {
+      ...link,
+      publish(topic, payload, done) {
+        link.publish(topic, payload, () => {
+          const text = payload.toString();
+          puback.set((JSON.parse(text) as { report_seq: number }).report_seq, text);
+          done();
+        });
+      },
+    };
+  };
+}
