@@ -36,6 +36,7 @@ import type { Metrics } from './platform/metrics.ts';
 import { isTransient } from './platform/postgres/db.ts';
 import { exclusively } from './platform/postgres/exclusive.ts';
 import { createNotifications } from './platform/postgres/notifications.ts';
+import { createQuickReads } from './platform/postgres/quick-reads.ts';
 import { createSharedRateLimiter } from './platform/postgres/shared-rate-limits.ts';
 import { checkSecrets } from './platform/vault/check-values.ts';
 import { createCredentialEraser } from './platform/vault/credential-eraser.ts';
@@ -148,7 +149,7 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
   const unknownLogins = createUnknownLogins({ pool: limitsPool, keyOf: keyedBy('unknown-login'), clock });
 
   // The read side.
-  const reader = createReader(db);
+  const reader = createReader(db, await start('quick reads', createQuickReads({ url, applicationName: 'loqey-quick', logger, metrics })));
   const reads = createReadModels(reader, clock);
   const onSwitched = () => reader.refresh();
   const feed = createLiveFeed({ db, notifications, background: backgroundProjections, onSwitched, logger, metrics });

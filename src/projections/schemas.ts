@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { sqlState, type Database } from '../platform/postgres/db.ts';
+import { isTransient, sqlState, type Database } from '../platform/postgres/db.ts';
+import type { QuickReads } from '../platform/postgres/quick-reads.ts';
 import { schemaOf } from './projection.ts';
 import type pg from 'pg';
 
@@ -19,6 +20,10 @@ export interface Query {
   /** Prepared once per connection and generation. */
   readonly name: string;
   readonly text: (schemas: Schemas) => string;
+  /** Made for this one question: not prepared, so that it is planned for its own values. */
+  readonly once?: true;
+  /** A few rows by an index: it may share a connection with others. */
+  readonly quick?: boolean;
 }
 
 /** Runs queries on the active generations. A query that meets a dropped one looks up the new one and is run again, once. */
@@ -32,7 +37,11 @@ export interface Reader {
 /** undefined_table, invalid_schema_name, undefined_column (the shape of another version). */
 const GONE: ReadonlySet<string> = new Set(['42P01', '3F000', '42703']);
 
-export function createReader(db: Database): Reader {
+/**
+ * @param quick absent: every query has a connection of the pool
+ * @param versions of this program: a query that the generation of another version cannot answer waits for the switch
+ */
+export function createReader(db: Database, quick?: QuickReads, versions: Readonly<Record<string, number>> = {}): Reader {
   let schemas: Schemas | undefined;
   let looking: Promise<Schemas> | undefined;
   /** Of the active generations; grows with each look that found others. */
@@ -79,8 +88,8 @@ export function createReader(db: Database): Reader {
 
   async function all<Row extends pg.QueryResultRow>(query: Query, values: readonly unknown[]): Promise<Row[]> {
     const run = async () => {
-      const { name, text } = await prepared(query);
-      const { rows } = await db.pool.query<Row>({ name, text, values: [...values] });
+      const statement = { ...(await prepared(query)), values: [...values] };
+      const { rows } = await (query.quick === true ? quickly<Row>(statement) : db.pool.query<Row>(statement));
       return rows;
     };
     try {
@@ -89,8 +98,37 @@ export function createReader(db: Database): Reader {
       const gone = error instanceof ReadModelUnavailable || GONE.has(sqlState(error) ?? '');
       if (!gone) throw error;
       await refresh();
-      return await run();
+      try {
+        return await run();
+      } catch (again) {
+        throw await unavailable(query, again);
+      }
     }
+  }
+
+  /** What is missing is being built, where that is why; else the error as it is. */
+  async function unavailable(query: Query, error: unknown): Promise<unknown> {
+    const used = new Set<string>();
+    query.text(new Proxy({}, { get: (_, name) => (used.add(String(name)), 'nothing') }));
+    const missing = [...used].filter((name) => schemas?.[name] === undefined || foreign.has(name));
+    const [name] = missing;
+    if (name === undefined || !(error instanceof ReadModelUnavailable || GONE.has(sqlState(error) ?? ''))) return error;
+    const { rows } = await db.pool.query<{ progress: BuildProgress | null }>(
+      `SELECT progress FROM work.projection_runs WHERE state = 'running' AND $1 = ANY (names) ORDER BY asked_at DESC LIMIT 1`,
+      [name],
+    );
+    return new ReadModelUnavailable(name, rows[0]?.progress ?? undefined);
+  }
+
+  /** A connection that broke under many reads is no reason to fail one: the pool is asked. */
+  async function quickly<Row extends pg.QueryResultRow>(statement: pg.QueryConfig): Promise<pg.QueryResult<Row>> {
+    try {
+      const answer = await quick?.query<Row>(statement);
+      if (answer !== undefined) return answer;
+    } catch (error) {
+      if (!isTransient(error)) throw error;
+    }
+    return db.pool.query<Row>(statement);
   }
 
   async function refresh(): Promise<void> {

@@ -39,10 +39,10 @@ const from = (s: Schemas, boxes = `${s['devices']}.devices`) => `
   LEFT JOIN ${s['people']}.people p ON p.ref = d.assignment_id
   LEFT JOIN work.device_live live ON live.device_id = d.device_id`;
 
-const byId = { name: 'devices.by_id', text: (s: Schemas) => `SELECT ${columns} FROM ${from(s)} WHERE d.device_id = $1` };
-const bySerial = { name: 'devices.by_serial', text: (s: Schemas) => `SELECT ${columns} FROM ${from(s)} WHERE d.serial_number = $1` };
+const byId = { name: 'devices.by_id', quick: true, text: (s: Schemas) => `SELECT ${columns} FROM ${from(s)} WHERE d.device_id = $1` };
+const bySerial = { name: 'devices.by_serial', quick: true, text: (s: Schemas) => `SELECT ${columns} FROM ${from(s)} WHERE d.serial_number = $1` };
 const ofOwner = {
-  name: 'devices.of_owner',
+  name: 'devices.of_owner', quick: true,
   text: (s: Schemas) => `SELECT ${columns} FROM ${from(s)} WHERE d.owner_id = $1 ORDER BY d.assigned_at, d.device_id`,
 };
 /** `online` is two values: whether, and since when a box must have been heard of. */

@@ -32,9 +32,9 @@ const select = (s: Schemas, now: string) => `
     CROSS JOIN LATERAL (SELECT ${status(now)} AS status) state
     LEFT JOIN ${s['people']}.people p ON p.ref = l.link_id`;
 
-const byId = { name: 'links.by_id', text: (s: Schemas) => `${select(s, '$2')} WHERE l.link_id = $1` };
+const byId = { name: 'links.by_id', quick: true, text: (s: Schemas) => `${select(s, '$2')} WHERE l.link_id = $1` };
 /** Routing only, on the way to an opening: whether it opens is decided by the box's stream. */
-const byTokenHash = { name: 'links.by_token_hash', text: (s: Schemas) => `${select(s, '$2')} WHERE l.token_hash = $1` };
+const byTokenHash = { name: 'links.by_token_hash', quick: true, text: (s: Schemas) => `${select(s, '$2')} WHERE l.token_hash = $1` };
 
 const conditions: Conditions<LinkFilter & { readonly ownerId: Uuid }> = {
   ownerId: (p) => `NOT l.deleted AND l.owner_id = ${p}::uuid`,

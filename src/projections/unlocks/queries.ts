@@ -16,9 +16,9 @@ function unlockOf<Row extends UnlockRow>({ causeKind, causeId, ...row }: Flat<Ro
   return { ...row, cause: { kind: causeKind, id: causeId } } as unknown as Row;
 }
 
-const byId = { name: 'unlocks.by_id', text: (s: Schemas) => `SELECT ${columns} FROM ${s['unlocks']}.unlocks u WHERE u.unlock_id = $1` };
+const byId = { name: 'unlocks.by_id', quick: true, text: (s: Schemas) => `SELECT ${columns} FROM ${s['unlocks']}.unlocks u WHERE u.unlock_id = $1` };
 const lastOfLink = {
-  name: 'unlocks.last_of_link',
+  name: 'unlocks.last_of_link', quick: true,
   text: (s: Schemas) => `
     SELECT ${columns} FROM ${s['unlocks']}.unlocks u
      WHERE u.cause_id = $1 AND u.cause_kind = 'link' ORDER BY u.requested_at DESC, u.unlock_id DESC LIMIT 1`,
@@ -42,7 +42,7 @@ const deliveries = (s: Schemas) => `
   LEFT JOIN ${s['people']}.people link ON link.ref = u.cause_id
   LEFT JOIN ${s['people']}.people courier ON courier.ref = u.unlock_id`;
 const delivery = {
-  name: 'deliveries.by_id',
+  name: 'deliveries.by_id', quick: true,
   text: (s: Schemas) => `SELECT ${deliveryColumns} FROM ${deliveries(s)} WHERE u.unlock_id = $1 AND u.cause_kind = 'link'`,
 };
 const conditions: Conditions<DeliveryFilter & { readonly ownerId: Uuid }> = {

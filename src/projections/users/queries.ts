@@ -7,7 +7,7 @@ const columns = `
   u.access_version AS "accessVersion"`;
 const from = (s: Schemas) => `${s['users']}.users u LEFT JOIN ${s['people']}.people p ON p.ref = u.user_id`;
 
-const byId = { name: 'users.by_id', text: (s: Schemas) => `SELECT ${columns} FROM ${from(s)} WHERE u.user_id = $1` };
+const byId = { name: 'users.by_id', quick: true, text: (s: Schemas) => `SELECT ${columns} FROM ${from(s)} WHERE u.user_id = $1` };
 
 /** Active: may sign in. The search looks for its text in address and name. */
 const matches = (s: Schemas) => `
