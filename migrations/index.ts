@@ -9,6 +9,7 @@ import { deviceHttp } from './20261122T0920_device_http.ts';
 import { rejectedMessages } from './20261122T0921_rejected_messages.ts';
 import { jobs } from './20261122T0950_jobs.ts';
 import { limits } from './20261122T1000_limits.ts';
+import { milestones } from './20261123T0920_milestones.ts';
 import { erasures } from './20261123T0940_erasures.ts';
 
 /**
@@ -22,4 +23,4 @@ export interface Migration {
   readonly sql: string;
 }
 
-export const migrations: readonly Migration[] = [log, vault, bridge, commands, snapshots, projections, deviceWatch, deviceHttp, rejectedMessages, jobs, limits, erasures];
+export const migrations: readonly Migration[] = [log, vault, bridge, commands, snapshots, projections, deviceWatch, deviceHttp, rejectedMessages, jobs, limits, milestones, erasures];
