@@ -1,4 +1,5 @@
 import type { CommandBus, CommandContext, DeviceRegistration, Idempotency, UnlockService } from '../commands/port.ts';
+import type { History } from '../audit/history/history.ts';
 import type { AdminRoles } from '../commands/admin-roles.ts';
 import type { Suspension } from '../commands/policies/suspension.ts';
 import type { Instant, Refusal, Sealed, Uuid } from '../domain/kernel.ts';
@@ -33,6 +34,8 @@ export interface ApiDeps {
   readonly rejected: RejectedMessages;
   readonly health: () => Promise<HealthReport>;
   readonly proofs: Proofs;
+  /** States of the past. */
+  readonly history: Pick<History, 'at' | 'event' | 'recorded'>;
   readonly jobs: JobBoard;
   readonly inbox: Inbox;
   readonly boxHealth: BoxHealthCheck;

@@ -3,6 +3,7 @@ import { adminAdminRoutes } from './routes/admin-admins.ts';
 import { adminAnalyticsRoutes } from './routes/admin-analytics.ts';
 import { adminAuditRoutes } from './routes/admin-audit.ts';
 import { adminDeviceRoutes } from './routes/admin-devices.ts';
+import { adminHistoryRoutes } from './routes/admin-history.ts';
 import { adminJobRoutes } from './routes/admin-jobs.ts';
 import { adminKeyRoutes } from './routes/admin-keys.ts';
 import { adminProofRoutes } from './routes/admin-proof.ts';
@@ -36,6 +37,7 @@ export const routeTable: readonly Route[] = [
   ...adminUserRoutes,
   ...adminAdminRoutes,
   ...adminAuditRoutes,
+  ...adminHistoryRoutes,
   ...adminProofRoutes,
   ...adminAnalyticsRoutes,
   ...adminJobRoutes,

@@ -33,7 +33,9 @@ import type {
   UnlockRow,
   UserRow,
 } from '../../src/projections/read-models.ts';
+import { historyOver } from '../audit/history/support.ts';
 import { aroundTheClock } from './inbox.ts';
+import { createMemoryStore } from './memory-store.ts';
 
 export const NOW = Date.parse('2026-11-21T10:00:00.000Z');
 export const LOG_ID = '11111111-1111-4111-8111-111111111111';
@@ -88,6 +90,8 @@ export class World {
   readonly sources = new Set<string>();
   readonly keys = new Map<string, { readonly hash: string; readonly commandId: string }>();
   readonly carriedOut = new Map<string, Recorded<DomainEvent>[]>();
+  /** What was appended: states of the past are folded from it. */
+  readonly log = createMemoryStore(() => this.now);
   /** What the bus says instead of accepting. */
   refuse: Partial<Record<AnyCommand['type'], Refusal>> = {};
   /** What the bus or another port throws. */
@@ -383,6 +387,7 @@ export class World {
         },
       },
       ...aroundTheClock(),
+      history: historyOver(this.log),
       proofs: {
         heads: async () => ({ rows: [], total: 0 }),
         head: async () => undefined,

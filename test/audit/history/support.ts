@@ -43,7 +43,7 @@ export function memoryMilestones(): MilestoneStore & { readonly kept: Map<string
   };
 }
 
-export function historyOver(store: Pick<EventStore, 'readStream'>, options: Partial<HistoryDeps> = {}): History {
+export function historyOver(store: HistoryDeps['store'], options: Partial<HistoryDeps> = {}): History {
   return createHistory({ store, milestones: memoryMilestones(), logger: silentLogger, metrics: new Metrics(), calmMs: 0, ...options });
 }
 
@@ -128,9 +128,10 @@ export function* lifeOfABox(seed: number, steps: number): Generator<{ readonly e
 }
 
 /** Counts what a reader reads. */
-export function counting(store: Pick<EventStore, 'readStream'>): Pick<EventStore, 'readStream'> & { events: number } {
+export function counting(store: HistoryDeps['store']): HistoryDeps['store'] & { events: number } {
   const counted = {
     events: 0,
+    readAll: store.readAll.bind(store),
     async *readStream(...args: Parameters<EventStore['readStream']>): AsyncGenerator<RecordedEvent> {
       for await (const event of store.readStream(...args)) {
         counted.events += 1;
