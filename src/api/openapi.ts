@@ -192,7 +192,7 @@ export function errorStatuses(route: Route): readonly number[] {
     ...(open ? [] : [401, 403]),
     ...(route.limit === 'none' ? [] : [429]),
     ...(route.upload !== undefined ? [413, 415] : []),
-    ...(route.body === undefined ? [] : route.rawBody === true ? [413] : [413, 415]),
+    ...(route.body === undefined ? [] : [413, 415]),
     ...(route.idempotent ? [422, 409] : []),
     ...(route.errors ?? []),
   ]);

@@ -56,6 +56,9 @@ describe('what bad input gets', () => {
     expect(await api.ask('GET', '/api/v1/access/my-links?limit[]=1', { token })).toMatchObject({ status: 400, body: { details: { 'limit[]': 'is not known here' } } });
     expect((await api.ask('GET', '/api/v1/access/my-links?limit=1e9', { token })).body).toMatchObject({ error: 'validation_error', details: { limit: expect.any(String) as string } });
     expect((await api.ask('GET', '/api/v1/access/my-links?limit=1000000000', { token })).status).toBe(400);
+    for (const name of ['limit', 'offset']) {
+      expect(await api.ask('GET', `/api/v1/access/my-links?${name}=${'7'.repeat(400)}`, { token })).toMatchObject({ status: 400, body: { details: { [name]: 'is too large' } } });
+    }
   });
 
   test('a name of another server', async () => {
