@@ -109,9 +109,10 @@ export function createCli(context: CliContext): { run(argv: readonly string[]): 
     .command('export')
     .description('The whole log as it is stored, one JSON line for each event, for verify and for keeping. Needs the data folder, and no server.')
     .argument('[file]', 'a new file (default: standard output)')
+    .option('--backup <where>', 'of a backup instead of this log: as for verify')
     .addHelpText('after', '\nExamples:\n  loqey audit export log.ndjson\n  loqey audit export | zstd > log.ndjson.zst')
-    .action(async (file: string | undefined, _: unknown, self: Command) => {
-      result = await (await import('./shell/verify.ts')).auditExport(local, file, terminalOf(self));
+    .action(async (file: string | undefined, { backup }: { backup?: string }, self: Command) => {
+      result = await (await import('./shell/verify.ts')).auditExport(local, file, backup, terminalOf(self));
     });
   audit
     .command('proof')
@@ -123,12 +124,17 @@ export function createCli(context: CliContext): { run(argv: readonly string[]): 
     });
   audit
     .command('verify')
-    .description('Hold the log against its signed heads: is it what it was? Needs the data folder, and no server.')
+    .description('Hold the log, an export or a backup against signed heads: is it what it was? Needs no server, and no secret but the way to the data.')
     .option('--heads <file>', 'signed heads, best a copy kept elsewhere (default: AUDIT_HEADS_DIR/heads.ndjson)')
     .option('--public-key <file>', 'PEM of the key that signed them (default: AUDIT_HEADS_DIR/public-key.pem)')
     .option('--export <file>', 'an export of a log instead of this one')
-    .addHelpText('after', '\nExamples:\n  loqey audit verify\n  loqey audit verify --heads /mnt/elsewhere/heads.ndjson --json')
-    .action(async (options: { heads?: string; publicKey?: string; export?: string }, self: Command) => {
+    .option('--backup <where>', 'a copied data folder, or the URL of a restored PostgreSQL or EventStoreDB')
+    .option('--until <time>', 'only heads signed until then: for a copy made then')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  loqey audit verify --heads /mnt/elsewhere/heads.ndjson --public-key /mnt/elsewhere/public-key.pem\n  loqey audit verify --backup /mnt/backup/data --until 2026-11-20T03:00:00Z\n  loqey audit verify --backup postgres://reader@db.example.com/restored --json',
+    )
+    .action(async (options: { heads?: string; publicKey?: string; export?: string; backup?: string; until?: string }, self: Command) => {
       result = await (await import('./shell/verify.ts')).auditVerify(local, options, terminalOf(self));
     });
 

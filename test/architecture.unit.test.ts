@@ -59,6 +59,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
 /** Everyone but those who wire knows the port alone. */
 const adapters = [
   'platform/event-store/postgres.ts',
+  'platform/event-store/postgres-reader.ts',
   'platform/event-store/eventstoredb.ts',
   'platform/relay/in-process.ts',
   'platform/relay/kafka.ts',

@@ -22,13 +22,26 @@ export interface Verification {
 export type Finding =
   /** Somebody else signed it, or it was changed. */
   | { readonly kind: 'signature'; readonly head: SignedHead }
-  /** The log ends before what was signed. */
-  | { readonly kind: 'cut'; readonly head: SignedHead; readonly covered: number }
-  /** `first`: where the log is another one for the first time, if leaves that hold tell; else it is beyond `holds`. */
-  | { readonly kind: 'differs'; readonly head: SignedHead; readonly first: { readonly index: number; readonly position: bigint } | undefined };
+  /** The log has fewer events than were signed. `first`: the first that is missing or another one, if leaves that hold tell. */
+  | { readonly kind: 'cut'; readonly head: SignedHead; readonly covered: number; readonly first: Place | undefined; readonly after: bigint | undefined }
+  /**
+   * `first`: where the log is another one for the first time, if leaves that hold tell. In any case that is after the
+   * event at `after` (undefined: anywhere from the beginning on) and not later than at `upTo`.
+   */
+  | { readonly kind: 'differs'; readonly head: SignedHead; readonly first: Place | undefined; readonly after: bigint | undefined; readonly upTo: bigint | undefined };
 
-/** Hashes of leaves as they were recorded elsewhere, in order from the first. They are believed only where heads bear them out. */
-export type RecordedLeaves = AsyncIterable<Buffer>;
+export interface Place {
+  readonly index: number;
+  readonly position: bigint;
+}
+
+/** Leaves as they were recorded elsewhere, in order from the first. They are believed only where heads bear them out. */
+export type RecordedLeaves = AsyncIterable<RecordedLeaf>;
+
+export interface RecordedLeaf {
+  readonly hash: Buffer;
+  readonly position: bigint;
+}
 
 export interface VerifyOptions {
   /** Every event of the log or of an export, in the order of the log. */
@@ -37,7 +50,7 @@ export interface VerifyOptions {
   /** From outside the database: only such a one reveals a log that was cut or written anew. In any order. */
   readonly heads: readonly SignedHead[];
   readonly publicKeys: readonly KeyObject[];
-  readonly leaves?: RecordedLeaves;
+  readonly leaves?: RecordedLeaves | undefined;
   readonly onProgress?: (covered: number) => void;
 }
 
@@ -48,8 +61,11 @@ export async function verifyLog({ events, logId, heads, publicKeys, leaves, onPr
   const log = new Tree();
   const recorded = new Tree();
   const told = leaves?.[Symbol.asyncIterator]();
-  let apart: { readonly index: number; readonly position: bigint } | undefined;
+  let apart: Place | undefined;
   let holds: SignedHead | undefined;
+  /** Of the last event, and of the last one under a head that holds. */
+  let position: bigint | undefined;
+  let held: bigint | undefined;
   let finding: Finding | undefined = forged === undefined ? undefined : { kind: 'signature', head: forged };
   let next = 0;
 
@@ -57,29 +73,43 @@ export async function verifyLog({ events, logId, heads, publicKeys, leaves, onPr
     for (; next < expected.length && expected[next]!.size === log.size; next++) {
       const head = expected[next]!;
       if (log.root === head.root) {
-        if (finding === undefined) holds = head;
+        if (finding === undefined) [holds, held] = [head, position];
         continue;
       }
       const first = apart !== undefined && recorded.size === log.size && recorded.root === head.root ? apart : undefined;
-      finding ??= { kind: 'differs', head, first };
+      finding ??= { kind: 'differs', head, first, after: held, upTo: position };
     }
+  }
+
+  /** The record goes on where the log ends: up to the head, which says whether it may be believed. */
+  async function firstMissing({ size, root }: SignedHead): Promise<Place | undefined> {
+    let missing = apart;
+    while (recorded.size < size) {
+      const next = await told?.next();
+      if (next === undefined || next.done === true) return undefined;
+      missing ??= { index: recorded.size, position: next.value.position };
+      recorded.add(next.value.hash);
+    }
+    return recorded.root === root ? missing : undefined;
   }
 
   meet();
   for await (const event of events) {
     if (!isCovered(event.stream)) continue;
     const leaf = leafHash(event);
-    const other = event.leaf ?? (told === undefined ? undefined : ((await told.next()).value as Buffer | undefined));
+    const other = event.leaf !== undefined ? { hash: event.leaf, position: event.position } : told === undefined ? undefined : ((await told.next()).value as RecordedLeaf | undefined);
     if (other !== undefined) {
-      if (!other.equals(leaf)) apart ??= { index: log.size, position: event.position };
-      recorded.add(other);
+      // Of one that was taken out the log has no position: the record has.
+      if (!other.hash.equals(leaf)) apart ??= { index: log.size, position: other.position < event.position ? other.position : event.position };
+      recorded.add(other.hash);
     }
     log.add(leaf);
+    ({ position } = event);
     meet();
     if (log.size % 10_000 === 0) onProgress?.(log.size);
   }
   const beyond = expected[next];
-  if (beyond !== undefined) finding ??= { kind: 'cut', head: beyond, covered: log.size };
+  if (beyond !== undefined && finding === undefined) finding = { kind: 'cut', head: beyond, covered: log.size, first: await firstMissing(beyond), after: held };
   return { covered: log.size, root: log.root, holds, finding };
 }
 

@@ -6,12 +6,13 @@ import { createInterface } from 'node:readline';
 import { pipeline } from 'node:stream/promises';
 import { exportHeader, exportLine, NotAnExport, readExport } from '../audit/export.ts';
 import { HEADS_FILE, PUBLIC_KEY_FILE, readHeads } from '../audit/head-file.ts';
-import { verifyLog, type Finding, type LoggedEvent, type Verification } from '../audit/verify.ts';
+import type { SignedHead } from '../audit/heads.ts';
+import { verifyLog, type Finding, type Verification } from '../audit/verify.ts';
 import { auditFolder } from '../compose/jobs.ts';
-import type { EventStore } from '../platform/event-store/port.ts';
-import { createProofQueries, type ProofQueries } from '../projections/proof/queries.ts';
+import { createProofQueries, type ProofQueries, type StoredLeaf } from '../projections/proof/queries.ts';
 import { createReader } from '../projections/schemas.ts';
 import { withLocal, type LocalOptions } from './local.ts';
+import { NoLog, withLog } from './log.ts';
 import { configOf } from './start.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -22,9 +23,15 @@ export interface VerifyOptions {
   readonly publicKey?: string;
   /** An export instead of the log of this installation: needs no database. */
   readonly export?: string;
+  /** A backup instead: a copied data folder, or the URL of a PostgreSQL or EventStoreDB that one was restored into. */
+  readonly backup?: string;
+  /** Only heads that were signed until then: for a copy that was made then. */
+  readonly until?: string;
 }
 
 const LEAVES = 5_000;
+/** Characters of an export that are written at once. */
+const CHUNK = 64 * 1_024;
 const UUID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
 
 /** 0: the log is what was signed; 2: a file that was named cannot be used; 3: it is not; 5: there is no head to hold it against. */
@@ -45,12 +52,12 @@ async function withFiles(terminal: Terminal, work: () => Promise<number>): Promi
   }
 }
 
-class UnusableFile extends Error {
-  override readonly name = 'UnusableFile';
+class Unusable extends Error {
+  override readonly name = 'Unusable';
 }
 
 function fileTrouble(error: unknown): string | undefined {
-  if (error instanceof UnusableFile) return error.message;
+  if (error instanceof Unusable || error instanceof NoLog) return error.message;
   if (error instanceof NotAnExport) return `That is no export of a log: ${error.message}.`;
   const { code, path } = error as NodeJS.ErrnoException;
   if (code === 'EISDIR') return `${path ?? 'What was named'} is a folder.`; // a read of one does not say of which
@@ -67,12 +74,19 @@ function fileTrouble(error: unknown): string | undefined {
   }
 }
 
-async function verify(options: LocalOptions, { heads: headsPath, publicKey: keyPath, export: exported }: VerifyOptions, terminal: Terminal): Promise<number> {
-  const folder = auditFolder(configOf(options.environ));
-  const heads = await readHeads(headsPath ?? join(folder, HEADS_FILE));
-  if (heads.length === 0) {
+async function verify(options: LocalOptions, { heads: headsPath, publicKey: keyPath, export: exported, backup, until }: VerifyOptions, terminal: Terminal): Promise<number> {
+  if (exported !== undefined && backup !== undefined) throw new Unusable('--export and --backup name two logs: one at a time.');
+  const config = configOf(options.environ);
+  const folder = auditFolder(config);
+  const all = await readHeads(headsPath ?? join(folder, HEADS_FILE));
+  if (all.length === 0) {
     const first = ' The first is written within ten minutes of the first start; `loqey jobs run audit.heads` does it now.';
     terminal.say(`There is no signed head in ${headsPath ?? join(folder, HEADS_FILE)}.${headsPath === undefined ? first : ''}`);
+    return 5;
+  }
+  const heads = signedUntil(all, until);
+  if (heads.length === 0) {
+    terminal.say(`No head was signed until ${until}: the first is of ${all[0]?.time}.`);
     return 5;
   }
   const publicKey = await keyIn(keyPath ?? join(folder, PUBLIC_KEY_FILE));
@@ -83,29 +97,40 @@ async function verify(options: LocalOptions, { heads: headsPath, publicKey: keyP
   const against = { heads, publicKeys: [publicKey], onProgress: (covered: number) => show(`${covered.toLocaleString('en')} events`) };
   const result =
     exported === undefined
-      ? await withLocal({ ...options, mending: true }, ({ ground, db }) =>
-          verifyLog({ ...against, events: eventsOf(ground.store), logId: ground.logId, leaves: leavesOf(createProofQueries(createReader(db))) }),
-        )
+      ? await withLog(config, options.version, backup, ({ logId, events, proofs }) => verifyLog({ ...against, logId, events: events(), leaves: proofs === undefined ? undefined : leavesOf(proofs) }))
       : await verifyLog({ ...against, ...(await readExport(createInterface({ input: createReadStream(exported), crlfDelay: Infinity }))) });
   show('');
-  tell(result, heads.length, performance.now() - since, terminal);
+  const copy = exported !== undefined || backup !== undefined;
+  tell(result, { heads: heads.length, ms: performance.now() - since, copy, from: headsPath === undefined ? 'here' : 'elsewhere' }, terminal);
   return result.finding === undefined ? 0 : 3;
 }
 
-/** The whole log as it is stored, a line for each event, in constant memory. 0 when the last byte is out; 2: it cannot be written there. */
-export function auditExport(options: LocalOptions, path: string | undefined, terminal: Terminal): Promise<number> {
-  return withFiles(terminal, () => exportTo(options, path, terminal));
+/** A copy is as old as it is: what was signed after it was made says nothing of it. */
+function signedUntil(heads: readonly SignedHead[], until: string | undefined): readonly SignedHead[] {
+  if (until === undefined) return heads;
+  const latest = Date.parse(until);
+  if (Number.isNaN(latest)) throw new Unusable(`--until ${until} is no time: 2026-11-21T10:30:00Z, or 2026-11-21 for its beginning in UTC.`);
+  return heads.filter(({ time }) => Date.parse(time) <= latest);
 }
 
-async function exportTo(options: LocalOptions, path: string | undefined, terminal: Terminal): Promise<number> {
+/** The whole log as it is stored, a line for each event, in constant memory. 0 when the last byte is out; 2: it cannot be written there. */
+export function auditExport(options: LocalOptions, path: string | undefined, backup: string | undefined, terminal: Terminal): Promise<number> {
+  return withFiles(terminal, () => exportTo(options, path, backup, terminal));
+}
+
+async function exportTo(options: LocalOptions, path: string | undefined, backup: string | undefined, terminal: Terminal): Promise<number> {
   let events = 0;
-  await withLocal({ ...options, mending: true }, async ({ ground: { store, logId } }) => {
+  await withLog(configOf(options.environ), options.version, backup, async (log) => {
     async function* lines(): AsyncGenerator<string> {
-      yield `${exportHeader(logId)}\n`;
-      for await (const event of store.readAll()) {
-        yield `${exportLine(event)}\n`;
+      let chunk = `${exportHeader(log.logId)}\n`;
+      for await (const event of log.events()) {
+        chunk += `${exportLine(event)}\n`;
         events++;
+        if (chunk.length < CHUNK) continue;
+        yield chunk;
+        chunk = '';
       }
+      yield chunk;
     }
     if (path === undefined) await pipeline(lines, process.stdout, { end: false }).catch(unlessReadEnough);
     else await pipeline(lines, createWriteStream(path, { flags: 'wx', mode: 0o600 }));
@@ -147,24 +172,28 @@ async function keyIn(path: string): Promise<KeyObject> {
   try {
     return createPublicKey(pem);
   } catch (error) {
-    throw new UnusableFile(`${path} holds no public key (PEM).`, { cause: error });
+    throw new Unusable(`${path} holds no public key (PEM).`, { cause: error });
   }
 }
 
-async function* eventsOf(store: EventStore): AsyncGenerator<LoggedEvent> {
-  yield* store.readAll();
-}
-
-/** None while the read model is built: then the heads alone are held against the log. */
-async function* leavesOf(proofs: ProofQueries): AsyncGenerator<Buffer> {
+/** None while the read model is built, or not in a backup: then the heads alone are held against the log. */
+async function* leavesOf(proofs: ProofQueries): AsyncGenerator<StoredLeaf> {
   for (let from = 0; ; from += LEAVES) {
     const page = await proofs.leaves(from, LEAVES).catch(() => []);
-    yield* page.map(({ hash }) => hash);
+    yield* page;
     if (page.length < LEAVES) return;
   }
 }
 
-function tell({ covered, root, holds, finding }: Verification, heads: number, ms: number, terminal: Terminal): void {
+interface Circumstances {
+  readonly heads: number;
+  readonly ms: number;
+  /** An export or a backup: it may rightly be older than the last head. */
+  readonly copy: boolean;
+  readonly from: 'here' | 'elsewhere';
+}
+
+function tell({ covered, root, holds, finding }: Verification, { heads, ms, copy, from }: Circumstances, terminal: Terminal): void {
   terminal.event('verified', {
     ok: finding === undefined,
     events: covered,
@@ -172,30 +201,33 @@ function tell({ covered, root, holds, finding }: Verification, heads: number, ms
     heads,
     holds_up_to: holds?.size,
     ...(finding === undefined ? {} : { finding: finding.kind, head: finding.head }),
-    ...(finding?.kind === 'differs' && finding.first !== undefined ? { first_position: String(finding.first.position), first_index: finding.first.index } : {}),
+    ...(finding === undefined || finding.kind === 'signature' ? {} : { after_position: finding.after === undefined ? null : String(finding.after) }),
+    ...(finding?.kind === 'differs' && finding.upTo !== undefined ? { not_later_than_position: String(finding.upTo) } : {}),
+    ...(finding === undefined || finding.kind === 'signature' || finding.first === undefined ? {} : { first_position: String(finding.first.position), first_index: finding.first.index }),
   });
   if (terminal.json) return;
   const rate = `${covered.toLocaleString('en')} events in ${(ms / 1_000).toFixed(1)} s`;
   const upTo = holds === undefined ? 'Not even the first head holds.' : `Up to event ${holds.size.toLocaleString('en')}, signed ${holds.time}, it is what it was.`;
   if (finding === undefined) {
-    terminal.out(`✔ The log is what was signed: ${heads === 1 ? 'one head holds' : `${heads} heads hold`}, ${rate}.`);
+    terminal.out(`✔ The log is what was signed: ${heads === 1 ? 'one head holds' : `${heads.toLocaleString('en')} heads hold`}, ${rate}.`);
     terminal.out(`  ${upTo}${covered > (holds?.size ?? 0) ? ` The ${(covered - (holds?.size ?? 0)).toLocaleString('en')} after it are not signed yet.` : ''}`);
+    if (from === 'here') terminal.say('  These heads are beside the log. Only heads that were kept elsewhere (--heads) show that nobody cut it, or wrote all of it anew.');
   } else {
     terminal.out(`✖ ${wordsOf(finding)}`);
+    if (copy && finding.kind === 'cut') terminal.out('  If this copy was made before that, hold it against the heads of its own time: --until <time>.');
     terminal.out(`  ${upTo} (${rate})`);
   }
 }
 
 function wordsOf(finding: Finding): string {
   const { head } = finding;
-  switch (finding.kind) {
-    case 'signature':
-      return `The head of ${head.size} events, ${head.time}, is not signed by this key, or was changed.`;
-    case 'cut':
-      return `The log ends after ${finding.covered.toLocaleString('en')} events; ${head.size.toLocaleString('en')} were signed at ${head.time}.`;
-    case 'differs':
-      return finding.first === undefined
-        ? `The log is another one than was signed at ${head.time}.`
-        : `The log differs from position ${finding.first.position} on (event ${(finding.first.index + 1).toLocaleString('en')} of the tree).`;
+  if (finding.kind === 'signature') return `The head of ${head.size} events, ${head.time}, is not signed by this key for this log, or was changed.`;
+  const { first, after } = finding;
+  const place = first === undefined ? '' : `position ${first.position} (event ${(first.index + 1).toLocaleString('en')} of the tree)`;
+  if (finding.kind === 'cut') {
+    const counts = `The log has ${finding.covered.toLocaleString('en')} events; ${head.size.toLocaleString('en')} were signed at ${head.time}.`;
+    return first === undefined ? counts : `${counts} The first that is missing or another one was at ${place}.`;
   }
+  if (first !== undefined) return `The log differs from ${place} on.`;
+  return `The log differs from what was signed at ${head.time}: after ${after === undefined ? 'its beginning' : `position ${after}`} and not later than position ${finding.upTo ?? 0n}.`;
 }

@@ -49,8 +49,8 @@ const APPEND_TIMEOUT_MS = 10_000;
 const START_TIMEOUT_MS = 10_000;
 
 /** `position, stream, revision, event_id, type, data, metadata, recorded_at`, each as its text. */
-type Row = [string, string, string, string, string, string, string, string];
-const columns = 'e.position, e.stream, e.revision, e.event_id, e.type, e.data, e.metadata, e.recorded_at';
+export type Row = [string, string, string, string, string, string, string, string];
+export const columns = 'e.position, e.stream, e.revision, e.event_id, e.type, e.data, e.metadata, e.recorded_at';
 
 const asText: pg.CustomTypesConfig = { getTypeParser: () => (text: string) => text };
 
@@ -376,7 +376,7 @@ export function createPostgresEventStore(options: PostgresEventStoreOptions): Ev
   };
 }
 
-function decode(row: Row): RecordedEvent {
+export function decode(row: Row): RecordedEvent {
   return {
     position: BigInt(row[0]),
     stream: row[1],

@@ -355,6 +355,12 @@ export async function embeddedPostgresUrl(dataDir: string): Promise<string | und
   return `postgres://${USER}:${password.trim()}@127.0.0.1:${port.trim()}/${DATABASE}`;
 }
 
+/** Whose the files of a cluster must be for the server to start on them; undefined: this user's. */
+export function clusterOwner(cluster: string): { readonly uid: number; readonly gid: number } | undefined {
+  const user = serverUser([cluster]);
+  return user.ids ?? prefixIds(user);
+}
+
 function pathsIn(dataDir: string) {
   return {
     dataDir,
