@@ -12,6 +12,10 @@ export const permissions = [
   'devices:lifecycle',
   'users:read',
   'users:suspend',
+  /** Everything that is kept of one person, in one file. */
+  'users:export',
+  /** For ever. */
+  'users:erase',
   'audit:read',
   'analytics:read',
   'system:read',
@@ -25,7 +29,7 @@ export type Permission = (typeof permissions)[number];
 /** What each role brings. Others can be granted one by one besides. */
 export const roles: Readonly<Record<AdminRole, readonly Permission[]>> = {
   super_admin: permissions,
-  admin: permissions.filter((permission) => permission !== 'admins:manage'),
+  admin: permissions.filter((permission) => permission !== 'admins:manage' && permission !== 'users:erase'),
   support: ['devices:read', 'devices:unlink', 'users:read', 'audit:read', 'analytics:read', 'system:read'],
 };
 

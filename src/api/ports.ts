@@ -1,6 +1,7 @@
 import type { CommandBus, CommandContext, DeviceRegistration, Idempotency, UnlockService } from '../commands/port.ts';
 import type { History } from '../audit/history/history.ts';
 import type { AdminRoles } from '../commands/admin-roles.ts';
+import type { ErasureRecord, ErasureRequests } from '../commands/erasure.ts';
 import type { Suspension } from '../commands/policies/suspension.ts';
 import type { Instant, Refusal, Sealed, Uuid } from '../domain/kernel.ts';
 import type { RefusalTarget } from '../domain/system/events.ts';
@@ -38,6 +39,7 @@ export interface ApiDeps {
   readonly history: Pick<History, 'at' | 'event' | 'recorded'>;
   readonly jobs: JobBoard;
   readonly inbox: Inbox;
+  readonly erasures: Erasures;
   readonly boxHealth: BoxHealthCheck;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -158,6 +160,11 @@ export interface RejectedPage {
     readonly receivedAt: Instant;
   }[];
   readonly counts: readonly { readonly reason: string; readonly messages: number; readonly lastAt: Instant }[];
+}
+
+export interface Erasures extends ErasureRequests {
+  /** What is known of one once it is complete, or after `timeoutMs`. */
+  awaited(erasureId: Uuid, timeoutMs: number): Promise<ErasureRecord | undefined>;
 }
 
 /** What runs around the clock, and asking for a run. */

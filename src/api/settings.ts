@@ -22,6 +22,8 @@ export interface ApiSettings {
   readonly links: { readonly defaultHours: number; readonly maxHours: number };
   /** IANA zone whose midnight starts a day in the figures of the dashboard. */
   readonly timeZone: string;
+  /** Days that backups are kept: until then they hold what was erased. */
+  readonly backupDays: number;
   readonly rateLimits: RateLimitSettings;
   /** Milliseconds that an accepted command waits for the read models. Default 250. */
   readonly readYourWritesMs: number;

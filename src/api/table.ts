@@ -15,6 +15,7 @@ import { publicDeliveryRoutes } from './routes/delivery.ts';
 import { deviceAdapterRoutes } from './routes/device-adapter.ts';
 import { deviceSettingsRoutes } from './routes/device-settings.ts';
 import { deviceRoutes } from './routes/devices.ts';
+import { erasureRoutes } from './routes/erasure.ts';
 import { linkRoutes } from './routes/links.ts';
 import { monitoringRoutes } from './routes/monitoring.ts';
 import { notificationRoutes } from './routes/notifications.ts';
@@ -35,6 +36,7 @@ export const routeTable: readonly Route[] = [
   ...adminDeviceRoutes,
   ...adminKeyRoutes,
   ...adminUserRoutes,
+  ...erasureRoutes,
   ...adminAdminRoutes,
   ...adminAuditRoutes,
   ...adminHistoryRoutes,

@@ -31,8 +31,9 @@ export interface ErasureRecord {
   /** Boxes that were taken off the account, and whose data keys are destroyed. */
   readonly boxes: readonly Uuid[];
   readonly subjects: readonly Subject[];
-  /** Null while it is under way. */
+  /** Counts once it is complete: then it is kept outside, too. */
   readonly receipt: unknown;
+  /** Null while it is under way. */
   readonly completedAt: Instant | null;
 }
 
@@ -42,7 +43,8 @@ export interface ErasureRecords {
   /** Adds to what is noted, before it is done: after a crash nobody could tell it from the log alone. Answers all of it. */
   note(eventId: Uuid, more: { readonly boxes?: readonly Uuid[]; readonly subjects?: readonly Subject[] }): Promise<Pick<ErasureRecord, 'boxes' | 'subjects'>>;
   /** The first receipt stays. Answers it. */
-  complete(eventId: Uuid, receipt: unknown): Promise<unknown>;
+  sign(eventId: Uuid, receipt: unknown): Promise<unknown>;
+  complete(eventId: Uuid): Promise<void>;
   byId(eventId: Uuid): Promise<ErasureRecord | undefined>;
   ofUser(userId: Uuid): Promise<ErasureRecord | undefined>;
 }
@@ -165,8 +167,10 @@ export function createErasureProcess(deps: ErasureDeps & { readonly traces: Read
     const { keys } = await vault.destroyKeys(subjects);
     await traces.forget(userId, subjects, noted.boxes);
 
-    const receipt = await records.complete(eventId, notary.receipt(erased, { keys, deliveries: subjects.length - 1, boxes: noted.boxes.length }));
+    const receipt = await records.sign(eventId, notary.receipt(erased, { keys, deliveries: subjects.length - 1, boxes: noted.boxes.length }));
+    // Nobody is told that it is done before a restored backup could be told, too.
     await notary.keep(receipt);
+    await records.complete(eventId);
   };
 }
 

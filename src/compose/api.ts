@@ -40,6 +40,7 @@ function apiSettings(config: Config, secrets: Secrets, version: string, listenin
     },
     links: { defaultHours: config.defaultLinkExpiryHours, maxHours: config.maxLinkExpiryHours },
     timeZone: config.timeZone,
+    backupDays: config.backupRetentionDays,
     rateLimits: {
       enabled: config.rateLimitEnabled,
       anonymous: { perMinute: config.rateLimitAnonymousPerMinute, perDay: config.rateLimitAnonymousPerDay },

@@ -20,6 +20,8 @@ const bodies: Readonly<Record<string, object>> = {
   updateLink: { max_uses: 2 },
   createAdmin: { email: 'new.admin@example.com' },
   registerDevice: { serial_number: 'LB-004472' },
+  eraseMe: { password: 'correct horse', confirm: 'ana@example.com' },
+  eraseUser: { confirm: 'ana@example.com', ground: 'requested' },
   acceptDeliveries: { reason: 'a trusted street' },
 };
 

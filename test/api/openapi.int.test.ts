@@ -91,6 +91,7 @@ test('parameters of a path are declared; only what is public needs no token', ()
     '/delivery/{link_token}',
     '/delivery/{link_token}/status',
     '/delivery/{link_token}/unlock',
+    '/erasures/{erasure_id}',
     '/health',
     '/health/live',
     '/health/ready',

@@ -1,6 +1,7 @@
 import { createSuspension } from '../../src/commands/policies/suspension.ts';
 import type { ApiDeps, DeviceReportOutcome, HealthReport, SystemReport, RejectedPage, Session } from '../../src/api/ports.ts';
 import { defaultRateLimits, type ApiSettings } from '../../src/api/settings.ts';
+import type { ErasureRecord } from '../../src/commands/erasure.ts';
 import { commandIdOfKey } from '../../src/commands/command-ids.ts';
 import type { AnyCommand, CommandContext, CommandOutcome, UnlockAsk, UnlockProgress, UnlockReply } from '../../src/commands/port.ts';
 import type { DomainEvent, Recorded } from '../../src/domain/events.ts';
@@ -53,6 +54,7 @@ export const apiSettings: ApiSettings = {
   tokens: { keys: [{ kid: 'one', secret: 'a secret of at least thirty-two bytes' }], issuer: 'loqey', audiences: { user: 'loqey-api', admin: 'loqey-admin' }, accessSeconds: 1_800 },
   links: { defaultHours: 24, maxHours: 168 },
   timeZone: 'UTC',
+  backupDays: 30,
   rateLimits: { ...defaultRateLimits, enabled: false },
   readYourWritesMs: 250,
   inFlightWaitMs: 2_000,
@@ -90,6 +92,9 @@ export class World {
   readonly sources = new Set<string>();
   readonly keys = new Map<string, { readonly hash: string; readonly commandId: string }>();
   readonly carriedOut = new Map<string, Recorded<DomainEvent>[]>();
+  readonly erased = new Map<string, ErasureRecord>();
+  /** Of erasures; null: they are under way. */
+  receipt: unknown = null;
   /** What was appended: states of the past are folded from it. */
   readonly log = createMemoryStore(() => this.now);
   /** What the bus says instead of accepting. */
@@ -387,6 +392,17 @@ export class World {
         },
       },
       ...aroundTheClock(),
+      erasures: {
+        request: async (userId, asked, context) => {
+          const outcome = await this.execute({ type: 'EraseSubject', data: { userId, ...asked } }, context);
+          if (outcome.kind === 'refused') return outcome;
+          const erasureId = eventIdOf(context.commandId, 0);
+          this.erased.set(erasureId, { eventId: erasureId, userId, requestedAt: instant(this.now), boxes: [], subjects: [], receipt: this.receipt, completedAt: this.receipt === null ? null : instant(this.now) });
+          return { kind: 'erased', erasureId, position: outcome.position };
+        },
+        byId: async (erasureId) => this.erased.get(erasureId),
+        awaited: async (erasureId) => this.erased.get(erasureId),
+      },
       history: historyOver(this.log),
       proofs: {
         heads: async () => ({ rows: [], total: 0 }),

@@ -126,7 +126,7 @@ async function anyUser(api: Api, userId: Uuid): Promise<UserRow> {
 }
 
 /** Whoever may not say who administers does not shut an administrator out either. */
-function mayTouch(api: Api, call: Call<unknown, unknown, unknown, AccountPrincipal>, { userId, adminRole }: UserRow): void {
+export function mayTouch(api: Api, call: Call<unknown, unknown, unknown, AccountPrincipal>, { userId, adminRole }: UserRow): void {
   if (adminRole === null || call.who.permissions.has('admins:manage')) return;
   const refusal = { code: 'role_missing' } as const;
   api.deps.refusals.recordAs(call.route?.id ?? '', { kind: 'user', id: userId }, refusal, call.context());

@@ -107,7 +107,7 @@ async function activities({ deps, positions }: Api, userId: Uuid, filter: Activi
   return { rows: rows.map((row) => ({ id: positions.encode(row.position), ...entryOf(row) })), total };
 }
 
-function entryOf(row: ActivityRow) {
+export function entryOf(row: ActivityRow) {
   return {
     device_id: row.deviceId,
     activity_type: row.activityType,

@@ -90,7 +90,7 @@ export const notificationRoutes: readonly Route[] = [
   }),
 ];
 
-function notificationView({ id, kind, title, text, deviceId, linkId, unlockId, occurredAt, readAt }: InboxEntry) {
+export function notificationView({ id, kind, title, text, deviceId, linkId, unlockId, occurredAt, readAt }: InboxEntry) {
   return { id, kind, title, text, device_id: deviceId, link_id: linkId, unlock_id: unlockId, created_at: occurredAt, is_read: readAt !== null, read_at: readAt };
 }
 

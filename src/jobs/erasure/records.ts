@@ -11,7 +11,7 @@ export interface ErasureBook extends ErasureRecords {
   awaited(eventId: Uuid, timeoutMs: number): Promise<ErasureRecord | undefined>;
   /** Completed since, and those under way. */
   since(hours: number): Promise<readonly ErasureRecord[]>;
-  /** Those of them that have a receipt. */
+  /** Those of them that are. */
   completed(eventIds: readonly Uuid[]): Promise<ReadonlySet<Uuid>>;
 }
 
@@ -52,14 +52,21 @@ export function createErasureBook(db: Database, notifications: Pick<Notification
       return rows[0];
     },
 
-    async complete(eventId, receipt) {
-      const { rows } = await db.pool.query<{ receipt: unknown }>(
-        `WITH done AS (UPDATE work.erasures SET receipt = coalesce(receipt, $2::json), completed_at = coalesce(completed_at, now()) WHERE event_id = $1 RETURNING receipt)
-         SELECT receipt, pg_notify('${CHANNEL}', $3) FROM done`,
-        [eventId, JSON.stringify(receipt), eventId],
-      );
+    async sign(eventId, receipt) {
+      const { rows } = await db.pool.query<{ receipt: unknown }>('UPDATE work.erasures SET receipt = coalesce(receipt, $2::json) WHERE event_id = $1 RETURNING receipt', [
+        eventId,
+        JSON.stringify(receipt),
+      ]);
       if (rows[0] === undefined) throw new Error(`No erasure ${eventId} was begun`);
       return rows[0].receipt;
+    },
+
+    async complete(eventId) {
+      await db.pool.query(
+        `WITH done AS (UPDATE work.erasures SET completed_at = now() WHERE event_id = $1::text::uuid AND completed_at IS NULL RETURNING 1)
+         SELECT pg_notify('${CHANNEL}', $1) FROM done`,
+        [eventId],
+      );
     },
 
     async awaited(eventId, timeoutMs) {
@@ -70,7 +77,7 @@ export function createErasureBook(db: Database, notifications: Pick<Notification
       try {
         // Heard from before the first look on: nothing falls between the two.
         const record = await one('event_id', eventId);
-        if (record?.receipt != null) return record;
+        if (record !== undefined && record.completedAt !== null) return record;
         await told.promise;
         return await one('event_id', eventId);
       } finally {
@@ -86,7 +93,7 @@ export function createErasureBook(db: Database, notifications: Pick<Notification
     },
 
     async completed(eventIds) {
-      const { rows } = await db.pool.query<{ event_id: Uuid }>('SELECT event_id FROM work.erasures WHERE event_id = ANY($1::uuid[]) AND receipt IS NOT NULL', [eventIds]);
+      const { rows } = await db.pool.query<{ event_id: Uuid }>('SELECT event_id FROM work.erasures WHERE event_id = ANY($1::uuid[]) AND completed_at IS NOT NULL', [eventIds]);
       return new Set(rows.map(({ event_id: id }) => id));
     },
   };
