@@ -11,6 +11,7 @@ import { jobs } from './20261122T0950_jobs.ts';
 import { limits } from './20261122T1000_limits.ts';
 import { milestones } from './20261123T0920_milestones.ts';
 import { erasures } from './20261123T0940_erasures.ts';
+import { projectionRuns } from './20261123T0950_projection_runs.ts';
 
 /**
  * Forward-only migrations of the schemas `log`, `work` and `vault`, in order. A landed one is never edited.
@@ -23,4 +24,4 @@ export interface Migration {
   readonly sql: string;
 }
 
-export const migrations: readonly Migration[] = [log, vault, bridge, commands, snapshots, projections, deviceWatch, deviceHttp, rejectedMessages, jobs, limits, milestones, erasures];
+export const migrations: readonly Migration[] = [log, vault, bridge, commands, snapshots, projections, deviceWatch, deviceHttp, rejectedMessages, jobs, limits, milestones, erasures, projectionRuns];

@@ -1,27 +1,53 @@
-import type { Actor, Instant, Uuid } from '../domain/kernel.ts';
+import { userSubject } from '../domain/codec.ts';
+import type { Actor, Instant, Source, Uuid } from '../domain/kernel.ts';
 import { instant, type Clock } from '../platform/clock.ts';
-import type { EventStore } from '../platform/event-store/port.ts';
-import { newId } from '../platform/ids.ts';
+import type { EventStore, JsonObject } from '../platform/event-store/port.ts';
+import { eventIdOf, newId } from '../platform/ids.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Database } from '../platform/postgres/db.ts';
+import type { Sealer } from '../platform/vault/sealer.ts';
 import { PROJECTIONS_CHANNEL, readCheckpoints, type Checkpoint, type ProjectionError } from './checkpoints.ts';
-import { dropRetired } from './generations.ts';
+import { KEPT_MS, dropRetired } from './generations.ts';
 import { systemLog } from './log-identity.ts';
-import type { AnyProjection } from './projection.ts';
-import { rebuild, UnknownProjection, type RebuildProgress, type RebuildResult } from './rebuild.ts';
+import { generationFor, perform } from './perform.ts';
+import { groupOf, type AnyProjection, type Group } from './projection.ts';
+import { UnknownProjection, type RebuildProgress, type RebuildResult } from './rebuild.ts';
+import { askRun, cancelRun, readRuns, RunPending, type ProjectionRun, type RunAction, type RunOptions } from './runs.ts';
 
-/** What `loqey projections` shows and does. */
+/** What `loqey projections` and `/admin/projections` show and do. */
 export interface ProjectionAdmin {
   status(): Promise<ProjectionsStatus>;
-  /** One read model, or all in one pass. @throws UnknownProjection · RebuildRunning */
-  rebuild(name: string, options?: { readonly onProgress?: (progress: RebuildProgress) => void; readonly signal?: AbortSignal }): Promise<readonly RebuildResult[]>;
+  /** Carries it out in this process: one read model, or all in one pass. @throws UnknownProjection · RunPending · RebuildRunning · NotResumable */
+  rebuild(name: string, options?: RunOptions & Watching): Promise<readonly RebuildResult[]>;
+  perform(name: string, action: RunAction, options?: RunOptions & Watching): Promise<readonly RebuildResult[]>;
+  /** Has it carried out by a process with projections; recorded before. @throws UnknownProjection · RunPending · NotResumable */
+  ask(name: string, action: RunAction, options: RunOptions, context: ActionContext): Promise<ProjectionRun>;
+  /** Takes back what waits or runs; recorded before. undefined: nothing does. @throws UnknownProjection */
+  cancel(name: string, context: ActionContext): Promise<ProjectionRun | undefined>;
   /**
    * Lets a stopped projection go on after the event it stands before: recorded, with who and why, before it happens.
-   * @throws NotStoppedThere
+   * @throws NotStoppedThere · UnknownProjection
    */
-  skip(name: string, position: bigint, why: { readonly actor: Actor; readonly reason: string }): Promise<void>;
-  /** Drops the generations that a rebuild replaced, instead of after 24 h. Answers their schemas. */
+  skip(name: string, position: bigint, why: ActionContext & { readonly reason: string }): Promise<void>;
+  /** Drops the generations that a rebuild replaced or that wait, instead of after 24 h. Answers their schemas. */
   dropRetired(name: string): Promise<readonly string[]>;
+}
+
+export interface Watching {
+  readonly onProgress?: (progress: RebuildProgress) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** Who asks, and by which request. */
+export interface ActionContext {
+  readonly actor: Actor;
+  readonly source?: Source;
+  readonly commandId?: Uuid;
+  readonly correlationId?: Uuid;
+  readonly causationId?: Uuid;
+  readonly traceparent?: string;
+  /** Sealed where the actor is an administrator with an account; else it is left out. */
+  readonly origin?: object;
 }
 
 export interface ProjectionsStatus {
@@ -32,15 +58,37 @@ export interface ProjectionsStatus {
 
 export interface ProjectionStatus {
   readonly name: string;
-  /** `outdated`: this program has another version, which is built when the server starts. */
+  readonly group: Group;
+  /** `outdated`: this program has another version, which is built beside the one that is read. */
   readonly state: Checkpoint['state'] | 'missing' | 'outdated';
   readonly position: bigint | undefined;
+  /** Positions of the log that it has not seen: events, with the embedded event store. */
+  readonly behind: number;
+  /** Age of the oldest event that it has not applied. */
+  readonly lagSeconds: number;
   readonly version: number | undefined;
+  /** Of this program. */
+  readonly programVersion: number;
   readonly generation: number | undefined;
   readonly lastEventAt: Instant | undefined;
   readonly error: ProjectionError | undefined;
   readonly sizeBytes: number;
-  readonly generations: readonly { readonly generation: number; readonly version: number; readonly state: string; readonly since: Instant }[];
+  readonly generations: readonly GenerationStatus[];
+  /** What waits or runs for it, or what ended last. */
+  readonly run: ProjectionRun | undefined;
+}
+
+export interface GenerationStatus {
+  readonly generation: number;
+  readonly version: number;
+  /** `ready`: built, and waits to be switched to. `retired`: can be gone back to, where `resumable`. */
+  readonly state: 'building' | 'ready' | 'active' | 'retired';
+  readonly position: bigint | undefined;
+  readonly since: Instant;
+  /** When it is dropped. */
+  readonly until: Instant | undefined;
+  readonly resumable: boolean;
+  readonly sizeBytes: number;
 }
 
 export class NotStoppedThere extends Error {
@@ -54,6 +102,8 @@ export interface ProjectionAdminOptions {
   readonly logId: Uuid;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** For from where an administrator asked. */
+  readonly sealer?: Pick<Sealer, 'seal'>;
 }
 
 export function createProjectionAdmin(options: ProjectionAdminOptions): ProjectionAdmin {
@@ -67,61 +117,101 @@ export function createProjectionAdmin(options: ProjectionAdminOptions): Projecti
   }
 
   async function status(): Promise<ProjectionsStatus> {
-    const [checkpoints, head, generations] = await Promise.all([
+    const [checkpoints, head, generations, runs] = await Promise.all([
       readCheckpoints(db),
       store.head(),
-      db.pool.query<{ name: string; generation: number; version: number; state: string; since: Instant; size: string }>(
-        `SELECT g.name, g.generation, g.version, g.state, coalesce(g.retired_at, g.active_at, g.created_at) AS since,
+      db.pool.query<{ name: string; generation: number; version: number; state: GenerationStatus['state']; position: string; since: Instant; retiredAt: Instant | null; resumable: boolean; size: string }>(
+        `SELECT g.name, g.generation, g.version, g.state, g.position, g.resumable, coalesce(g.retired_at, g.active_at, g.created_at) AS since, g.retired_at AS "retiredAt",
                 coalesce((SELECT sum(pg_total_relation_size(c.oid)) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                            WHERE c.relkind = 'r' AND n.nspname = format('read_%s_%s_%s', g.name, g.version, g.generation)), 0) AS size
            FROM work.projection_generations g ORDER BY g.name, g.generation`,
       ),
+      readRuns(db),
     ]);
+    const ages = await agesOf(checkpoints, head);
     return {
       head,
-      projections: projections.map(({ name, version }): ProjectionStatus => {
+      projections: projections.map((projection): ProjectionStatus => {
+        const { name, version } = projection;
         const checkpoint = checkpoints.find((candidate) => candidate.name === name);
         const own = generations.rows.filter((generation) => generation.name === name);
+        const position = checkpoint === undefined || checkpoint.position < 0n ? undefined : checkpoint.position;
+        const ofIt = runs.filter(({ names }) => names.includes(name));
         return {
           name,
+          group: groupOf(projection),
           state: checkpoint === undefined ? 'missing' : checkpoint.version === version ? checkpoint.state : 'outdated',
-          position: checkpoint === undefined || checkpoint.position < 0n ? undefined : checkpoint.position,
+          position,
+          behind: head === undefined || (position !== undefined && position >= head) ? 0 : Number(head - (position ?? 0n)),
+          lagSeconds: ages.get(checkpoint?.position ?? -1n) ?? 0,
           version: checkpoint?.version,
+          programVersion: version,
           generation: checkpoint?.generation,
           lastEventAt: checkpoint?.lastEventAt ?? undefined,
           error: checkpoint?.error ?? undefined,
           sizeBytes: own.reduce((sum, { size }) => sum + Number(size), 0),
-          generations: own.map(({ generation, version: of, state, since }) => ({ generation, version: of, state, since })),
+          generations: own.map(({ generation, version: of, state, position: at, since, retiredAt, resumable, size }) => ({
+            generation,
+            version: of,
+            state,
+            // The live one's is the checkpoint's.
+            position: state === 'active' ? position : BigInt(at) < 0n ? undefined : BigInt(at),
+            since,
+            until: retiredAt === null ? undefined : instant(Date.parse(retiredAt) + KEPT_MS),
+            resumable,
+            sizeBytes: Number(size),
+          })),
+          run: ofIt.find(({ state }) => state === 'running' || state === 'waiting') ?? ofIt[0],
         };
       }),
     };
   }
 
-  async function skip(name: string, position: bigint, { actor, reason }: { readonly actor: Actor; readonly reason: string }): Promise<void> {
-    namesOf(name);
-    const at = async () => (await readCheckpoints(db)).find((checkpoint) => checkpoint.name === name);
-    const found = await at();
+  /** Seconds since the first event after each position; most read models stand at the same one. */
+  async function agesOf(checkpoints: readonly Checkpoint[], head: bigint | undefined): Promise<ReadonlyMap<bigint, number>> {
+    const ages = new Map<bigint, number>();
+    for (const position of new Set([-1n, ...checkpoints.map((checkpoint) => checkpoint.position)])) {
+      if (head === undefined || position >= head) continue;
+      for await (const { recordedAt } of store.readAll({ limit: 1, ...(position < 0n ? {} : { after: position }) })) {
+        ages.set(position, Math.max(0, (clock.now() - Date.parse(recordedAt)) / 1_000));
+      }
+    }
+    return ages;
+  }
+
+  async function record(type: 'ProjectionEventSkipped' | 'ProjectionActionRequested', data: JsonObject, context: ActionContext): Promise<Uuid> {
+    const { actor, source = 'system', commandId = newId(), correlationId = commandId, causationId = commandId, traceparent, origin } = context;
+    const isSealable = origin !== undefined && actor.kind === 'admin' && options.sealer !== undefined;
+    const sealed = isSealable ? await options.sealer?.seal(userSubject(actor.id), type, 'metadata.origin', origin as JsonObject) : undefined;
+    await store.append(systemLog, 'any', [
+      {
+        eventId: eventIdOf(commandId, 0),
+        type,
+        data,
+        metadata: {
+          schemaVersion: 1,
+          commandId,
+          correlationId,
+          causationId,
+          actor,
+          source,
+          occurredAt: instant(clock.now()),
+          ...(traceparent === undefined ? {} : { traceparent }),
+          ...(sealed === undefined ? {} : { origin: sealed }),
+        },
+      },
+    ]);
+    return commandId;
+  }
+
+  async function skip(name: string, position: bigint, { reason, ...context }: ActionContext & { readonly reason: string }): Promise<void> {
+    namesOf(name === 'all' ? '' : name);
+    const found = (await readCheckpoints(db)).find((checkpoint) => checkpoint.name === name);
     if (found?.state !== 'stopped' || found.error?.position !== String(position)) {
       const where = found?.state === 'stopped' ? `It stands before position ${found.error?.position}.` : 'It is not stopped.';
       throw new NotStoppedThere(`${name} does not stand before position ${position}. ${where}`);
     }
-    const commandId = newId();
-    await store.append(systemLog, 'any', [
-      {
-        eventId: newId(),
-        type: 'ProjectionEventSkipped',
-        data: { projection: name, position: String(position), reason },
-        metadata: {
-          schemaVersion: 1,
-          commandId,
-          correlationId: commandId,
-          causationId: commandId,
-          actor,
-          source: 'system',
-          occurredAt: instant(clock.now()),
-        },
-      },
-    ]);
+    await record('ProjectionEventSkipped', { projection: name, position: String(position), reason }, context);
     // Only from where it was seen to stand: of two who skip at once, one event is passed, not two.
     const { rowCount } = await db.pool.query(
       `WITH moved AS (
@@ -133,10 +223,38 @@ export function createProjectionAdmin(options: ProjectionAdminOptions): Projecti
     if (rowCount === 0) throw new NotStoppedThere(`${name} was moved on by somebody else at the same time.`);
   }
 
+  async function performHere(name: string, action: RunAction, { onProgress, signal, ...asked }: RunOptions & Watching = {}): Promise<readonly RebuildResult[]> {
+    const names = namesOf(action === 'rebuild' ? name : single(name));
+    if (action === 'switch' || action === 'rollback') await generationFor(db, projections, name, action, asked.generation);
+    const run = await askRun(db, { names, action, options: asked, kind: 'local', askedBy: 'command line' });
+    return await perform(options, run, { onProgress, signal });
+  }
+
+  /** `all` is for rebuilds: nobody switches all without having looked. */
+  const single = (name: string) => (name === 'all' ? '' : name);
+
   return {
     status,
-    rebuild: async (name, { onProgress, signal } = {}) =>
-      rebuild({ ...options, names: namesOf(name), ...(onProgress === undefined ? {} : { onProgress }), ...(signal === undefined ? {} : { signal }) }),
+    rebuild: (name, asked) => performHere(name, 'rebuild', asked),
+    perform: performHere,
+    async ask(name, action, asked, context) {
+      const names = namesOf(action === 'rebuild' ? name : single(name));
+      const { commandId = newId() } = context;
+      const pending = (await readRuns(db)).find((run) => (run.state === 'waiting' || run.state === 'running') && run.names.some((each) => names.includes(each)));
+      if (pending?.id === commandId) return pending;
+      if (pending !== undefined) throw new RunPending(pending);
+      if (action === 'switch' || action === 'rollback') await generationFor(db, projections, name, action, asked.generation);
+      const { generation, acceptDifferences } = asked;
+      await record('ProjectionActionRequested', { projection: name, action, ...(generation === undefined ? {} : { generation }), ...(acceptDifferences === true ? { acceptDifferences } : {}) }, { ...context, commandId });
+      return await askRun(db, { id: commandId, names, action, options: asked, kind: 'asked', askedBy: `${context.actor.kind}:${context.actor.id}` });
+    },
+    async cancel(name, context) {
+      namesOf(single(name));
+      const pending = (await readRuns(db)).find((run) => (run.state === 'waiting' || run.state === 'running') && run.names.includes(name));
+      if (pending === undefined) return undefined;
+      await record('ProjectionActionRequested', { projection: name, action: 'cancel' }, context);
+      return await cancelRun(db, name);
+    },
     skip,
     dropRetired: async (name) => dropRetired(db, 0, namesOf(name)),
   };

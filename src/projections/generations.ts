@@ -3,14 +3,17 @@ import type { Database } from '../platform/postgres/db.ts';
 import { PROJECTIONS_CHANNEL, notifying } from './checkpoints.ts';
 import { Member } from './member.ts';
 import { createIndexes, createTables, schemaOf, type AnyProjection } from './projection.ts';
-import type { Session } from './session.ts';
+import type { Session, Statement } from './session.ts';
 
-/** Makes the tables of the next generation, not yet with their indexes. What a broken-off rebuild left is removed. */
+/** How long a generation that was replaced can be gone back to, and one that waits is kept. */
+export const KEPT_MS = 24 * 3_600_000;
+
+/** Makes the tables of the next generation, not yet with their indexes. What a broken-off rebuild left is removed, and what waited. */
 export async function createGeneration(session: Session, projection: AnyProjection): Promise<number> {
   const { name, version } = projection;
   return await session.transaction(async () => {
     const [abandoned] = await session.read([
-      { text: `DELETE FROM work.projection_generations WHERE name = $1 AND state = 'building' RETURNING version, generation`, values: [name] },
+      { text: `DELETE FROM work.projection_generations WHERE name = $1 AND state IN ('building', 'ready') RETURNING version, generation`, values: [name] },
     ]);
     for (const old of (abandoned ?? []) as readonly { version: number; generation: number }[]) {
       await session.read([{ text: `DROP SCHEMA IF EXISTS ${schemaOf(name, old.version, old.generation)} CASCADE`, values: [] }]);
@@ -38,6 +41,12 @@ export async function activate(session: Session, member: Member, logId: Uuid): P
   const { name, generation, projection } = member;
   await session.read([
     {
+      // Where it stood: from there it can be brought up to date again, unless it was of another log or beyond the end of this one.
+      text: `UPDATE work.projection_generations g SET state = 'retired', retired_at = now(), position = p.position, resumable = p.log_id = $2 AND p.position <= $3::numeric
+               FROM work.projections p WHERE p.name = g.name AND g.name = $1 AND g.state = 'active'`,
+      values: [name, logId, String(member.position)],
+    },
+    {
       text: `INSERT INTO work.projections (name, version, generation, position, log_id, state, last_event_at)
              VALUES ($1, $2, $3, $4, $5, 'running', $6)
              ON CONFLICT (name) DO UPDATE SET version = EXCLUDED.version, generation = EXCLUDED.generation, position = EXCLUDED.position,
@@ -45,14 +54,31 @@ export async function activate(session: Session, member: Member, logId: Uuid): P
       values: [name, projection.version, generation, String(member.position), logId, member.lastEventAt ?? null],
     },
     {
-      text: `UPDATE work.projection_generations SET state = 'retired', retired_at = now() WHERE name = $1 AND state = 'active'`,
-      values: [name],
-    },
-    {
-      text: `UPDATE work.projection_generations SET state = 'active', active_at = now(), position = $3 WHERE name = $1 AND generation = $2`,
+      text: `UPDATE work.projection_generations SET state = 'active', active_at = now(), retired_at = NULL, resumable = false, position = $3 WHERE name = $1 AND generation = $2`,
       values: [name, generation, String(member.position)],
     },
     notifying(PROJECTIONS_CHANNEL, name),
+  ]);
+}
+
+/** That the rows of a generation are those of the log up to where the member is. Written with them. */
+export function reached({ name, generation, position }: Member): Statement {
+  return {
+    name: 'projections.reached',
+    text: 'UPDATE work.projection_generations SET position = $3::numeric WHERE name = $1 AND generation = $2',
+    values: [name, generation, String(position)],
+  };
+}
+
+/** The member's generation waits to be switched to: for a day from now, like one that was replaced. */
+export async function park(session: Session, { name, generation, position }: Member): Promise<void> {
+  await session.read([
+    {
+      text: `UPDATE work.projection_generations SET state = CASE state WHEN 'building' THEN 'ready' ELSE state END, position = $3::numeric, resumable = true,
+                    retired_at = CASE state WHEN 'retired' THEN retired_at ELSE now() END
+              WHERE name = $1 AND generation = $2`,
+      values: [name, generation, String(position)],
+    },
   ]);
 }
 
@@ -75,14 +101,14 @@ export async function dropGeneration(session: Session, member: Member): Promise<
 }
 
 /**
- * Drops the generations that were replaced longer ago than that. A query that still meets one looks up the new one.
+ * Drops the generations that were replaced, or left waiting, longer ago than that. A query that still meets one looks up the new one.
  *
  * @returns the names of the dropped schemas
  */
 export async function dropRetired(db: Database, olderThanMs: number, names?: readonly string[]): Promise<readonly string[]> {
   const { rows } = await db.pool.query<{ name: string; version: number; generation: number }>(
     `SELECT name, version, generation FROM work.projection_generations
-      WHERE state = 'retired' AND retired_at <= now() - make_interval(secs => $1) AND ($2::text[] IS NULL OR name = ANY ($2))
+      WHERE state IN ('retired', 'ready') AND retired_at <= now() - make_interval(secs => $1) AND ($2::text[] IS NULL OR name = ANY ($2))
       ORDER BY name, generation`,
     [olderThanMs / 1_000, names ?? null],
   );

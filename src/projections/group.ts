@@ -20,12 +20,13 @@ import {
   type Checkpoint,
   type ProjectionError,
 } from './checkpoints.ts';
-import { dropRetired, startEmpty } from './generations.ts';
+import { canBeFed, announceVersions } from './feeders.ts';
+import { KEPT_MS, dropRetired, startEmpty } from './generations.ts';
 import { checkLogIdentity } from './log-identity.ts';
 import { decodeBatch, Member, stage, type BatchEvent, type Poison } from './member.ts';
 import type { AnyProjection, Group } from './projection.ts';
 import type { LiveChange } from './read-models.ts';
-import { rebuild, type RebuildFailure } from './rebuild.ts';
+import { rebuild, RebuildRunning, type RebuildFailure } from './rebuild.ts';
 import { openSession, type Session } from './session.ts';
 
 export interface ProjectionGroupOptions {
@@ -43,6 +44,8 @@ export interface ProjectionGroupOptions {
   readonly onCommitted?: (changes: readonly LiveChange[], position: bigint) => void;
   /** Awaited when a rebuild has switched a read model, before anything is written to its new generation. */
   readonly onSwitched?: () => Promise<void>;
+  /** Versions of this program that cannot be built, and why: see `builder.ts`. */
+  readonly failures?: ReadonlyMap<string, ProjectionError>;
   /** Events of one transaction. Default 1,000. */
   readonly maxBatch?: number;
 }
@@ -80,6 +83,8 @@ const LEADER_LOCKS: Readonly<Record<Group, bigint>> = { live: 7_020_126_112_109_
  */
 const restOf = (events: number): number => Math.min(25 + 2 * events, 250);
 const STANDBY_POLL_MS = 1_000;
+/** So often a process that has another version lets one go first that has the one that is read. */
+const STAND_BACK_TRIES = 15;
 const SUPERVISE_MS = 5_000;
 const HOUSEKEEPING_MS = 600_000;
 /** No progress for this long although the log goes on: the subscription is taken for dead. */
@@ -169,13 +174,28 @@ export function createProjectionGroup(options: ProjectionGroupOptions): Projecti
   }
 
   async function acquireLeadership(session: Session, signal: AbortSignal): Promise<boolean> {
-    while (!signal.aborted) {
+    await announceVersions(session, projections);
+    for (let stoodBack = 0; !signal.aborted; ) {
       const [result] = await session.read([{ text: `SELECT pg_try_advisory_lock(${LEADER_LOCKS[groupName]}) AS taken`, values: [] }]);
-      if (result?.[0]?.['taken'] === true) return true;
+      if (result?.[0]?.['taken'] === true) {
+        if (stoodBack >= STAND_BACK_TRIES || !(await othersFeedBetter())) return true;
+        stoodBack++;
+        await session.read([{ text: `SELECT pg_advisory_unlock(${LEADER_LOCKS[groupName]})`, values: [] }]);
+      }
       settledRole.resolve();
       await pause(STANDBY_POLL_MS, signal);
     }
     return false;
+  }
+
+  /** Whether a read model is read in a version that this program does not have and another process does: that one should lead. */
+  async function othersFeedBetter(): Promise<boolean> {
+    for (const { name, version } of await otherVersions()) if (await canBeFed(db, name, version)) return true;
+    return false;
+  }
+
+  async function otherVersions(): Promise<readonly Checkpoint[]> {
+    return (await readCheckpoints(db)).filter((checkpoint) => projections.some(({ name, version }) => name === checkpoint.name && version !== checkpoint.version));
   }
 
   interface Leadership {
@@ -191,7 +211,6 @@ export function createProjectionGroup(options: ProjectionGroupOptions): Projecti
     const members = new Map<string, Member>();
     const group = new Set<Member>();
     const catchingUp = new Set<string>();
-    const rebuilding = new Set<string>();
     const stopped = new Map<string, ProjectionError>();
     const background = new Set<Promise<void>>();
     let position = -1n;
@@ -222,15 +241,24 @@ export function createProjectionGroup(options: ProjectionGroupOptions): Projecti
     }
 
     async function run(): Promise<void> {
-      await adopt(await readCheckpoints(db));
+      const found = await readCheckpoints(db);
+      const unsettled = new Set(found.filter(({ state }) => state === 'catching_up').map(({ name }) => name));
+      await adopt(found);
       const missing = projections.filter(({ name }) => !members.has(name));
       if (missing.length > 0) await build(missing);
       position = [...group].reduce((highest, member) => (member.position > highest ? member.position : highest), position);
       for (const member of group) {
-        if (member.position === position) continue;
+        if (member.position === position) {
+          if (unsettled.has(member.name)) await setState(member, 'running'); // a catch-up that broke off at its end
+          continue;
+        }
         group.delete(member); // behind the others: it catches up beside them
         startCatchUp(member);
       }
+      // Nobody feeds the former version any more: nobody waits for it either.
+      await db.pool.query(`UPDATE work.projections SET state = 'catching_up' WHERE state = 'running' AND name = ANY ($1)`, [
+        projections.flatMap(({ name }) => (members.has(name) ? [] : [name])),
+      ]);
       await announce();
       role = 'leading';
       settledRole.resolve();
@@ -252,28 +280,26 @@ export function createProjectionGroup(options: ProjectionGroupOptions): Projecti
       options.onCommitted?.(changes, at);
     }
 
+    /** Where the log is short it is done before the group starts; else beside it, by the builder of this or another process. */
     async function build(missing: readonly AnyProjection[]): Promise<void> {
       let events = 0;
       for await (const _ of store.readAll({ limit: SHORT_LOG })) events++;
-      const names = missing.map(({ name }) => name);
-      for (const name of names) rebuilding.add(name);
-      const work = async () => {
-        const results = await rebuild({ ...options, names, signal });
-        for (const { name, failure } of results) {
-          rebuilding.delete(name);
-          if (failure !== undefined) await withoutRebuild(name, failure);
-        }
-      };
-      if (events < SHORT_LOG) {
-        await work();
-        await adopt(await readCheckpoints(db));
-        return;
+      if (events >= SHORT_LOG) return;
+      // Not what another process feeds in another version, and not what need only be brought up to date: the builder's.
+      const { rows } = await db.pool.query<{ name: string }>(
+        `SELECT g.name FROM work.projection_generations g JOIN unnest($1::text[], $2::integer[]) AS own (name, version) ON own.name = g.name AND own.version = g.version WHERE g.resumable`,
+        [missing.map(({ name }) => name), missing.map(({ version }) => version)],
+      );
+      const elsewhere = new Set(rows.map(({ name }) => name));
+      for (const { name, version } of await otherVersions()) if (await canBeFed(db, name, version)) elsewhere.add(name);
+      const names = missing.map(({ name }) => name).filter((name) => !elsewhere.has(name));
+      if (names.length === 0) return;
+      try {
+        for (const { name, failure } of await rebuild({ ...options, names, signal })) if (failure !== undefined) await withoutRebuild(name, failure);
+      } catch (error) {
+        if (!(error instanceof RebuildRunning)) throw error; // by the builder of another process
       }
-      logger.info({ projections: names }, 'Read models of another version are rebuilt beside the running ones');
-      inBackground('A rebuild failed', async () => {
-        await work();
-        await reload();
-      });
+      await adopt(await readCheckpoints(db));
     }
 
     /** What has no earlier version starts empty and follows the log up to the event it cannot take; else that one stays. */
@@ -374,9 +400,16 @@ export function createProjectionGroup(options: ProjectionGroupOptions): Projecti
       const changes = await commit(session, [...group], decodeBatch(events), endOf(last), isLive);
       position = last.position;
       timer();
+      if (events.some(({ type }) => type === 'SubjectErased')) dropPersonal();
       eventsApplied.inc({ group: groupName }, events.length);
       behindSince = live ? undefined : Date.parse(last.recordedAt);
       push(changes, position);
+    }
+
+    /** What a rebuild replaced, or what waits, still has what was just erased. */
+    function dropPersonal(): void {
+      const names = projections.flatMap(({ name, personal }) => (personal === true ? [name] : []));
+      if (names.length > 0) inBackground('Former generations with personal data could not be dropped', async () => void (await dropRetired(db, 0, names)));
     }
 
     /**
@@ -556,7 +589,7 @@ export function createProjectionGroup(options: ProjectionGroupOptions): Projecti
         if (clock.monotonic() - cleanedAt < HOUSEKEEPING_MS) continue;
         cleanedAt = clock.monotonic();
         if (isLive) await prune(db).catch((error: unknown) => logger.warn({ err: error }, 'Old live changes could not be removed'));
-        await dropRetired(db, LIVE_CHANGES_KEPT_MS).catch((error: unknown) => logger.warn({ err: error }, 'Old generations could not be dropped'));
+        await dropRetired(db, KEPT_MS).catch((error: unknown) => logger.warn({ err: error }, 'Old generations could not be dropped'));
       }
     }
 
@@ -574,12 +607,12 @@ export function createProjectionGroup(options: ProjectionGroupOptions): Projecti
         position: position < 0n ? undefined : position,
         projections: projections.map(({ name }): ProjectionHealth => {
           const member = members.get(name);
-          const error = stopped.get(name);
+          const error = stopped.get(name) ?? (member === undefined ? options.failures?.get(name) : undefined);
           const inGroup = member !== undefined && group.has(member);
           const lag = inGroup ? (behindSince === undefined ? 0 : seconds(behindSince)) : seconds(Date.parse(member?.lastEventAt ?? '1970-01-01T00:00:00.000Z'));
           return {
             name,
-            state: error !== undefined ? 'stopped' : rebuilding.has(name) ? 'rebuilding' : inGroup ? 'running' : 'catching_up',
+            state: error !== undefined ? 'stopped' : member === undefined ? 'rebuilding' : inGroup ? 'running' : 'catching_up',
             position: member?.position ?? -1n,
             lagSeconds: lag,
             lastEventAt: member?.lastEventAt,

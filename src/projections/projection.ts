@@ -26,6 +26,8 @@ export interface Projection<T extends Tables = Tables> {
   readonly on: Handlers<T>;
   /** Default `live`. `background`: no request waits for it and it tells no changes, so it is applied in larger batches. */
   readonly group?: Group;
+  /** Holds what can be erased: when somebody is, what was replaced by a rebuild or waits is dropped, because nobody feeds it. */
+  readonly personal?: true;
   /** Instead of `on`: sees every event of every category as stored, of unknown type too. */
   readonly every?: (event: RecordedEvent, rows: RowsOf<T>) => void;
 }

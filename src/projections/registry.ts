@@ -12,6 +12,10 @@ import { usersProjection } from './users/projection.ts';
 /** Those that no request waits for. */
 export const backgroundProjections: readonly string[] = [auditProjection, proofProjection].map(({ name }) => name);
 
+export function versionsOf(all: readonly AnyProjection[]): Readonly<Record<string, number>> {
+  return Object.fromEntries(all.map(({ name, version }) => [name, version]));
+}
+
 /** All read models. One more is a folder and a line here. */
 export function projections({ sealer }: { readonly sealer: SealOpener }): readonly AnyProjection[] {
   return [

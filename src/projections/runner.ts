@@ -1,8 +1,13 @@
 import { component, type Component } from '../platform/lifecycle.ts';
+import { createBuilder } from './builder.ts';
+import type { ProjectionError } from './checkpoints.ts';
 import { createProjectionGroup, type GroupHealth, type ProjectionGroupOptions } from './group.ts';
 import { groupOf, type Group } from './projection.ts';
 
-export type ProjectionRunnerOptions = Omit<ProjectionGroupOptions, 'group'>;
+export interface ProjectionRunnerOptions extends Omit<ProjectionGroupOptions, 'group' | 'failures'> {
+  /** Milliseconds between two looks for what is to be built. Default 1,000. */
+  readonly lookMs?: number;
+}
 export type RunnerHealth = GroupHealth;
 
 /** Runs all projections of a process. */
@@ -13,21 +18,24 @@ export interface ProjectionRunner extends Component {
 
 /**
  * The live group, which requests and sockets wait for, and beside it what nobody waits for: neither slows the other, and
- * a read model with many indexes costs a tap nothing.
+ * a read model with many indexes costs a tap nothing. Beside both, what builds read models over all past data.
  */
 export function createProjectionRunner(options: ProjectionRunnerOptions): ProjectionRunner {
+  const failures = new Map<string, ProjectionError>();
+  const builder = createBuilder({ ...options, failures });
   const groupNamed = (group: Group) => {
     const projections = options.projections.filter((projection) => groupOf(projection) === group);
-    return projections.length === 0 ? undefined : createProjectionGroup({ ...options, group, projections });
+    return projections.length === 0 ? undefined : createProjectionGroup({ ...options, failures, group, projections });
   };
   const groups = (['live', 'background'] as const).flatMap((name) => groupNamed(name) ?? []);
   return {
     ...component(
       async () => {
         for (const group of groups) await group.start();
+        await builder.start();
       },
       async () => {
-        await Promise.all(groups.map((group) => group.stop()));
+        await Promise.all([builder.stop(), ...groups.map((group) => group.stop())]);
       },
     ),
     health() {

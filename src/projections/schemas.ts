@@ -7,14 +7,27 @@ import type pg from 'pg';
 /** The schema of each read model's active generation, by name. */
 export type Schemas = Readonly<Record<string, string>>;
 
-/** A read model that has not been built yet: come back soon. */
+/** A read model that has not been built yet, or not in the version that a query needs: come back when it is. */
 export class ReadModelUnavailable extends Error {
   override readonly name = 'ReadModelUnavailable';
+  /** As far as is known; 1 otherwise. */
+  readonly retryAfterSeconds: number;
 
-  constructor(projection: string) {
-    super(`The read model ${projection} is being built`);
+  constructor(projection: string, progress?: BuildProgress) {
+    const { done = 0, total = 0, secondsLeft } = progress ?? {};
+    const share = total === 0 ? '' : `: ${Math.floor((done / total) * 100)} %`;
+    super(`The read model ${projection} is being built${share}${share === '' || secondsLeft === undefined ? '' : `, about ${inWords(secondsLeft)} left`}`);
+    this.retryAfterSeconds = Math.min(60, Math.max(1, Math.ceil(secondsLeft ?? 1)));
   }
 }
+
+interface BuildProgress {
+  readonly done: number;
+  readonly total: number;
+  readonly secondsLeft?: number;
+}
+
+const inWords = (seconds: number) => (seconds < 90 ? `${Math.max(1, Math.ceil(seconds))} s` : `${Math.ceil(seconds / 60)} min`);
 
 export interface Query {
   /** Prepared once per connection and generation. */
@@ -46,6 +59,8 @@ export function createReader(db: Database, quick?: QuickReads, versions: Readonl
   let looking: Promise<Schemas> | undefined;
   /** Of the active generations; grows with each look that found others. */
   let epoch = 0;
+  /** Read models whose generation is of another version than this program's. */
+  let foreign: ReadonlySet<string> = new Set();
   const texts = new Map<string, { readonly epoch: number; readonly name: string; readonly text: string }>();
 
   function look(): Promise<Schemas> {
@@ -55,6 +70,7 @@ export function createReader(db: Database, quick?: QuickReads, versions: Readonl
           name: 'read.generations',
           text: 'SELECT name, version, generation FROM work.projections ORDER BY name',
         });
+        foreign = new Set(rows.flatMap(({ name, version }) => ((versions[name] ?? version) === version ? [] : [name])));
         const found = Object.fromEntries(rows.map(({ name, version, generation }) => [name, schemaOf(name, version, generation)]));
         if (JSON.stringify(found) !== JSON.stringify(schemas)) {
           epoch++;
@@ -68,8 +84,8 @@ export function createReader(db: Database, quick?: QuickReads, versions: Readonl
     return looking;
   }
 
-  async function prepared(query: Query): Promise<{ readonly name: string; readonly text: string }> {
-    const known = texts.get(query.name);
+  async function prepared(query: Query): Promise<{ readonly name?: string; readonly text: string }> {
+    const known = query.once === true ? undefined : texts.get(query.name);
     if (known !== undefined && known.epoch === epoch) return known;
     const current = schemas ?? (await look());
     const complete = new Proxy(current, {
@@ -80,6 +96,7 @@ export function createReader(db: Database, quick?: QuickReads, versions: Readonl
       },
     });
     const text = query.text(complete);
+    if (query.once === true) return { text };
     // A connection keeps a name for the text that it was first used with.
     const made = { epoch, name: `${query.name}@${createHash('md5').update(text).digest('hex').slice(0, 12)}`, text };
     texts.set(query.name, made);

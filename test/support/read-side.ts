@@ -16,7 +16,7 @@ import type { AnyProjection } from '../../src/projections/projection.ts';
 import { createReadModels } from '../../src/projections/queries.ts';
 import type { ReadModels } from '../../src/projections/read-models.ts';
 import { caughtUp } from '../../src/projections/caught-up.ts';
-import { backgroundProjections, projections } from '../../src/projections/registry.ts';
+import { backgroundProjections, projections, versionsOf } from '../../src/projections/registry.ts';
 import { createProjectionRunner, type ProjectionRunner } from '../../src/projections/runner.ts';
 import { createReader, type Reader } from '../../src/projections/schemas.ts';
 import type { TestPostgres } from './servers.ts';
@@ -126,7 +126,7 @@ export async function startReadSide(postgres: TestPostgres, options: ReadSideOpt
   await store.start();
   const logId = await ensureLogIdentity(store, '0.0.0-test', () => instant(clock.now()));
   const all = (options.projections ?? ((sealer) => projections({ sealer })))(vault);
-  const reader = createReader(db);
+  const reader = createReader(db, undefined, versionsOf(all));
   const notifications = createNotifications({ url, applicationName: 'loqey-test-listen', logger });
   const feed = createLiveFeed({ db, notifications, background: backgroundProjections, onSwitched: () => reader.refresh(), logger, metrics, pollMs: 100 });
   const runner = createProjectionRunner({
@@ -139,6 +139,7 @@ export async function startReadSide(postgres: TestPostgres, options: ReadSideOpt
     metrics,
     onCommitted: (changes, position) => feed.push(changes, position),
     onSwitched: () => reader.refresh(),
+    lookMs: 50,
   });
   await notifications.start();
   if (runs) await runner.start();

@@ -7,6 +7,7 @@ const v1: EventForm<undefined, SystemEvent> = { version: 1 };
 export const systemCodec = createCodec<undefined, SystemEvent>({
   LogStarted: v1,
   ProjectionEventSkipped: v1,
+  ProjectionActionRequested: v1,
   KeysRewrapped: v1,
   JobRequested: v1,
   CommandRefused: v1,

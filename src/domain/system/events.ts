@@ -5,6 +5,8 @@ export type SystemEvent =
   /** The log's first event: its identity. Every checkpoint, signed head and position token carries it. */
   | E<'LogStarted', { logId: Uuid; version: string }>
   | E<'ProjectionEventSkipped', { projection: string; position: string; reason: string }>
+  /** An administrator asked for it, or took it back. `projection` may be `all`. */
+  | E<'ProjectionActionRequested', { projection: string; action: 'rebuild' | 'compare' | 'switch' | 'rollback' | 'cancel'; generation?: number; acceptDifferences?: boolean }>
   | E<'KeysRewrapped', { count: number }>
   /** Somebody asked for a run of a job outside its times. */
   | E<'JobRequested', { job: string }>

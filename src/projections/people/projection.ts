@@ -163,6 +163,7 @@ export function peopleProjection(opener: SealOpener): AnyProjection {
   return defineProjection({
     name: 'people',
     version: 3,
+    personal: true,
     categories: ['device', 'user', 'refusal'],
     tables: { people },
     prepare,
