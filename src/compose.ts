@@ -1,4 +1,6 @@
 import type { HealthPart, HealthReport, PartHealth } from './api/ports.ts';
+import { createHistory } from './audit/history/history.ts';
+import { createMilestoneStore } from './audit/history/milestones.ts';
 import { createHttpAdapter } from './bridge/http-adapter.ts';
 import { createKeyring } from './bridge/keyring.ts';
 import { createLiveDevices, isOldFirmware } from './bridge/live-devices.ts';
@@ -177,6 +179,11 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
   const snapshots = await start('snapshots', createSnapshots({ pool: db.pool, logger, metrics }));
   const plainBus = createCommandBus({ store, sealer, refusals, snapshots, clock, metrics });
   const bus = tracing.on ? tracedBus(plainBus, tracing) : plainBus;
+  // Its own connections: whoever looks back takes none from whoever acts.
+  const history = await start('history', createHistory({ store, milestones: createMilestoneStore(ground.database('loqey-history', 2).pool), logger, metrics }));
+  bus.onAppended((events) => {
+    for (const { stream, revision } of events) history.grown(stream, revision);
+  });
   const idempotency = createIdempotency(db.pool);
   const watches = createUnlockWatches({
     store,
@@ -322,6 +329,7 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
       }),
       sealer,
       health: report,
+      history,
       proofs: createProofs({ store, queries: createProofQueries(reader), logId }),
       jobs: board,
       inbox,
