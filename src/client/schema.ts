@@ -360,6 +360,121 @@ export interface Schemas {
     readonly access_links: readonly Schemas['AccessLink'][];
     readonly delivery_history: readonly Schemas['Delivery'][];
   };
+  readonly PersonalData: {
+    readonly format: 'loqey-personal-data-1';
+    /** Member → what it holds. */
+    readonly about: Readonly<Record<string, string>>;
+    readonly generated_at: string;
+    readonly account: Schemas['User'];
+    readonly sessions: readonly Schemas['Session'][];
+    readonly notification_settings: Schemas['NotificationSettings'];
+    readonly devices: readonly Schemas['Device'][];
+    readonly links: readonly Schemas['AccessLink'][];
+    readonly deliveries: readonly Schemas['Delivery'][];
+    readonly activity: readonly {
+      /** Opaque; the same for the same entry. */
+      readonly id: string;
+      readonly device_id: string;
+      readonly activity_type: 'device_control' | 'access_link' | 'user_action' | 'system_event';
+      readonly action: string;
+      readonly source: string;
+      readonly description: string;
+      readonly success: boolean;
+      readonly user_id: string | null;
+      readonly timestamp: string;
+    }[];
+    readonly notifications: readonly Schemas['Notification'][];
+    readonly personal: readonly {
+      readonly ref: string;
+      readonly kind: string;
+      readonly since: string;
+      readonly fields: Readonly<Record<string, unknown>>;
+    }[];
+    readonly log: readonly {
+      readonly timestamp: string;
+      readonly action: string;
+      readonly type: string;
+      readonly outcome: 'accepted' | 'refused' | 'failed';
+      readonly actor: {
+        readonly kind: string;
+        readonly id: string;
+      };
+      readonly source: string;
+      readonly ip_address: string | null;
+      readonly user_agent: string | null;
+      readonly device_id: string | null;
+      readonly link_id: string | null;
+      readonly unlock_id: string | null;
+      readonly event_id: string;
+      readonly position: string;
+      readonly details: Readonly<Record<string, unknown>>;
+    }[];
+    /** The last member: without it the file was cut off. */
+    readonly complete: true;
+  };
+  /** What an erasure would do. Nothing has happened yet. */
+  readonly ErasurePreview: {
+    readonly user_id: string;
+    readonly email: string | null;
+    /** Taken off the account: their links end, their PINs too. */
+    readonly devices: readonly {
+      readonly id: string;
+      readonly serial_number: string;
+      readonly name: string | null;
+    }[];
+    readonly active_links: number;
+    /** What couriers said there becomes unreadable with the rest. */
+    readonly deliveries: number;
+    readonly notifications: number;
+    readonly goes: readonly string[];
+    readonly stays: readonly string[];
+    readonly backups: {
+      readonly retention_days: number;
+      readonly until: string;
+      readonly statement: string;
+    };
+    /** Where to take a copy first. */
+    readonly export_path: string;
+    /** Members of the body that carries it out. */
+    readonly needs: readonly string[];
+  };
+  readonly ErasureReceipt: {
+    readonly format: 'loqey-erasure-receipt-1';
+    readonly log_id: string;
+    readonly subject: string;
+    readonly requested_by: 'owner' | 'admin';
+    readonly requested_at: string;
+    readonly event: {
+      readonly id: string;
+      readonly stream: string;
+      readonly revision: string;
+      readonly position: string;
+    };
+    readonly completed_at: string;
+    readonly destroyed: {
+      readonly data_keys: number;
+      readonly deliveries: number;
+      readonly boxes: number;
+      readonly statement: string;
+    };
+    readonly backups: {
+      readonly retention_days: number;
+      readonly until: string;
+      readonly statement: string;
+    };
+    readonly kid: string;
+    /** Ed25519, base64url, with the key of the heads of the log. */
+    readonly signature: string;
+  };
+  readonly Erasure: {
+    readonly erasure_id: string;
+    readonly status: 'under_way' | 'completed';
+    readonly message: string;
+    readonly requested_at: string;
+    /** Answers without an account: who was erased has none. */
+    readonly status_url: string;
+    readonly receipt: Schemas['ErasureReceipt'] | null;
+  };
   readonly Administrator: {
     readonly id: string;
     readonly email: string | null;
@@ -401,6 +516,310 @@ export interface Schemas {
     /** Opaque; `before` and `after` take it. */
     readonly position: string;
     readonly details: Readonly<Record<string, unknown>>;
+  };
+  /** A box, as its own stream had it. `reported` is what it had said of itself by then. */
+  readonly DeviceThen: {
+    readonly device_id: string;
+    readonly serial_number: string;
+    readonly profile: string;
+    readonly lifecycle_status: 'available' | 'assigned' | 'active' | 'maintenance' | 'decommissioned';
+    readonly decommissioned: boolean;
+    readonly maintenance: boolean;
+    /** Whether it was ever heard of. */
+    readonly seen: boolean;
+    readonly assignment: {
+      readonly assignment_id: string;
+      readonly user_id: string;
+      readonly assigned_at: string;
+      readonly suspended: boolean;
+      readonly suspensions: number;
+      readonly unlink_requested: boolean;
+    } | null;
+    readonly previous_owner_id: string | null;
+    readonly pin: {
+      readonly expires_at: string;
+      readonly void: boolean;
+      /** Wrong ones. */
+      readonly guesses: number;
+    };
+    readonly unlocks: {
+      readonly current: {
+        readonly unlock_id: string;
+        readonly cause: {
+          readonly kind: 'link' | 'owner' | 'admin' | 'schedule';
+          readonly id: string;
+        };
+        readonly assignment_id: string | null;
+        readonly issued_at: string;
+        readonly expires_at: string;
+        readonly phase: 'requested' | 'dispatched' | 'published' | 'acknowledged';
+        readonly dispatch: {
+          readonly at: string;
+          readonly level: number;
+          readonly seq: number | null;
+          readonly key_version: number | null;
+          readonly journal_id: string | null;
+          readonly report_seq: number | null;
+        } | null;
+      } | null;
+      /** Openings whose outcome was not known. */
+      readonly unknown: readonly string[];
+      readonly last_seq: number;
+    };
+    readonly reported: {
+      readonly lock_status: 'locked' | 'unlocked' | 'unknown' | 'jammed' | 'error';
+      readonly lock_status_at: string | null;
+      readonly online: boolean;
+      readonly battery: number | null;
+      readonly door_open: boolean | null;
+      readonly parcel_present: boolean | null;
+      readonly tampered: boolean;
+      readonly firmware_version: string | null;
+      readonly capabilities: readonly string[];
+      readonly protocols: readonly number[];
+      readonly clone_suspected_at: string | null;
+    };
+    readonly settings: {
+      readonly desired: {
+        readonly auto_lock_enabled: boolean;
+        /** Seconds. */
+        readonly auto_lock_delay: number;
+        readonly silent_mode: boolean;
+        readonly led_enabled: boolean;
+        readonly heartbeat_seconds: number;
+      };
+      readonly version: number;
+      readonly applied: number | null;
+    };
+    readonly protocol: {
+      readonly level: number;
+      readonly level0_deliveries: boolean;
+    };
+    readonly keys: {
+      readonly version: number;
+      readonly rotating_to: number | null;
+      readonly due: boolean;
+    };
+  };
+  readonly PastDevice: {
+    /** What is here was so then. It may be otherwise now. */
+    readonly past: true;
+    /** The instant that was asked for; by a position, that of the event there. */
+    readonly as_of: string;
+    /** The last event of the prefix. */
+    readonly ends_with: {
+      readonly event_id: string;
+      readonly type: string;
+      readonly at: string;
+      readonly position: string;
+    };
+    readonly device_id: string;
+    readonly owner_email: string | null;
+    readonly state: Schemas['DeviceThen'];
+  };
+  readonly EventRef: {
+    readonly event_id: string;
+    readonly type: string;
+    readonly at: string;
+    readonly actor: {
+      readonly kind: string;
+      readonly id: string;
+    };
+    /** Opaque; `as_of`, `from` and `to` take it. */
+    readonly position: string;
+  };
+  readonly Difference: {
+    /** What is here was so then. It may be otherwise now. */
+    readonly past: true;
+    readonly id: string;
+    readonly from: {
+      readonly as_of: string;
+      readonly exists: boolean;
+      readonly ends_with: {
+        readonly event_id: string;
+        readonly type: string;
+        readonly at: string;
+        readonly position: string;
+      } | null;
+    };
+    readonly to: {
+      readonly as_of: string;
+      readonly exists: boolean;
+      readonly ends_with: {
+        readonly event_id: string;
+        readonly type: string;
+        readonly at: string;
+        readonly position: string;
+      } | null;
+    };
+    /** `event` changed the fact last; null where no event did, but the time that passed. */
+    readonly changes: readonly {
+      /** JSON pointer into the state. Replaced one after another in the first state, they make the second. */
+      readonly path: string;
+      readonly before: unknown;
+      readonly after: unknown;
+      readonly event: Schemas['EventRef'] | null;
+    }[];
+  };
+  readonly Why: {
+    /** What is here was so then. It may be otherwise now. */
+    readonly past: true;
+    /** The instant that was asked for; by a position, that of the event there. */
+    readonly as_of: string;
+    /** The last event of the prefix. */
+    readonly ends_with: {
+      readonly event_id: string;
+      readonly type: string;
+      readonly at: string;
+      readonly position: string;
+    };
+    readonly device_id: string;
+    readonly link_id: string | null;
+    readonly unlock_id: string | null;
+    readonly asked_by: {
+      readonly kind: 'link' | 'owner' | 'admin' | 'schedule';
+      readonly id: string;
+    };
+    /** `joined`: the same person’s opening is under way, and this one would be that one. */
+    readonly outcome: 'allowed' | 'joined' | 'refused';
+    readonly reason: string | null;
+    readonly message: string;
+    readonly details: Readonly<Record<string, string | number | boolean>>;
+    readonly decided_by: {
+      readonly event: Schemas['EventRef'];
+      /** What the answer to the same question was before that event: `allowed`, `joined`, or the code of a refusal. */
+      readonly before: string;
+    } | null;
+    /** What the rule looked at, each with the event that made it so. */
+    readonly facts: readonly {
+      /** JSON pointer into the state of the box; what begins with `/link/` is the link. */
+      readonly path: string;
+      readonly value: unknown;
+      readonly event: Schemas['EventRef'] | null;
+    }[];
+    readonly recorded: {
+      readonly outcome: 'allowed' | 'refused';
+      readonly reason: string | null;
+      /** Whether the rules, asked again on the state of then, answer what was answered. */
+      readonly agrees: boolean;
+      readonly event: Schemas['EventRef'];
+    } | null;
+    /** What is not in the log, and was taken to be so. */
+    readonly assumed: readonly string[];
+  };
+  readonly LinkThen: {
+    readonly link_id: string;
+    readonly user_id: string;
+    readonly assignment_id: string;
+    readonly suspensions: number;
+    readonly starts_at: string | null;
+    readonly expires_at: string;
+    readonly max_uses: number;
+    readonly require_identity: boolean;
+    readonly window: {
+      readonly time_zone: string;
+      readonly days: readonly number[];
+      readonly from: string;
+      readonly to: string;
+    } | null;
+    /** That were not proven unopened by then, one under way included. */
+    readonly uses: number;
+    readonly uses_left: number;
+    readonly used_at: string | null;
+    readonly revoked_at: string | null;
+    readonly deleted: boolean;
+    readonly expiry_recorded: boolean;
+    /** By the clock of then. `void`: its owner lost the box or was suspended. */
+    readonly status: 'active' | 'expired' | 'used' | 'revoked' | 'void';
+  };
+  readonly PastLink: {
+    /** What is here was so then. It may be otherwise now. */
+    readonly past: true;
+    /** The instant that was asked for; by a position, that of the event there. */
+    readonly as_of: string;
+    /** The last event of the prefix. */
+    readonly ends_with: {
+      readonly event_id: string;
+      readonly type: string;
+      readonly at: string;
+      readonly position: string;
+    };
+    readonly link_id: string;
+    readonly device_id: string;
+    readonly owner_email: string | null;
+    readonly state: Schemas['LinkThen'];
+  };
+  readonly UserThen: {
+    readonly user_id: string;
+    readonly suspended: boolean;
+    readonly erased: boolean;
+    readonly email_verified: boolean;
+    /** Since when the profile was what it was. What it said is not in states of the past. */
+    readonly profile_at: string;
+    readonly admin: {
+      readonly role: string;
+      readonly permissions: readonly string[];
+    } | null;
+    readonly logins: {
+      readonly refusals: readonly string[];
+      readonly wrong_in_a_row: number;
+    };
+    readonly sessions: readonly {
+      readonly session_id: string;
+      readonly scope: string;
+    }[];
+  };
+  readonly PastUser: {
+    /** What is here was so then. It may be otherwise now. */
+    readonly past: true;
+    /** The instant that was asked for; by a position, that of the event there. */
+    readonly as_of: string;
+    /** The last event of the prefix. */
+    readonly ends_with: {
+      readonly event_id: string;
+      readonly type: string;
+      readonly at: string;
+      readonly position: string;
+    };
+    readonly user_id: string;
+    readonly email: string | null;
+    readonly state: Schemas['UserThen'];
+  };
+  /** An opening, as far as it had come. */
+  readonly DeliveryThen: {
+    readonly unlock_id: string;
+    readonly cause: {
+      readonly kind: 'link' | 'owner' | 'admin' | 'schedule';
+      readonly id: string;
+    };
+    readonly assignment_id: string | null;
+    readonly status: 'requested' | 'dispatched' | 'published' | 'acknowledged' | 'opened' | 'failed' | 'unknown' | 'cancelled' | 'expired';
+    readonly reason: string | null;
+    readonly evidence: string | null;
+    readonly use_returned: boolean;
+    readonly requested_at: string;
+    readonly expires_at: string;
+    readonly dispatched_at: string | null;
+    readonly published_at: string | null;
+    readonly acknowledged_at: string | null;
+    readonly opened_at: string | null;
+    readonly ended_at: string | null;
+  };
+  readonly PastDelivery: {
+    /** What is here was so then. It may be otherwise now. */
+    readonly past: true;
+    /** The instant that was asked for; by a position, that of the event there. */
+    readonly as_of: string;
+    /** The last event of the prefix. */
+    readonly ends_with: {
+      readonly event_id: string;
+      readonly type: string;
+      readonly at: string;
+      readonly position: string;
+    };
+    readonly unlock_id: string;
+    readonly device_id: string;
+    readonly state: Schemas['DeliveryThen'];
   };
   readonly SignedHead: {
     /** Events of the log that the tree covers. */
@@ -1817,6 +2236,73 @@ export interface Operations {
       };
     };
   };
+  /** Everything that is kept of the signed-in account, as one JSON file: GET /api/v1/auth/me/export */
+  readonly exportMe: {
+    readonly replies: {
+      200: Schemas['PersonalData'];
+    };
+  };
+  /** What erasing the signed-in account would do; nothing happens yet: GET /api/v1/auth/me/erase */
+  readonly previewErasure: {
+    readonly replies: {
+      200: Schemas['ErasurePreview'];
+    };
+  };
+  /** Erase the signed-in account for ever: it cannot be undone: POST /api/v1/auth/me/erase */
+  readonly eraseMe: {
+    readonly body: {
+      readonly password: string;
+      /** The e-mail address of the account, typed once more. */
+      readonly confirm: string;
+    };
+    readonly replies: {
+      200: Schemas['Erasure'];
+      202: Schemas['Erasure'];
+    };
+  };
+  /** How far an erasure is, and its receipt: GET /api/v1/erasures/{erasure_id} */
+  readonly erasure: {
+    readonly params: {
+      readonly erasure_id: string;
+    };
+    readonly replies: {
+      200: Schemas['Erasure'];
+    };
+  };
+  /** Everything that is kept of an account, as one JSON file: GET /api/v1/admin/users/{user_id}/export */
+  readonly exportUser: {
+    readonly params: {
+      readonly user_id: string;
+    };
+    readonly replies: {
+      200: Schemas['PersonalData'];
+    };
+  };
+  /** What erasing an account would do; nothing happens yet: GET /api/v1/admin/users/{user_id}/erase */
+  readonly previewUserErasure: {
+    readonly params: {
+      readonly user_id: string;
+    };
+    readonly replies: {
+      200: Schemas['ErasurePreview'];
+    };
+  };
+  /** Erase an account for ever: it cannot be undone. Again: answers how the first one went: POST /api/v1/admin/users/{user_id}/erase */
+  readonly eraseUser: {
+    readonly params: {
+      readonly user_id: string;
+    };
+    readonly body: {
+      /** The e-mail address of the account, typed once more. */
+      readonly confirm: string;
+      /** Why. Never a text: a name in it would outlive the erasure. */
+      readonly ground: 'requested' | 'no_longer_needed' | 'unlawful' | 'legal_obligation';
+    };
+    readonly replies: {
+      200: Schemas['Erasure'];
+      202: Schemas['Erasure'];
+    };
+  };
   /** Who administers, and with which rights: GET /api/v1/admin/admins */
   readonly admins: {
     readonly query?: {
@@ -1851,7 +2337,7 @@ export interface Operations {
       /** Default `admin`. */
       readonly role?: 'super_admin' | 'admin' | 'support';
       /** Rights besides those that the role brings. */
-      readonly permissions?: readonly ('devices:read' | 'devices:register' | 'devices:pin' | 'devices:keys' | 'devices:unlink' | 'devices:unlock' | 'devices:lifecycle' | 'users:read' | 'users:suspend' | 'audit:read' | 'analytics:read' | 'system:read' | 'jobs:run' | 'admins:manage')[];
+      readonly permissions?: readonly ('devices:read' | 'devices:register' | 'devices:pin' | 'devices:keys' | 'devices:unlink' | 'devices:unlock' | 'devices:lifecycle' | 'users:read' | 'users:suspend' | 'users:export' | 'users:erase' | 'audit:read' | 'analytics:read' | 'system:read' | 'jobs:run' | 'admins:manage')[];
     };
     readonly replies: {
       201: {
@@ -1897,7 +2383,7 @@ export interface Operations {
       /** Default `admin`. */
       readonly role?: 'super_admin' | 'admin' | 'support';
       /** Rights besides those that the role brings. */
-      readonly permissions?: readonly ('devices:read' | 'devices:register' | 'devices:pin' | 'devices:keys' | 'devices:unlink' | 'devices:unlock' | 'devices:lifecycle' | 'users:read' | 'users:suspend' | 'audit:read' | 'analytics:read' | 'system:read' | 'jobs:run' | 'admins:manage')[];
+      readonly permissions?: readonly ('devices:read' | 'devices:register' | 'devices:pin' | 'devices:keys' | 'devices:unlink' | 'devices:unlock' | 'devices:lifecycle' | 'users:read' | 'users:suspend' | 'users:export' | 'users:erase' | 'audit:read' | 'analytics:read' | 'system:read' | 'jobs:run' | 'admins:manage')[];
     };
     readonly replies: {
       200: Schemas['Administrator'];
@@ -1987,6 +2473,165 @@ export interface Operations {
           readonly details: Readonly<Record<string, unknown>>;
         }[];
       };
+    };
+  };
+  /** A box as it was at an instant or a position: GET /api/v1/admin/devices/{device_id}/state */
+  readonly deviceThen: {
+    readonly params: {
+      readonly device_id: string;
+    };
+    readonly query?: {
+      /** An instant in ISO-8601 with a time zone, not in the future, or a position of the log (opaque). The state is that of all events of this thing up to the last one, in the order of the log, that happened at that instant or before, or that is at that position or before. Default: now. */
+      readonly as_of?: string;
+    };
+    readonly replies: {
+      200: Schemas['PastDevice'];
+    };
+  };
+  /** What changed of a box between two instants or positions, and by which events: GET /api/v1/admin/devices/{device_id}/diff */
+  readonly deviceDifference: {
+    readonly params: {
+      readonly device_id: string;
+    };
+    readonly query: {
+      /** An instant in ISO-8601 with a time zone, not in the future, or a position of the log (opaque). The state is that of all events of this thing up to the last one, in the order of the log, that happened at that instant or before, or that is at that position or before. */
+      readonly from: string;
+      /** An instant in ISO-8601 with a time zone, not in the future, or a position of the log (opaque). The state is that of all events of this thing up to the last one, in the order of the log, that happened at that instant or before, or that is at that position or before. Default: now. */
+      readonly to?: string;
+    };
+    readonly replies: {
+      200: Schemas['Difference'];
+    };
+  };
+  /** Whether a person could open a box at an instant, by which rule, and since which event: GET /api/v1/admin/devices/{device_id}/why */
+  readonly whyDevice: {
+    readonly params: {
+      readonly device_id: string;
+    };
+    readonly query?: {
+      /** An instant in ISO-8601 with a time zone, not in the future, or a position of the log (opaque). The state is that of all events of this thing up to the last one, in the order of the log, that happened at that instant or before, or that is at that position or before. Default: now. */
+      readonly as_of?: string;
+      /** Who would ask. Default: the owner of then. */
+      readonly user_id?: string;
+    };
+    readonly replies: {
+      200: Schemas['Why'];
+    };
+  };
+  /** A link as it was at an instant or a position: GET /api/v1/admin/links/{link_id}/state */
+  readonly linkThen: {
+    readonly params: {
+      readonly link_id: string;
+    };
+    readonly query?: {
+      /** An instant in ISO-8601 with a time zone, not in the future, or a position of the log (opaque). The state is that of all events of this thing up to the last one, in the order of the log, that happened at that instant or before, or that is at that position or before. Default: now. */
+      readonly as_of?: string;
+    };
+    readonly replies: {
+      200: Schemas['PastLink'];
+    };
+  };
+  /** What changed of a link between two instants or positions, and by which events: GET /api/v1/admin/links/{link_id}/diff */
+  readonly linkDifference: {
+    readonly params: {
+      readonly link_id: string;
+    };
+    readonly query: {
+      /** An instant in ISO-8601 with a time zone, not in the future, or a position of the log (opaque). The state is that of all events of this thing up to the last one, in the order of the log, that happened at that instant or before, or that is at that position or before. */
+      readonly from: string;
+      /** An instant in ISO-8601 with a time zone, not in the future, or a position of the log (opaque). The state is that of all events of this thing up to the last one, in the order of the log, that happened at that instant or before, or that is at that position or before. Default: now. */
+      readonly to?: string;
+    };
+    readonly replies: {
+      200: Schemas['Difference'];
+    };
+  };
+  /** Whether a link would have opened its box at an instant, by which rule, and since which event: GET /api/v1/admin/links/{link_id}/why */
+  readonly whyLink: {
+    readonly params: {
+      readonly link_id: string;
+    };
+    readonly query?: {
+      /** An instant in ISO-8601 with a time zone, not in the future, or a position of the log (opaque). The state is that of all events of this thing up to the last one, in the order of the log, that happened at that instant or before, or that is at that position or before. Default: now. */
+      readonly as_of?: string;
+    };
+    readonly replies: {
+      200: Schemas['Why'];
+    };
+  };
+  /** An account as it was at an instant or a position: GET /api/v1/admin/users/{user_id}/state */
+  readonly userThen: {
+    readonly params: {
+      readonly user_id: string;
+    };
+    readonly query?: {
+      /** An instant in ISO-8601 with a time zone, not in the future, or a position of the log (opaque). The state is that of all events of this thing up to the last one, in the order of the log, that happened at that instant or before, or that is at that position or before. Default: now. */
+      readonly as_of?: string;
+    };
+    readonly replies: {
+      200: Schemas['PastUser'];
+    };
+  };
+  /** What changed of an account between two instants or positions, and by which events: GET /api/v1/admin/users/{user_id}/diff */
+  readonly userDifference: {
+    readonly params: {
+      readonly user_id: string;
+    };
+    readonly query: {
+      /** An instant in ISO-8601 with a time zone, not in the future, or a position of the log (opaque). The state is that of all events of this thing up to the last one, in the order of the log, that happened at that instant or before, or that is at that position or before. */
+      readonly from: string;
+      /** An instant in ISO-8601 with a time zone, not in the future, or a position of the log (opaque). The state is that of all events of this thing up to the last one, in the order of the log, that happened at that instant or before, or that is at that position or before. Default: now. */
+      readonly to?: string;
+    };
+    readonly replies: {
+      200: Schemas['Difference'];
+    };
+  };
+  /** How far an opening had come at an instant or a position: GET /api/v1/admin/deliveries/{unlock_id}/state */
+  readonly deliveryThen: {
+    readonly params: {
+      readonly unlock_id: string;
+    };
+    readonly query?: {
+      /** An instant in ISO-8601 with a time zone, not in the future, or a position of the log (opaque). The state is that of all events of this thing up to the last one, in the order of the log, that happened at that instant or before, or that is at that position or before. Default: now. */
+      readonly as_of?: string;
+    };
+    readonly replies: {
+      200: Schemas['PastDelivery'];
+    };
+  };
+  /** What became of an opening between two instants or positions, and by which events: GET /api/v1/admin/deliveries/{unlock_id}/diff */
+  readonly deliveryDifference: {
+    readonly params: {
+      readonly unlock_id: string;
+    };
+    readonly query: {
+      /** An instant in ISO-8601 with a time zone, not in the future, or a position of the log (opaque). The state is that of all events of this thing up to the last one, in the order of the log, that happened at that instant or before, or that is at that position or before. */
+      readonly from: string;
+      /** An instant in ISO-8601 with a time zone, not in the future, or a position of the log (opaque). The state is that of all events of this thing up to the last one, in the order of the log, that happened at that instant or before, or that is at that position or before. Default: now. */
+      readonly to?: string;
+    };
+    readonly replies: {
+      200: Schemas['Difference'];
+    };
+  };
+  /** Why an opening was allowed: the rule, what it looked at, and the event since which it was allowed: GET /api/v1/admin/deliveries/{unlock_id}/why */
+  readonly whyUnlock: {
+    readonly params: {
+      readonly unlock_id: string;
+    };
+    readonly replies: {
+      200: Schemas['Why'];
+    };
+  };
+  /** Why a request to open was refused: the rule, what it looked at, and the event since which it refused: GET /api/v1/admin/refusals/{position}/why */
+  readonly whyRefused: {
+    readonly params: {
+      /** An instant in ISO-8601 with a time zone, not in the future, or a position of the log (opaque). The state is that of all events of this thing up to the last one, in the order of the log, that happened at that instant or before, or that is at that position or before. Default: now. */
+      readonly position: string;
+    };
+    readonly replies: {
+      200: Schemas['Why'];
     };
   };
   /** Signed heads of the log, newest first: keep some where nobody who can write to the database can: GET /api/v1/admin/proof/heads */
@@ -2305,6 +2950,13 @@ export const operations = {
   adminUser: { method: 'GET', path: '/api/v1/admin/users/{user_id}' },
   suspendUser: { method: 'PUT', path: '/api/v1/admin/users/{user_id}/suspend' },
   activateUser: { method: 'PUT', path: '/api/v1/admin/users/{user_id}/activate' },
+  exportMe: { method: 'GET', path: '/api/v1/auth/me/export' },
+  previewErasure: { method: 'GET', path: '/api/v1/auth/me/erase' },
+  eraseMe: { method: 'POST', path: '/api/v1/auth/me/erase' },
+  erasure: { method: 'GET', path: '/api/v1/erasures/{erasure_id}' },
+  exportUser: { method: 'GET', path: '/api/v1/admin/users/{user_id}/export' },
+  previewUserErasure: { method: 'GET', path: '/api/v1/admin/users/{user_id}/erase' },
+  eraseUser: { method: 'POST', path: '/api/v1/admin/users/{user_id}/erase' },
   admins: { method: 'GET', path: '/api/v1/admin/admins' },
   createAdmin: { method: 'POST', path: '/api/v1/admin/admins' },
   adminRoles: { method: 'GET', path: '/api/v1/admin/roles' },
@@ -2313,6 +2965,18 @@ export const operations = {
   revokeAdmin: { method: 'DELETE', path: '/api/v1/admin/admins/{user_id}' },
   auditLog: { method: 'GET', path: '/api/v1/admin/logs/audit' },
   unlockTrace: { method: 'GET', path: '/api/v1/admin/unlocks/{unlock_id}/trace' },
+  deviceThen: { method: 'GET', path: '/api/v1/admin/devices/{device_id}/state' },
+  deviceDifference: { method: 'GET', path: '/api/v1/admin/devices/{device_id}/diff' },
+  whyDevice: { method: 'GET', path: '/api/v1/admin/devices/{device_id}/why' },
+  linkThen: { method: 'GET', path: '/api/v1/admin/links/{link_id}/state' },
+  linkDifference: { method: 'GET', path: '/api/v1/admin/links/{link_id}/diff' },
+  whyLink: { method: 'GET', path: '/api/v1/admin/links/{link_id}/why' },
+  userThen: { method: 'GET', path: '/api/v1/admin/users/{user_id}/state' },
+  userDifference: { method: 'GET', path: '/api/v1/admin/users/{user_id}/diff' },
+  deliveryThen: { method: 'GET', path: '/api/v1/admin/deliveries/{unlock_id}/state' },
+  deliveryDifference: { method: 'GET', path: '/api/v1/admin/deliveries/{unlock_id}/diff' },
+  whyUnlock: { method: 'GET', path: '/api/v1/admin/deliveries/{unlock_id}/why' },
+  whyRefused: { method: 'GET', path: '/api/v1/admin/refusals/{position}/why' },
   proofHeads: { method: 'GET', path: '/api/v1/admin/proof/heads' },
   proofKeys: { method: 'GET', path: '/api/v1/admin/proof/keys' },
   proofOfEvent: { method: 'GET', path: '/api/v1/admin/proof/events/{event_id}' },
