@@ -1,28 +1,18 @@
 import { randomBytes } from 'node:crypto';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { AnyCommand } from '../../src/commands/port.ts';
 import { newId } from '../../src/platform/ids.ts';
-import { ada, startBackend, TestClock, type Backend, type BackendOptions } from '../support/backend.ts';
-import { startPostgres, type TestPostgres } from '../support/servers.ts';
+import { ada, TestClock, type Backend, type BackendOptions } from '../support/backend.ts';
+import { useBackends } from '../support/backends.ts';
 import type { SimulatedBox } from '../support/simulated-box.ts';
 import { until } from '../support/until.ts';
 
-let server: TestPostgres;
-const backends: Backend[] = [];
-
-beforeAll(async () => {
-  server = await startPostgres();
-});
-afterEach(async () => {
-  await Promise.all(backends.splice(0).map((backend) => backend.stop()));
-});
-afterAll(() => server.stop());
+const backends = useBackends('each');
 
 /** As compose.ts wires a process that is API and worker in one. */
 async function start(options: Partial<BackendOptions> = {}): Promise<Backend> {
-  const backend = await startBackend(server, { url: options.url ?? (await server.migratedDatabase()), ...options });
+  const backend = await backends.start(options);
   backend.bus.continueWith(backend.dispatcher.continuation);
-  backends.push(backend);
   return backend;
 }
 

@@ -1,33 +1,16 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { verifyCommand } from '../../src/bridge/protocol/signature.ts';
 import type { AnyCommand } from '../../src/commands/port.ts';
 import { AppendOutcomeUnknown } from '../../src/platform/event-store/port.ts';
 import { newId } from '../../src/platform/ids.ts';
 import { BrokerUnavailable, PublishTimedOut } from '../../src/platform/mqtt/port.ts';
 import { RelayUnavailable } from '../../src/platform/relay/port.ts';
-import { ada, startBackend, TestClock, type Backend, type BackendOptions } from '../support/backend.ts';
-import { startPostgres, type TestPostgres } from '../support/servers.ts';
+import { ada, TestClock, type Backend } from '../support/backend.ts';
+import { useBackends } from '../support/backends.ts';
 import type { SimulatedBox } from '../support/simulated-box.ts';
 import { until } from '../support/until.ts';
 
-let server: TestPostgres;
-let url: string;
-const backends: Backend[] = [];
-
-beforeAll(async () => {
-  server = await startPostgres();
-});
-afterEach(async () => {
-  await Promise.all(backends.splice(0).map((backend) => backend.stop()));
-});
-afterAll(() => server.stop());
-
-async function start(options: Partial<BackendOptions> = {}): Promise<Backend> {
-  url = options.url ?? (await server.migratedDatabase());
-  const backend = await startBackend(server, { url, ...options });
-  backends.push(backend);
-  return backend;
-}
+const { start } = useBackends('each');
 
 function ask(box: SimulatedBox, unlockId = newId(), cause: { kind: 'owner' | 'admin' | 'link'; id: string } = { kind: 'owner', id: ada }): AnyCommand {
   return { type: 'RequestUnlock', data: { deviceId: box.deviceId, unlockId, cause, ttlMs: 30_000, level0Deliveries: true } };
@@ -96,7 +79,7 @@ describe('a request', () => {
 
   it('is sent by one of two processes that both want it, however close they are', async () => {
     const one = await start();
-    const two = await start({ url, soleWriter: false });
+    const two = await start({ url: one.db.url, soleWriter: false });
     const box = await one.box();
     await box.hello();
     for (let n = 0; n < 20; n++) {
@@ -123,14 +106,14 @@ describe('a request', () => {
     await reactor.stop();
     await first.dispatcher.drained();
     // The crash: requested, and nobody there to dispatch it.
-    const dead = await start({ url, clock });
+    const dead = await start({ url: first.db.url, clock });
     dead.dispatcher.hint = () => undefined;
     const { createCommandBus } = await import('../../src/commands/handle.ts');
     const quietBus = createCommandBus({ store: dead.store, sealer: dead.sealer, refusals: dead.refusals, clock, metrics: dead.metrics });
     const commandId = newId();
     await quietBus.execute(ask(box), { commandId, correlationId: commandId, actor: { kind: 'user', id: ada }, source: 'mobile_app' });
     clock.advance(1_000);
-    const second = await start({ url, clock });
+    const second = await start({ url: first.db.url, clock });
     await second.startReactor();
     expect(await lastEnd(second, box)).toMatchObject({ type: 'UnlockCancelled', data: { reason: 'undeliverable' } });
     expect(unlocksSent(second)).toHaveLength(0);

@@ -1,33 +1,16 @@
 import { randomBytes } from 'node:crypto';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { isReachable } from '../../src/bridge/presence.ts';
 import { httpBearer } from '../../src/bridge/protocol/keys.ts';
 import { verifyCommand } from '../../src/bridge/protocol/signature.ts';
 import { newId } from '../../src/platform/ids.ts';
-import { ada, startBackend, TestClock, type Backend, type BackendOptions } from '../support/backend.ts';
-import { startPostgres, type TestPostgres } from '../support/servers.ts';
+import { ada, TestClock, type Backend } from '../support/backend.ts';
+import { useBackends } from '../support/backends.ts';
 import { SimulatedBox } from '../support/simulated-box.ts';
 import { until } from '../support/until.ts';
 
-let server: TestPostgres;
-let url: string;
-const backends: Backend[] = [];
+const { start } = useBackends();
 const nobody = new AbortController().signal;
-
-beforeAll(async () => {
-  server = await startPostgres();
-  url = await server.migratedDatabase();
-});
-afterEach(async () => {
-  await Promise.all(backends.splice(0).map((backend) => backend.stop()));
-});
-afterAll(() => server.stop());
-
-async function start(options: Partial<BackendOptions> = {}): Promise<Backend> {
-  const backend = await startBackend(server, { url, ...options });
-  backends.push(backend);
-  return backend;
-}
 
 /** The same box, its reports POSTed instead of published. */
 function overHttp(backend: Backend, { owner, keys }: SimulatedBox, clock = { now: () => Date.now(), monotonic: () => performance.now() }): SimulatedBox {

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { LiveDevice } from '../../src/bridge/live-devices.ts';
 import { createOfflineCheck, offlineWatch } from '../../src/bridge/offline.ts';
 import { isReachable } from '../../src/bridge/presence.ts';
@@ -7,29 +7,12 @@ import { signReport } from '../../src/bridge/protocol/signature.ts';
 import { EventStoreUnavailable } from '../../src/platform/event-store/port.ts';
 import { newId } from '../../src/platform/ids.ts';
 import { silentLogger } from '../../src/platform/logger.ts';
-import { ada, asSystem, startBackend, TestClock, type Backend, type BackendOptions } from '../support/backend.ts';
-import { startPostgres, type TestPostgres } from '../support/servers.ts';
+import { ada, asSystem, TestClock, type Backend, type BackendOptions } from '../support/backend.ts';
+import { useBackends } from '../support/backends.ts';
 import type { SimulatedBox } from '../support/simulated-box.ts';
 import { until } from '../support/until.ts';
 
-let server: TestPostgres;
-let url: string;
-const backends: Backend[] = [];
-
-beforeAll(async () => {
-  server = await startPostgres();
-  url = await server.migratedDatabase();
-});
-afterEach(async () => {
-  await Promise.all(backends.splice(0).map((backend) => backend.stop()));
-});
-afterAll(() => server.stop());
-
-async function start(options: Partial<BackendOptions> = {}): Promise<Backend> {
-  const backend = await startBackend(server, { url, ...options });
-  backends.push(backend);
-  return backend;
-}
+const { start } = useBackends();
 
 const rowOf = async (backend: Backend, box: SimulatedBox): Promise<LiveDevice> => (await backend.live.byId(box.deviceId))!;
 const telemetryOf = async (backend: Backend, box: SimulatedBox): Promise<number> =>

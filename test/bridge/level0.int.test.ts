@@ -1,26 +1,16 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { commandFilters, topicPrefix, type Profile } from '../../src/bridge/topics.ts';
 import { createPresence } from '../../src/bridge/presence.ts';
 import { newId } from '../../src/platform/ids.ts';
 import { PublishTimedOut } from '../../src/platform/mqtt/port.ts';
-import { ada, asSystem, startBackend, TestClock, type Backend, type BackendOptions } from '../support/backend.ts';
-import { startPostgres, type TestPostgres } from '../support/servers.ts';
+import { ada, asSystem, TestClock, type Backend, type BackendOptions } from '../support/backend.ts';
+import { useBackends } from '../support/backends.ts';
 import type { SimulatedBox } from '../support/simulated-box.ts';
 import { until } from '../support/until.ts';
 
 /** Device protocol, section 11, sentence by sentence, for each family of old firmware. */
 
-let server: TestPostgres;
-let url: string;
-const backends: Backend[] = [];
-
-beforeAll(async () => {
-  server = await startPostgres();
-});
-afterEach(async () => {
-  await Promise.all(backends.splice(0).map((backend) => backend.stop()));
-});
-afterAll(() => server.stop());
+const backends = useBackends('each'); // of the tag there is one box with commands in each installation
 
 interface Old {
   readonly profile: Profile;
@@ -54,10 +44,8 @@ const families: readonly Old[] = [
 ];
 
 async function start(options: Partial<BackendOptions> = {}): Promise<{ readonly backend: Backend; readonly clock: TestClock }> {
-  url = await server.migratedDatabase(); // of the tag there is one box with commands in each installation
   const clock = new TestClock();
-  const backend = await startBackend(server, { url, clock, ...options });
-  backends.push(backend);
+  const backend = await backends.start({ clock, ...options });
   return { backend, clock };
 }
 
@@ -155,8 +143,7 @@ describe.each(families)('old firmware, $profile', (old) => {
     backend.downlink.answer = () => Promise.reject(new PublishTimedOut('nobody knows'));
     await asked(backend, box, owner);
     await until('tried', () => backend.downlink.published.length === 1);
-    const next = await startBackend(server, { url, clock });
-    backends.push(next);
+    const next = await backends.start({ url: backend.db.url, clock });
     await next.startReactor();
     const request = (await backend.events(box.stream)).find(({ type }) => type === 'UnlockRequested')!;
     await next.dispatcher.reactor.react(request);

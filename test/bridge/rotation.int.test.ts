@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { openSecret } from '../../src/bridge/protocol/commands.ts';
 import { deriveKeys, httpBearer, mqttPassword, type DeviceKeys } from '../../src/bridge/protocol/keys.ts';
 import { verifyCommand } from '../../src/bridge/protocol/signature.ts';
@@ -11,8 +11,8 @@ import type { DeviceState } from '../../src/domain/device/state.ts';
 import { deviceAggregate } from '../../src/domain/registry.ts';
 import { newId } from '../../src/platform/ids.ts';
 import { silentLogger } from '../../src/platform/logger.ts';
-import { ada, startBackend, TestClock, type Backend } from '../support/backend.ts';
-import { startPostgres, type TestPostgres } from '../support/servers.ts';
+import { ada, TestClock, type Backend } from '../support/backend.ts';
+import { useBackends } from '../support/backends.ts';
 import type { SimulatedBox } from '../support/simulated-box.ts';
 import { until } from '../support/until.ts';
 
@@ -21,18 +21,12 @@ import { until } from '../support/until.ts';
 const LOG = '22222222-2222-4222-8222-222222222222';
 const MINUTE = 60_000;
 
-let server: TestPostgres;
-const backends: Backend[] = [];
+const backends = useBackends('each');
 const reactors: RunningReactor[] = [];
 
-beforeAll(async () => {
-  server = await startPostgres();
-});
 afterEach(async () => {
   await Promise.all(reactors.splice(0).map((reactor) => reactor.stop()));
-  await Promise.all(backends.splice(0).map((backend) => backend.stop()));
 });
-afterAll(() => server.stop());
 
 async function run(backend: Backend, clock: TestClock, reactor: Reactor): Promise<void> {
   const running = runReactor(reactor, { store: backend.store, pool: backend.db.pool, logId: LOG, clock, logger: silentLogger, metrics: backend.metrics });
@@ -42,8 +36,7 @@ async function run(backend: Backend, clock: TestClock, reactor: Reactor): Promis
 
 async function start() {
   const clock = new TestClock();
-  const backend = await startBackend(server, { url: await server.migratedDatabase(), clock });
-  backends.push(backend);
+  const backend = await backends.start({ clock });
   await backend.startReactor();
   await run(backend, clock, keyRotationReactor(backend.bus));
   await run(backend, clock, provisioningReactor(backend.provisioner, createAwaitInFlight(backend.bus, backend.watches)));

@@ -1,33 +1,16 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { ConcurrencyConflict, type AnyCommand } from '../../src/commands/port.ts';
 import { deviceAggregate } from '../../src/domain/registry.ts';
 import { isSealed } from '../../src/domain/kernel.ts';
 import type { DeviceState } from '../../src/domain/device/state.ts';
 import { AppendOutcomeUnknown, WrongExpectedRevision, type EventStore } from '../../src/platform/event-store/port.ts';
 import { derivedCommandId, newId } from '../../src/platform/ids.ts';
-import { ada, asSystem, startBackend, type Backend, type BackendOptions } from '../support/backend.ts';
-import { startPostgres, type TestPostgres } from '../support/servers.ts';
+import { ada, asSystem } from '../support/backend.ts';
+import { useBackends } from '../support/backends.ts';
 import type { SimulatedBox } from '../support/simulated-box.ts';
 import { until } from '../support/until.ts';
 
-let server: TestPostgres;
-let url: string;
-const backends: Backend[] = [];
-
-beforeAll(async () => {
-  server = await startPostgres();
-  url = await server.migratedDatabase();
-});
-afterEach(async () => {
-  await Promise.all(backends.splice(0).map((backend) => backend.stop()));
-});
-afterAll(() => server.stop());
-
-async function start(options: Partial<BackendOptions> = {}): Promise<Backend> {
-  const backend = await startBackend(server, { url, ...options });
-  backends.push(backend);
-  return backend;
-}
+const { start } = useBackends();
 
 const user = { kind: 'user', id: ada } as const;
 const rename = (box: SimulatedBox, name = 'Front door'): AnyCommand => ({ type: 'RenameDevice', data: { deviceId: box.deviceId, userId: ada, name } });

@@ -1,24 +1,13 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { deviceAggregate } from '../../src/domain/registry.ts';
 import type { DeviceState } from '../../src/domain/device/state.ts';
 import type { EventStore } from '../../src/platform/event-store/port.ts';
 import { newId } from '../../src/platform/ids.ts';
-import { ada, asSystem, startBackend, type Backend, type BackendOptions } from '../support/backend.ts';
-import { startPostgres, type TestPostgres } from '../support/servers.ts';
+import { ada, asSystem, type Backend, type BackendOptions } from '../support/backend.ts';
+import { useBackends } from '../support/backends.ts';
 import type { SimulatedBox } from '../support/simulated-box.ts';
 
-let server: TestPostgres;
-let url: string;
-const backends: Backend[] = [];
-
-beforeAll(async () => {
-  server = await startPostgres();
-  url = await server.migratedDatabase();
-});
-afterEach(async () => {
-  await Promise.all(backends.splice(0).map((backend) => backend.stop()));
-});
-afterAll(() => server.stop());
+const backends = useBackends();
 
 /** A process, and how many events it has read from streams. */
 async function start(options: Partial<BackendOptions> = {}): Promise<Backend & { read: { events: number } }> {
@@ -32,8 +21,7 @@ async function start(options: Partial<BackendOptions> = {}): Promise<Backend & {
       }
     },
   });
-  const backend = await startBackend(server, { url, store, ...options });
-  backends.push(backend);
+  const backend = await backends.start({ store, ...options });
   read.events = 0;
   return { ...backend, read };
 }

@@ -1,29 +1,12 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { CommandContext, UnlockAsk, UnlockReply } from '../../src/commands/port.ts';
 import { derivedCommandId, newId } from '../../src/platform/ids.ts';
-import { ada, asSystem, startBackend, type Backend, type BackendOptions } from '../support/backend.ts';
-import { startPostgres, type TestPostgres } from '../support/servers.ts';
+import { ada, asSystem, type Backend } from '../support/backend.ts';
+import { useBackends } from '../support/backends.ts';
 import type { SimulatedBox } from '../support/simulated-box.ts';
 import { until } from '../support/until.ts';
 
-let server: TestPostgres;
-let url: string;
-const backends: Backend[] = [];
-
-beforeAll(async () => {
-  server = await startPostgres();
-  url = await server.migratedDatabase();
-});
-afterEach(async () => {
-  await Promise.all(backends.splice(0).map((backend) => backend.stop()));
-});
-afterAll(() => server.stop());
-
-async function start(options: Partial<BackendOptions> = {}): Promise<Backend> {
-  const backend = await startBackend(server, { url, ...options });
-  backends.push(backend);
-  return backend;
-}
+const { start } = useBackends();
 
 async function linkOf(backend: Backend, box: SimulatedBox, maxUses: number): Promise<string> {
   const linkId = newId();

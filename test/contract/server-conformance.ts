@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { DomainEvent, Recorded, RecordedOf } from '../../src/domain/events.ts';
+import type { DomainEvent, Recorded } from '../../src/domain/events.ts';
 import { deviceAggregate } from '../../src/domain/registry.ts';
 import type { DeviceState } from '../../src/domain/device/state.ts';
 import { findLink } from '../../src/domain/link/links.ts';
@@ -12,6 +12,7 @@ import { createLockbox, provision, type Lockbox } from '../../src/simulator/lock
 import { seededRandom, type Random } from '../../src/simulator/random.ts';
 import { FakeTime } from '../../src/simulator/time.ts';
 import { ada, asSystem, startBackend, type Backend } from '../support/backend.ts';
+import { ends } from '../support/ends.ts';
 import { startPostgres, type TestPostgres } from '../support/servers.ts';
 import { until } from '../support/until.ts';
 import { breathe, type MakeWire, type Wire } from '../support/wire-rig.ts';
@@ -262,34 +263,4 @@ class Storm {
     await this.#backend.stop();
     await this.#wire.stop();
   }
-}
-
-/** What became of each command by the log. */
-function ends(events: readonly Recorded<DomainEvent>[]) {
-  const requested = new Map<string, RecordedOf<'UnlockRequested'>>();
-  const dispatched = new Set<string>();
-  const returned = new Set<string>();
-  const contradictions: string[] = [];
-  for (const event of events) {
-    switch (event.type) {
-      case 'UnlockRequested':
-        requested.set(event.data.unlockId, event);
-        break;
-      case 'UnlockDispatched':
-        if (dispatched.has(event.data.unlockId)) contradictions.push(`${event.data.unlockId} dispatched twice`);
-        dispatched.add(event.data.unlockId);
-        break;
-      case 'UnlockCancelled':
-      case 'UnlockExpired':
-        if (dispatched.has(event.data.unlockId)) contradictions.push(`${event.data.unlockId} dispatched, then ${event.type}`);
-        returned.add(event.data.unlockId);
-        break;
-      case 'UnlockFailed':
-      case 'UnlockSettled':
-        if (event.data.useReturned) returned.add(event.data.unlockId);
-        break;
-      default:
-    }
-  }
-  return { requested, dispatched, returned, contradictions };
 }

@@ -16,7 +16,7 @@ import { provisioningReactor } from '../../src/commands/registration.ts';
 import { findLink } from '../../src/domain/link/links.ts';
 import { deviceAggregate, recordedOf } from '../../src/domain/registry.ts';
 import type { DeviceState } from '../../src/domain/device/state.ts';
-import type { DomainEvent, Recorded, RecordedOf } from '../../src/domain/events.ts';
+import type { DomainEvent, Recorded } from '../../src/domain/events.ts';
 import { EventStoreUnavailable, type EventStore } from '../../src/platform/event-store/port.ts';
 import { newId } from '../../src/platform/ids.ts';
 import { silentLogger } from '../../src/platform/logger.ts';
@@ -30,6 +30,7 @@ import type { LinkHandlers } from '../../src/simulator/session.ts';
 import { seededRandom, type Random } from '../../src/simulator/random.ts';
 import { FakeTime } from '../../src/simulator/time.ts';
 import { ada, asSystem } from '../support/backend.ts';
+import { ends } from '../support/ends.ts';
 import { createMemoryStore } from '../support/memory-store.ts';
 
 /**
@@ -502,36 +503,6 @@ class World {
   get events(): readonly Recorded<DomainEvent>[] {
     return this.store.all.filter((event) => event.stream === stream).map(recordedOf);
   }
-}
-
-/** What happened to one command by the log. */
-function ends(events: readonly Recorded<DomainEvent>[]) {
-  const requested = new Map<string, RecordedOf<'UnlockRequested'>>();
-  const dispatched = new Set<string>();
-  const returned = new Set<string>();
-  const contradictions: string[] = [];
-  for (const event of events) {
-    switch (event.type) {
-      case 'UnlockRequested':
-        requested.set(event.data.unlockId, event);
-        break;
-      case 'UnlockDispatched':
-        if (dispatched.has(event.data.unlockId)) contradictions.push(`${event.data.unlockId} dispatched twice`);
-        dispatched.add(event.data.unlockId);
-        break;
-      case 'UnlockCancelled':
-      case 'UnlockExpired':
-        if (dispatched.has(event.data.unlockId)) contradictions.push(`${event.data.unlockId} dispatched, then ${event.type}`);
-        returned.add(event.data.unlockId);
-        break;
-      case 'UnlockFailed':
-      case 'UnlockSettled':
-        if (event.data.useReturned) returned.add(event.data.unlockId);
-        break;
-      default:
-    }
-  }
-  return { requested, dispatched, returned, contradictions };
 }
 
 describe(`the server against a simulated box (seed ${SEED}, ${UNLOCKS} openings asked for)`, () => {

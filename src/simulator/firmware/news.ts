@@ -6,6 +6,7 @@ import type { Line } from './line.ts';
 import type { Memory } from './memory.ts';
 import type { CoreOptions } from './options.ts';
 import type { Outbox } from './outbox.ts';
+import type { Parts } from './parts.ts';
 import type { Reporter } from './reporter.ts';
 import type { Timers } from './timers.ts';
 import { MINUTE, SECOND } from './units.ts';
@@ -26,17 +27,9 @@ export class News {
   #unheardHellos = 0;
   #batterySaid: number | undefined;
 
-  constructor(
-    options: CoreOptions,
-    parts: { readonly memory: Memory; readonly timers: Timers; readonly clock: TrustedClock; readonly line: Line; readonly reporter: Reporter; readonly outbox: Outbox },
-  ) {
+  constructor(options: CoreOptions, parts: Pick<Parts, 'memory' | 'timers' | 'clock' | 'line' | 'reporter' | 'outbox'>) {
     this.#o = options;
-    this.#memory = parts.memory;
-    this.#timers = parts.timers;
-    this.#clock = parts.clock;
-    this.#line = parts.line;
-    this.#reporter = parts.reporter;
-    this.#outbox = parts.outbox;
+    ({ memory: this.#memory, timers: this.#timers, clock: this.#clock, line: this.#line, reporter: this.#reporter, outbox: this.#outbox } = parts);
     this.#bootedAt = options.time.monotonic();
   }
 

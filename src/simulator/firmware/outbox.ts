@@ -3,6 +3,7 @@ import type { OutboxEntry, RingEntry } from '../flash.ts';
 import type { BoxTime } from '../time.ts';
 import type { Line } from './line.ts';
 import type { Memory } from './memory.ts';
+import type { Parts } from './parts.ts';
 import { EXECUTED_LISTED, type Report } from './reporter.ts';
 import type { Timers } from './timers.ts';
 import { MINUTE, SECOND } from './units.ts';
@@ -19,11 +20,8 @@ export class Outbox {
   readonly #line: Line;
   readonly #repeats = new Map<number, { readonly since: number; due: number }>();
 
-  constructor(parts: { readonly time: BoxTime; readonly memory: Memory; readonly timers: Timers; readonly line: Line }) {
-    this.#time = parts.time;
-    this.#memory = parts.memory;
-    this.#timers = parts.timers;
-    this.#line = parts.line;
+  constructor(parts: Pick<Parts, 'memory' | 'timers' | 'line'> & { readonly time: BoxTime }) {
+    ({ time: this.#time, memory: this.#memory, timers: this.#timers, line: this.#line } = parts);
   }
 
   get entries(): readonly OutboxEntry[] {

@@ -3,6 +3,7 @@ import type { Received } from '../received.ts';
 import type { Memory } from './memory.ts';
 import type { CoreOptions } from './options.ts';
 import { outboxed, type Outbox } from './outbox.ts';
+import type { Parts } from './parts.ts';
 import type { Named, Reporter } from './reporter.ts';
 
 /** How a command is refused decides what the refusal proves. */
@@ -12,11 +13,9 @@ export class Refusals {
   readonly #reporter: Reporter;
   readonly #outbox: Outbox;
 
-  constructor({ emit }: Pick<CoreOptions, 'emit'>, parts: { readonly memory: Memory; readonly reporter: Reporter; readonly outbox: Outbox }) {
+  constructor({ emit }: Pick<CoreOptions, 'emit'>, parts: Pick<Parts, 'memory' | 'reporter' | 'outbox'>) {
     this.#emit = emit;
-    this.#memory = parts.memory;
-    this.#reporter = parts.reporter;
-    this.#outbox = parts.outbox;
+    ({ memory: this.#memory, reporter: this.#reporter, outbox: this.#outbox } = parts);
   }
 
   /** It proves: the number is taken first, so that no copy of this command is ever carried out. */

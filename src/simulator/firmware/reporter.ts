@@ -7,6 +7,7 @@ import type { TrustedClock } from './clock.ts';
 import type { BoxKeys } from './keys.ts';
 import type { Memory } from './memory.ts';
 import type { CoreOptions } from './options.ts';
+import type { Parts } from './parts.ts';
 import { hex, toInstant } from './units.ts';
 
 /** Results that a status lists. */
@@ -46,11 +47,9 @@ export class Reporter {
   #reports = 0;
   #connectId = hex(8);
 
-  constructor(options: CoreOptions, parts: { readonly memory: Memory; readonly clock: TrustedClock; readonly keys: BoxKeys }) {
+  constructor(options: CoreOptions, parts: Pick<Parts, 'memory' | 'clock' | 'keys'>) {
     this.#o = options;
-    this.#memory = parts.memory;
-    this.#clock = parts.clock;
-    this.#keys = parts.keys;
+    ({ memory: this.#memory, clock: this.#clock, keys: this.#keys } = parts);
   }
 
   get connectId(): string {

@@ -7,6 +7,7 @@ import type { BoxKeys } from './keys.ts';
 import type { Memory } from './memory.ts';
 import type { CoreOptions } from './options.ts';
 import { outboxed, type Outbox } from './outbox.ts';
+import type { Parts } from './parts.ts';
 import type { Refusals } from './refusals.ts';
 import type { Named, Reporter } from './reporter.ts';
 import type { Timers } from './timers.ts';
@@ -22,26 +23,9 @@ export class Rotation {
   readonly #outbox: Outbox;
   readonly #refusals: Refusals;
 
-  constructor(
-    options: CoreOptions,
-    parts: {
-      readonly memory: Memory;
-      readonly timers: Timers;
-      readonly clock: TrustedClock;
-      readonly keys: BoxKeys;
-      readonly reporter: Reporter;
-      readonly outbox: Outbox;
-      readonly refusals: Refusals;
-    },
-  ) {
+  constructor(options: CoreOptions, parts: Pick<Parts, 'memory' | 'timers' | 'clock' | 'keys' | 'reporter' | 'outbox' | 'refusals'>) {
     this.#o = options;
-    this.#memory = parts.memory;
-    this.#timers = parts.timers;
-    this.#clock = parts.clock;
-    this.#keys = parts.keys;
-    this.#reporter = parts.reporter;
-    this.#outbox = parts.outbox;
-    this.#refusals = parts.refusals;
+    ({ memory: this.#memory, timers: this.#timers, clock: this.#clock, keys: this.#keys, reporter: this.#reporter, outbox: this.#outbox, refusals: this.#refusals } = parts);
   }
 
   /** @param keys those under which the command is the server's */

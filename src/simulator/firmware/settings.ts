@@ -4,6 +4,7 @@ import { mergeConfig } from './config.ts';
 import type { Memory } from './memory.ts';
 import type { CoreOptions } from './options.ts';
 import { outboxed, type Outbox } from './outbox.ts';
+import type { Parts } from './parts.ts';
 import type { Refusals } from './refusals.ts';
 import type { Reporter } from './reporter.ts';
 
@@ -16,16 +17,9 @@ export class Settings {
   readonly #outbox: Outbox;
   readonly #refusals: Refusals;
 
-  constructor(
-    { emit }: Pick<CoreOptions, 'emit'>,
-    parts: { readonly memory: Memory; readonly clock: TrustedClock; readonly reporter: Reporter; readonly outbox: Outbox; readonly refusals: Refusals },
-  ) {
+  constructor({ emit }: Pick<CoreOptions, 'emit'>, parts: Pick<Parts, 'memory' | 'clock' | 'reporter' | 'outbox' | 'refusals'>) {
     this.#emit = emit;
-    this.#memory = parts.memory;
-    this.#clock = parts.clock;
-    this.#reporter = parts.reporter;
-    this.#outbox = parts.outbox;
-    this.#refusals = parts.refusals;
+    ({ memory: this.#memory, clock: this.#clock, reporter: this.#reporter, outbox: this.#outbox, refusals: this.#refusals } = parts);
   }
 
   command(command: Received): void {

@@ -8,6 +8,7 @@ import type { Memory } from './memory.ts';
 import type { News } from './news.ts';
 import type { CoreOptions } from './options.ts';
 import { outboxed, type Outbox } from './outbox.ts';
+import type { Parts } from './parts.ts';
 import type { Refusals } from './refusals.ts';
 import type { Named, Reporter } from './reporter.ts';
 import type { Timers } from './timers.ts';
@@ -32,28 +33,9 @@ export class Unlocking {
   readonly #refusals: Refusals;
   readonly #news: News;
 
-  constructor(
-    options: CoreOptions,
-    parts: {
-      readonly memory: Memory;
-      readonly timers: Timers;
-      readonly clock: TrustedClock;
-      readonly line: Line;
-      readonly reporter: Reporter;
-      readonly outbox: Outbox;
-      readonly refusals: Refusals;
-      readonly news: News;
-    },
-  ) {
+  constructor(options: CoreOptions, parts: Pick<Parts, 'memory' | 'timers' | 'clock' | 'line' | 'reporter' | 'outbox' | 'refusals' | 'news'>) {
     this.#o = options;
-    this.#memory = parts.memory;
-    this.#timers = parts.timers;
-    this.#clock = parts.clock;
-    this.#line = parts.line;
-    this.#reporter = parts.reporter;
-    this.#outbox = parts.outbox;
-    this.#refusals = parts.refusals;
-    this.#news = parts.news;
+    ({ memory: this.#memory, timers: this.#timers, clock: this.#clock, line: this.#line, reporter: this.#reporter, outbox: this.#outbox, refusals: this.#refusals, news: this.#news } = parts);
   }
 
   /** The order of the checks is what makes a refusal a proof. */
