@@ -7,6 +7,7 @@ import { adminHistoryRoutes } from './routes/admin-history.ts';
 import { adminJobRoutes } from './routes/admin-jobs.ts';
 import { adminKeyRoutes } from './routes/admin-keys.ts';
 import { adminProofRoutes } from './routes/admin-proof.ts';
+import { adminTraceRoutes } from './routes/admin-trace.ts';
 import { adminUserRoutes } from './routes/admin-users.ts';
 import { authRoutes } from './routes/auth.ts';
 import { commandRoutes } from './routes/commands.ts';
@@ -40,6 +41,7 @@ export const routeTable: readonly Route[] = [
   ...adminAdminRoutes,
   ...adminAuditRoutes,
   ...adminHistoryRoutes,
+  ...adminTraceRoutes,
   ...adminProofRoutes,
   ...adminAnalyticsRoutes,
   ...adminJobRoutes,

@@ -4,8 +4,8 @@ import type { Shown } from '../../src/audit/history/states.ts';
 import type { DeviceEvent } from '../../src/domain/device/events.ts';
 import type { Actor } from '../../src/domain/kernel.ts';
 import type { JsonObject } from '../../src/platform/event-store/port.ts';
-import { newId } from '../../src/platform/ids.ts';
-import type { AuditRow } from '../../src/projections/read-models.ts';
+import { newId, timeOf } from '../../src/platform/ids.ts';
+import type { AuditRow, UnlockRow } from '../../src/projections/read-models.ts';
 import { startApi, type TestApi } from '../support/api.ts';
 import { linkRow, unlockRow, userRow } from '../support/world.ts';
 import { admin, assignmentId, bob, deviceId, event, linkId, unlockId } from '../domain/device/box.ts';
@@ -239,3 +239,63 @@ describe('why', () => {
     expect((await get('/admin/refusals/nothing/why')).status).toBe(404);
   });
 });
+
+describe('the way of one opening', () => {
+  const correlationId = '019a9f3c-0000-7000-8000-000000000001';
+  const asked = new Date(Date.parse(timeInId(correlationId)) + 6).toISOString();
+  const after = (ms: number) => new Date(Date.parse(asked) + ms).toISOString();
+  const cause = { kind: 'link', id: linkId } as const;
+  const base = { deviceId, cause, correlationId, requestedAt: asked, expiresAt: after(30_000), dispatchedAt: null, publishedAt: null, acknowledgedAt: null } as const;
+  const trace = async (over: Partial<UnlockRow>) => {
+    const row = unlockRow({ ...base, ...over });
+    api.world.unlocks.set(row.unlockId, row);
+    const { status, body } = await get(`/admin/unlocks/${row.unlockId}/trace`);
+    expect(status).toBe(200);
+    return body as unknown as { steps: { step: string; state: string; offset_ms: number | null; latency_ms: number | null; note: string | null }[]; standing: { is: string; step: string; since: string; text: string }; link: unknown; request: unknown };
+  };
+  const inShort = ({ steps }: Awaited<ReturnType<typeof trace>>) => steps.map(({ step, state, offset_ms: offset, latency_ms: latency }) => [step, state, offset, latency]);
+
+  it('goes from the request to the delivery, with the time of each step', async () => {
+    const whole = await trace({ state: 'opened', dispatchedAt: after(2), publishedAt: after(15), acknowledgedAt: null, openedAt: after(400), endedAt: after(400) });
+    expect(inShort(whole)).toEqual([
+      ['request', 'done', 0, null],
+      ['asked', 'done', 6, 6],
+      ['dispatched', 'done', 8, 2],
+      ['published', 'done', 21, 13],
+      ['acknowledged', 'untold', null, null],
+      ['confirmed', 'done', 406, 385],
+      ['delivered', 'done', 406, 0],
+    ]);
+    expect(whole.standing).toEqual({ is: 'complete', step: 'delivered', since: after(400), text: 'The bolt moved 400 ms after it was asked for.' });
+    expect(whole).toMatchObject({ request: { id: correlationId, actor: { kind: 'courier', id: linkId } }, link: { link_id: linkId, max_uses: 1 } });
+  });
+
+  it.each<[string, Partial<UnlockRow>, object]>([
+    ['has just been asked', { state: 'requested' }, { is: 'under_way', step: 'dispatched' }],
+    ['is with the broker', { state: 'published', dispatchedAt: after(2), publishedAt: after(9) }, { is: 'under_way', step: 'acknowledged', since: after(9) }],
+    ['was taken by the box', { state: 'acknowledged', dispatchedAt: after(2), acknowledgedAt: after(30) }, { is: 'under_way', step: 'confirmed', since: after(30) }],
+    ['was never sent', { state: 'expired', useReturned: true, endedAt: after(30_000) }, { is: 'broken', step: 'dispatched', since: after(30_000), text: 'It was not sent within its time, and will not be. The use of the link came back.' }],
+    ['was cancelled', { state: 'cancelled', reason: 'link_revoked', useReturned: true, endedAt: after(1) }, { is: 'broken', step: 'dispatched', text: 'It was cancelled before it was sent: link_revoked. The use of the link came back.' }],
+    ['failed', { state: 'failed', reason: 'jammed', dispatchedAt: after(2), publishedAt: after(3), endedAt: after(900) }, { is: 'broken', step: 'confirmed', text: 'The box did not open, as it says: jammed. The use of the link stays counted.' }],
+    ['has no answer', { state: 'unknown', reason: 'no_answer', dispatchedAt: after(2), publishedAt: after(13) }, { is: 'broken', step: 'acknowledged', since: after(13), text: 'The broker has it, and the box never answered. The use of the link stays counted. The box will not open later.' }],
+    ['was interrupted', { state: 'unknown', reason: 'interrupted', dispatchedAt: after(2), acknowledgedAt: after(13) }, { is: 'broken', step: 'confirmed' }],
+  ])('that %s says where it is', async (_, over, standing) => {
+    const found = await trace(over);
+    expect(found.standing).toMatchObject(standing);
+    const at = found.steps.find(({ step }) => step === found.standing.step);
+    expect(at?.state).toBe(found.standing.is === 'broken' ? 'broken' : 'waiting');
+    expect(found.steps.at(-1)?.state).toBe('not_reached');
+  });
+
+  it('of a refused request ends where it was refused', async () => {
+    const { status, body } = await get(`/admin/refusals/${positions[10]}/trace`);
+    expect(status).toBe(200);
+    expect(body).toMatchObject({ status: 'refused', device_id: deviceId, standing: { is: 'broken', step: 'asked', since: minute(31), text: 'It was refused: Access link has already been used. Nothing was sent to the box.' } });
+    expect((await get(`/admin/refusals/${positions[3]}/trace`)).status).toBe(404);
+    expect((await get(`/admin/refusals/${positions[12]}/trace`)).status).toBe(422);
+  });
+});
+
+function timeInId(id: string): string {
+  return new Date(timeOf(id)).toISOString();
+}

@@ -37,6 +37,7 @@ const parameters: Readonly<Record<string, (things: Things) => string>> = {
   session_id: ({ session }) => session,
   notification_id: ({ notification }) => notification,
   event_id: ({ delivery }) => delivery,
+  position: () => 'none',
   name: () => 'cleanup',
 };
 

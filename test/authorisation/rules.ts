@@ -125,6 +125,20 @@ export const rules: Readonly<Record<string, Rule>> = {
 
   auditLog: { who: 'audit:read' },
   unlockTrace: { who: 'audit:read', names: 'delivery' },
+  deviceThen: { who: 'audit:read', names: 'device' },
+  deviceDifference: { who: 'audit:read', names: 'device', query: () => ({ from: '2026-01-01T00:00:00Z' }) },
+  whyDevice: { who: 'audit:read', names: 'device' },
+  linkThen: { who: 'audit:read', names: 'link' },
+  linkDifference: { who: 'audit:read', names: 'link', query: () => ({ from: '2026-01-01T00:00:00Z' }) },
+  whyLink: { who: 'audit:read', names: 'link' },
+  userThen: { who: 'audit:read', names: 'user' },
+  userDifference: { who: 'audit:read', names: 'user', query: () => ({ from: '2026-01-01T00:00:00Z' }) },
+  deliveryThen: { who: 'audit:read', names: 'delivery' },
+  deliveryDifference: { who: 'audit:read', names: 'delivery', query: () => ({ from: '2026-01-01T00:00:00Z' }) },
+  whyUnlock: { who: 'audit:read', names: 'delivery' },
+  // Nothing is refused at the log's first position.
+  whyRefused: { who: 'audit:read', answers: 404 },
+  refusalTrace: { who: 'audit:read', answers: 404 },
   proofHeads: { who: 'audit:read' },
   proofKeys: { who: 'audit:read' },
   // Nothing is signed yet.

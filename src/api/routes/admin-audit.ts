@@ -1,12 +1,11 @@
 import type { AuditFilter, AuditRow } from '../../projections/read-models.ts';
 import type { Api } from '../api.ts';
-import { invalid, notFound } from '../errors.ts';
+import { invalid } from '../errors.ts';
 import { listRoute } from '../paging.ts';
-import { admin, route, type Route } from '../route.ts';
-import { AuditEntry, AuditQuery, Trace } from '../schemas/admin.ts';
-import { Closed, Id } from '../schemas/common.ts';
+import { admin, type Route } from '../route.ts';
+import { AuditEntry, AuditQuery } from '../schemas/admin.ts';
 import { rangeOf } from '../time.ts';
-import { auditView, millisecondsBetween } from '../views.ts';
+import { auditView } from '../views.ts';
 
 export const adminAuditRoutes: readonly Route[] = [
   listRoute({
@@ -24,72 +23,7 @@ export const adminAuditRoutes: readonly Route[] = [
     const { rows, total } = await api.deps.reads.audit.list(filterOf(api, call.query), page);
     return { rows: rows.map((row) => auditView(row, api.positions.encode(row.position))), total };
   }),
-
-  route({
-    id: 'unlockTrace',
-    tag: 'admin',
-    summary: 'The cause chain of one opening, from the tap to the bolt, with the time of each hop',
-    method: 'GET',
-    path: '/admin/unlocks/{unlock_id}/trace',
-    access: admin('audit:read'),
-    params: Closed({ unlock_id: Id }),
-    replies: { 200: Trace },
-    errors: [404],
-  })(async (call, api) => {
-    const unlock = await api.deps.reads.unlocks.byId(call.params.unlock_id);
-    if (unlock === undefined) throw notFound('Command not found');
-    const chain = await api.deps.reads.audit.chain(unlock.correlationId);
-    const first = chain[0]?.occurredAt ?? unlock.requestedAt;
-    const last = chain.at(-1)?.occurredAt ?? first;
-    return {
-      status: 200,
-      body: {
-        unlock_id: unlock.unlockId,
-        device_id: unlock.deviceId,
-        status: unlock.state,
-        correlation_id: unlock.correlationId,
-        started_at: first,
-        duration_ms: millisecondsBetween(first, last),
-        hops: chain.map((row) => hopView(api, row, first)),
-      },
-    };
-  }),
 ];
-
-/** What each event is in the life of an opening. */
-const hops: Readonly<Record<string, string>> = {
-  UnlockRequested: 'request',
-  UnlockDispatched: 'dispatch',
-  UnlockPublished: 'broker',
-  UnlockAcknowledged: 'device',
-  UnlockConfirmed: 'bolt',
-  UnlockFailed: 'failed',
-  UnlockOutcomeUnknown: 'unknown',
-  UnlockSettled: 'settled',
-  UnlockCancelled: 'cancelled',
-  UnlockExpired: 'expired',
-  LockStateReported: 'lock state',
-  DoorStateReported: 'door',
-};
-
-function hopView(api: Api, row: AuditRow, startedAt: string) {
-  // The broker's answer may be told together with the box's: then it says itself when it came.
-  const { publishedAt } = row.data;
-  const at = typeof publishedAt === 'string' ? publishedAt : row.occurredAt;
-  return {
-    hop: hops[row.type] ?? row.action,
-    type: row.type,
-    at,
-    recorded_at: row.recordedAt,
-    offset_ms: millisecondsBetween(startedAt, at),
-    actor: { kind: row.actorKind, id: row.actorId },
-    source: row.source,
-    event_id: row.eventId,
-    causation_id: row.causationId,
-    position: api.positions.encode(row.position),
-    details: { ...row.data },
-  };
-}
 
 interface AuditQueryValues {
   readonly action?: string;

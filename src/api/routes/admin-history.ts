@@ -24,6 +24,7 @@ import {
   PastDevice,
   PastLink,
   PastUser,
+  RefusalPosition,
   Why,
   WhyDevice,
   type DeliveryThen,
@@ -282,16 +283,11 @@ export const adminHistoryRoutes: readonly Route[] = [
     method: 'GET',
     path: '/admin/refusals/{position}/why',
     access,
-    params: Closed({ position: AsOf.properties.as_of }),
+    params: RefusalPosition,
     replies: { 200: Why },
     errors: [404, 422, 503],
   })(async ({ params }, api) => {
-    const position = api.positions.decode(params.position ?? '');
-    const refusal = position === undefined ? undefined : await api.deps.history.recorded(position);
-    if (refusal?.type !== 'CommandRefused') throw notFound('There is no refusal at this position');
-    const { command, target, reason: said } = refusal.data as unknown as { command: string; target: { kind: string; id: Uuid }; reason: RefusalCode };
-    if (command !== 'RequestUnlock') throw new ApiError('unprocessable', 'Only a refused opening can be explained', { command, reason: said });
-    const deviceId = target.kind === 'link' ? (await linkOf(api, target.id)).deviceId : target.id;
+    const { refusal, target, reason: said, deviceId } = await refusalAt(api, params.position);
     const { actor, occurredAt: now } = refusal.metadata;
     const cause: UnlockCause = { kind: target.kind === 'link' ? 'link' : actor.kind === 'admin' ? 'admin' : 'owner', id: target.kind === 'link' ? target.id : actor.id };
 
@@ -309,6 +305,16 @@ export const adminHistoryRoutes: readonly Route[] = [
     return { status: 200, body: await whyView(api, { until: { kind: 'instant', at: now }, instant: now }, end, { deviceId, cause, reason, recorded, assumed: cause.kind === 'link' || said === 'device_offline' ? assumed : [] }) };
   }),
 ];
+
+/** A refused request to open. @throws ApiError 404 · 422 */
+export async function refusalAt(api: Api, token: string) {
+  const position = api.positions.decode(token);
+  const refusal = position === undefined ? undefined : await api.deps.history.recorded(position);
+  if (refusal?.type !== 'CommandRefused') throw notFound('There is no refusal at this position');
+  const { command, target, reason } = refusal.data as unknown as { command: string; target: { kind: string; id: Uuid }; reason: RefusalCode };
+  if (command !== 'RequestUnlock') throw new ApiError('unprocessable', 'Only a refused opening can be explained', { command, reason });
+  return { refusal, target, reason, deviceId: target.kind === 'link' ? (await linkOf(api, target.id)).deviceId : target.id };
+}
 
 const NOBODY = '00000000-0000-0000-0000-000000000000';
 /** A courier who says what a link may ask for. */

@@ -175,30 +175,6 @@ export const AuditQuery = {
   after: Type.Optional(Type.String({ maxLength: 64 })),
 };
 
-export const Trace = Closed({
-  unlock_id: Id,
-  device_id: Id,
-  status: UnlockState,
-  correlation_id: Id,
-  started_at: Time,
-  duration_ms: Type.Number(),
-  hops: Type.Array(
-    Closed({
-      hop: Type.String(),
-      type: Type.String(),
-      at: Time,
-      recorded_at: Time,
-      offset_ms: Type.Number({ description: 'Since the first hop.' }),
-      actor: Closed({ kind: Type.String(), id: Type.String() }),
-      source: Type.String(),
-      event_id: Id,
-      causation_id: Id,
-      position: Type.String(),
-      details: Details,
-    }),
-  ),
-});
-
 export const Dashboard = Closed({
   total_devices: Type.Integer(),
   active_devices: Type.Integer(),

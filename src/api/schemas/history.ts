@@ -11,6 +11,8 @@ export const AsOf = Closed({ as_of: Type.Optional(Type.Unsafe<string>({ ...Momen
 export const Between = Closed({ from: Moment, to: Type.Optional(Type.Unsafe<string>({ ...Moment, description: `${PREFIX} Default: now.` })) });
 export const WhyDevice = Closed({ ...AsOf.properties, user_id: Type.Optional(Type.Unsafe<string>({ ...Id, description: 'Who would ask. Default: the owner of then.' })) });
 
+export const RefusalPosition = Closed({ position: Type.String({ minLength: 1, maxLength: 64, description: 'Of a refusal, as the audit log has it.' }) });
+
 const EventRef = Closed(
   {
     event_id: Id,
