@@ -1,73 +1,58 @@
-import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, rmSync, chmodSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
+import { admin } from './cast.ts';
+import { startProgram, type Program } from './program.ts';
+import type { ServerCalls } from './server-program.ts';
 
 export interface BenchServer {
   readonly url: string;
-  readonly mqtt: string;
+  readonly mqttPort: number;
   readonly pid: number;
   readonly dataDir: string;
+  /** From the start of its process until it was ready. */
   readonly readyMs: number;
-  readonly admin: { readonly email: string; readonly password: string };
+  readonly call: Program<ServerCalls>['call'];
   stop(): Promise<void>;
 }
 
 export interface BenchServerOptions {
   readonly environ?: Readonly<Record<string, string>>;
-  /** Kept after the stop, for a second start. */
+  /** Kept after the stop. Default: a new one, gone after the stop. */
   readonly dataDir?: string;
 }
 
-const READY_MS = 60_000;
-
-/** The server as a user starts it, in a process of its own with a data folder of its own. */
+/** All roles in a process of its own, with a data folder of its own. */
 export async function startBenchServer({ environ = {}, dataDir: given }: BenchServerOptions = {}): Promise<BenchServer> {
   const dataDir = given ?? mkdtempSync(join(tmpdir(), 'loqey-bench-'));
-  chmodSync(dataDir, 0o755);
-  const admin = { email: 'admin@example.com', password: 'bench password 1' };
+  chmodSync(dataDir, 0o755); // PostgreSQL runs as another user where this runs as root
   const began = performance.now();
-  const child = spawn(process.execPath, ['src/main.ts', 'start', '--json'], {
-    env: {
-      ...process.env,
-      PORT: '0',
-      MQTT_BROKER_PORT: '0',
-      DATA_DIR: dataDir,
-      RATE_LIMIT_ENABLED: 'false',
-      ADMIN_EMAIL: admin.email,
-      ADMIN_PASSWORD: admin.password,
-      LOG_LEVEL: 'WARN',
-      ...environ,
-    },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  const ready = await untilReady(child);
+  const program = await startProgram<ServerCalls>('server-program', settingsFor(dataDir, environ));
+  const readyMs = performance.now() - began;
+  const { http, mqtt } = await program.call.addresses();
   return {
-    url: ready.http,
-    mqtt: ready.mqtt,
-    pid: child.pid ?? 0,
+    url: http,
+    mqttPort: Number(new URL(environ['MQTT_URL'] ?? mqtt ?? 'mqtt://none').port),
+    pid: program.pid,
     dataDir,
-    readyMs: performance.now() - began,
-    admin,
+    readyMs,
+    call: program.call,
     async stop() {
-      const exited = new Promise((resolve) => child.once('exit', resolve));
-      child.kill('SIGTERM');
-      await exited;
+      await program.stop();
       if (given === undefined) rmSync(dataDir, { recursive: true, force: true });
     },
   };
 }
 
-function untilReady(child: ChildProcess): Promise<{ readonly http: string; readonly mqtt: string }> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error('The server was not ready in time')), READY_MS);
-    child.once('exit', (code) => reject(new Error(`The server ended with exit code ${code}`)));
-    createInterface({ input: child.stdout! }).on('line', (line) => {
-      const event = JSON.parse(line) as { event: string; http: string; mqtt: string };
-      if (event.event !== 'ready') return;
-      clearTimeout(timer);
-      resolve(event);
-    });
-  });
+export function settingsFor(dataDir: string, environ: Readonly<Record<string, string>> = {}): Readonly<Record<string, string>> {
+  return {
+    PORT: '0',
+    MQTT_BROKER_PORT: '0',
+    DATA_DIR: dataDir,
+    RATE_LIMIT_ENABLED: 'false',
+    ADMIN_EMAIL: admin.email,
+    ADMIN_PASSWORD: admin.password,
+    LOG_LEVEL: 'WARN',
+    ...environ,
+  };
 }
