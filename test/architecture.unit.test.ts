@@ -99,6 +99,12 @@ describe('rooms', () => {
     const wrong = imports.filter(({ from, to, typeOnly }) => roomOf(from) === 'platform' && roomOf(to) === 'domain' && !(to === 'domain/kernel.ts' && typeOnly));
     expect(found(wrong)).toEqual([]);
   });
+  it('playback has nothing in its hands that could have an effect: pure folds, and ports as types', () => {
+    const isPlayback = ({ from }: Import) => from.startsWith('audit/playback/');
+    const wrong = imports.filter((each) => isPlayback(each) && !(['audit', 'domain'].includes(roomOf(each.to)) || (each.to === 'platform/event-store/port.ts' && each.typeOnly)));
+    expect(found(wrong)).toEqual([]);
+    expect(imports.some(isPlayback)).toBe(true);
+  });
   it('api takes queries from projections, never a runner', () => {
     const wrong = imports.filter(({ from, to, typeOnly }) => ['api', 'courier-page'].includes(roomOf(from)) && roomOf(to) === 'projections' && !typeOnly);
     expect(found(wrong)).toEqual([]);
