@@ -3,7 +3,6 @@ import type { Uuid } from '../../domain/kernel.ts';
 import type { EventStore } from '../../platform/event-store/port.ts';
 import type { Database } from '../../platform/postgres/db.ts';
 import { forgetSubjects } from '../../projections/people/retention.ts';
-import { ReadModelUnavailable } from '../../projections/schemas.ts';
 import type { DeliveryRow, LiveFeed, PlaceInTime, ReadModels } from '../../projections/read-models.ts';
 import type { NotificationStore } from '../notifications/store.ts';
 
@@ -25,7 +24,7 @@ const PAGE = 500;
 export function createReadableTraces({ db, store, feed, reads, notifications, removeMails, rejected }: TracesDeps): ReadableTraces {
   async function caughtUp(): Promise<void> {
     const head = await store.head();
-    if (head !== undefined && !(await feed.reached(head, READ_MODELS_MS))) throw new ReadModelUnavailable('people');
+    if (head !== undefined && !(await feed.reached(head, READ_MODELS_MS))) throw new Error('The read models are behind; what can be read of a person goes when they have caught up');
   }
   return {
     async deliveriesOf(userId) {
