@@ -57,7 +57,7 @@ describe('the states beside the events', () => {
 
   it('are not there, and the line is, where a newer program wrote the event or too many ask', async () => {
     const log = await store(20);
-    await log.append(boxStream, 'any', [{ ...log.all.at(-1)!, eventId: '01939b6e-7c00-7000-8000-0000000000ff', type: 'OfTheFuture' }]);
+    await log.append(boxStream, 'any', [{ eventId: '01939b6e-7c00-7000-8000-0000000000ff', type: 'OfTheFuture', data: {}, metadata: log.all[0]!.metadata }]);
     const states = createStatesBeside({ history: historyOver(log), store: log });
     expect(await states.beside(log.all.at(-1)!)).toEqual([{ kind: 'device', id: boxStream.slice('device-'.length), state: null, changes: [] }]);
     expect((await states.beside(log.all.at(-2)!))[0]?.state).not.toBeNull();
