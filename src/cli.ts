@@ -138,6 +138,17 @@ export function createCli(context: CliContext): { run(argv: readonly string[]): 
       result = await (await import('./shell/verify.ts')).auditVerify(local, options, terminalOf(self));
     });
 
+  const receipts = program.command('receipt').description('receipts of erasures');
+  receipts
+    .command('verify')
+    .description('Hold a receipt against the public key of the installation that signed it. Needs no server and no data.')
+    .argument('<file>', 'the receipt, as JSON')
+    .option('--public-key <file>', 'PEM of the key that signed it (default: AUDIT_HEADS_DIR/public-key.pem)')
+    .addHelpText('after', '\nExamples:\n  loqey receipt verify receipt.json\n  loqey receipt verify receipt.json --public-key public-key.pem --json')
+    .action(async (file: string, options: { publicKey?: string }, self: Command) => {
+      result = await (await import('./shell/receipt.ts')).receiptVerify(context.environ, file, options, terminalOf(self));
+    });
+
   const admin = program.command('admin').description('administrators: make the first one here, manage them all');
   admin
     .command('create')

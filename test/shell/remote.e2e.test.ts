@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -211,6 +211,23 @@ describe('accounts, rights and what happened', () => {
     expect(code).toBe(/ (down|degraded|stopped) /.test(out) ? 1 : 0);
     expect(lines(await cli(['system', 'health', '--json']))).toMatchObject([{ event: 'health', database: 'healthy' }]);
     expect((await cli(['admin', 'roles'])).out).toMatch(/^super_admin\n {2}\S+:\S+\n/);
+  });
+
+  test('an account is copied and erased, and its receipt verified without a server', async () => {
+    const owner = await newOwner(app.url);
+    const [copy, receipt, key] = ['copy.json', 'receipt.json', 'key.pem'].map((name) => join(folder, name)) as [string, string, string];
+    expect(await cli(['user', 'export', owner.email, '--out', copy])).toMatchObject({ code: 0 });
+    expect(JSON.parse(readFileSync(copy, 'utf8'))).toMatchObject({ format: 'loqey-personal-data-1', account: { email: owner.email }, complete: true });
+    expect(await cli(['user', 'erase', owner.email, '--ground', 'requested'])).toMatchObject({ code: 2, said: expect.stringContaining('--yes') as string });
+    expect((await owner.api.call('GET', '/auth/me')).status).toBe(200);
+    expect(await cli(['user', 'erase', owner.email, '--ground', 'requested', '--yes', '--out', receipt])).toMatchObject({ code: 0, out: expect.stringContaining('Backups hold the data until') as string });
+    expect((await owner.api.call('GET', '/auth/me')).status).toBe(401);
+
+    copyFileSync(join(app.config.dataDir, 'audit/public-key.pem'), key);
+    expect(await cli(['receipt', 'verify', receipt, '--public-key', key])).toMatchObject({ code: 0, out: expect.stringMatching(new RegExp(`✔ (.|\\n)*user:${owner.userId}`)) as string });
+    writeFileSync(receipt, readFileSync(receipt, 'utf8').replace('"boxes": 0', '"boxes": 3'));
+    expect(lines(await cli(['receipt', 'verify', receipt, '--public-key', key, '--json']))).toMatchObject([{ event: 'verified', ok: false }]);
+    expect(await cli(['receipt', 'verify', copy, '--public-key', key])).toMatchObject({ code: 2, said: expect.stringContaining('no receipt') as string });
   });
 
   test('every command says what it is for, with examples, before its flags', async () => {

@@ -128,7 +128,7 @@ const groups: readonly { readonly name: string; readonly purpose: string; readon
   },
   {
     name: 'user',
-    purpose: 'accounts: look at them, suspend them',
+    purpose: 'accounts: look at them, suspend them, take a copy of one, erase one',
     commands: [
       {
         name: 'list',
@@ -141,6 +141,23 @@ const groups: readonly { readonly name: string; readonly purpose: string; readon
       { name: 'show', purpose: 'One account with its boxes.', args: [aUser], examples: ['user show ana@example.com'], run: async (...all) => (await users()).show(...all) },
       { name: 'suspend', purpose: 'Shut an account out: its sessions end, its links stop.', args: [aUser], options: [reason, yes], examples: ["user suspend ana@example.com --reason 'fraud'"], run: async (...all) => (await users()).suspend(...all) },
       { name: 'activate', purpose: 'End a suspension; links that it ended stay ended.', args: [aUser], examples: ['user activate ana@example.com'], run: async (...all) => (await users()).activate(...all) },
+      {
+        name: 'export',
+        purpose: 'Everything that is kept of an account, as one JSON document.',
+        args: [aUser],
+        options: [['--out <file>', 'a new file, for you alone (default: standard output)']],
+        examples: ['user export ana@example.com --out ana.json', 'user export ana@example.com | jq .account'],
+        run: async (...all) => (await import('./erasure.ts')).exportUser(...all),
+      },
+      {
+        name: 'erase',
+        purpose: 'Erase an account for ever: nothing that the log says of it can be read afterwards.',
+        args: [aUser],
+        needs: [['--ground <ground>', 'why: requested, no_longer_needed, unlawful or legal_obligation']],
+        options: [['--out <file>', 'a new file for the signed receipt, instead of the screen'], yes],
+        examples: ['user erase ana@example.com --ground requested --out receipt.json', 'user erase ana@example.com --ground requested --yes --json'],
+        run: async (...all) => (await import('./erasure.ts')).erase(...all),
+      },
     ],
   },
   {
