@@ -79,7 +79,9 @@ export function asyncApiDocument(): Json {
     }
   }
 
-  for (const { id, path, summary, bearer, messages: heard } of liveChannels) {
+  for (const each of liveChannels) {
+    const { id, path, summary, bearer, messages: heard } = each;
+    const filters = 'query' in each ? (JSON.parse(JSON.stringify(each.query)) as Record<string, unknown>) : {};
     const parameters = [...path.matchAll(/\{(\w+)\}/g)].map(([, name = '']) => name);
     const all = bearer ? [...heard, Auth] : heard;
     for (const schema of all) {
@@ -97,7 +99,7 @@ export function asyncApiDocument(): Json {
       bindings: {
         ws: {
           method: 'GET',
-          query: { type: 'object', properties: { after: { type: 'string', description: 'The `position` of the last message that was heard: what was missed since comes first.' } } },
+          query: { type: 'object', properties: { ...filters, after: { type: 'string', description: 'The `position` of the last message that was heard: what was missed since comes first.' } } },
           ...(bearer ? { headers: { type: 'object', properties: { Authorization: { type: 'string', description: 'Bearer <token>; or the subprotocols `loqey, bearer.<token>`; or the message Auth.' } } } } : {}),
           bindingVersion: '0.1.0',
         },

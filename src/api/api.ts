@@ -3,6 +3,7 @@ import type { Uuid } from '../domain/kernel.ts';
 import { PIN_TRIES, PIN_WINDOW_MS } from '../domain/device/assignment.ts';
 import { inMemoryRateLimiter, type RateLimiter } from '../platform/rate-limits.ts';
 import { createAccounts, type Accounts } from './accounts.ts';
+import { createExports, type Exports } from './audit-export.ts';
 import type { Call } from './call.ts';
 import { refused, refusedToOwner } from './errors.ts';
 import { AccessGate } from './gate.ts';
@@ -24,6 +25,8 @@ export interface Api {
   /** Wrong serials and PINs of one account, whichever boxes it tries. */
   readonly claimGuesses: GuessLimit;
   readonly positions: PositionTokens;
+  /** Of the audit log, under way. */
+  readonly exports: Exports;
   /** Of this process, of what it answered lately. */
   readonly times: RecentTimes;
   /**
@@ -61,6 +64,7 @@ export function createApi(deps: ApiDeps): Api {
     limiter,
     claimGuesses: guessLimit(limiter, 'claim guesses', PIN_TRIES, PIN_WINDOW_MS / 1_000),
     positions: positionTokens(deps.logId),
+    exports: createExports(),
     times: new RecentTimes(),
     settle,
 

@@ -16,7 +16,7 @@ import { limit, type LimitClass } from './rate-limit.ts';
 import type { Reply } from './route.ts';
 import { Router, type Endpoint } from './router.ts';
 import { originAllowed } from './origins.ts';
-import { isStream, sendPieces } from './stream.ts';
+import { endPieces, isStream, sendPieces } from './stream.ts';
 import type { CourierPrincipal } from './principal.ts';
 import type { Page, PageReply, Site, Visit } from './site.ts';
 import { routeTable } from './table.ts';
@@ -55,7 +55,7 @@ export function createApp(api: Api, sites: readonly Site[] = []): Express {
     credentials: true,
     methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'],
     exposedHeaders: [
-      'X-Total-Count', 'Link', 'X-Next-Cursor', 'Loqey-Position', 'Loqey-Consistency', 'X-Request-Id', 'Retry-After',
+      'X-Total-Count', 'Link', 'X-Next-Cursor', 'Loqey-Position', 'Loqey-Consistency', 'Loqey-Search', 'X-Request-Id', 'Retry-After',
       'X-RateLimit-Limit', 'X-RateLimit-Remaining', 'X-RateLimit-Reset',
     ],
     maxAge: 600,
@@ -278,7 +278,8 @@ export function createApp(api: Api, sites: readonly Site[] = []): Express {
           const contentType = reply.contentType ?? found.endpoint.route.contentTypes?.[0];
           if (isStream(reply.body)) {
             res.writeHead(reply.status, baseHeaders.concat('Content-Type', contentType ?? json, 'X-Request-Id', call.id, call.headers));
-            await sendPieces(res, reply.body);
+            if (req.method === 'HEAD') await endPieces(res, reply.body);
+            else await sendPieces(res, reply.body);
             return log(call, pattern, reply.status);
           }
           send(call, res, reply.status, contentType === undefined ? JSON.stringify(reply.body) : (reply.body as string | Buffer), contentType ?? json);

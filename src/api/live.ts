@@ -1,10 +1,11 @@
 import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer, type RawData, type WebSocket } from 'ws';
-import type { LiveChange } from '../projections/read-models.ts';
+import type { AuditFilter, LiveChange } from '../projections/read-models.ts';
 import type { Api } from './api.ts';
+import { createAuditTails, type TailSocket } from './audit-tail.ts';
 import { bearer } from './app.ts';
-import { forbidden, invalid, notFound, toApiError, tooMany, unauthorized, unavailable, type ApiError } from './errors.ts';
+import { ApiError, forbidden, invalid, notFound, toApiError, tooMany, unauthorized, unavailable } from './errors.ts';
 import { linkOfToken } from './links.ts';
 import { adminMessage, courierMessage, doorMessage, ownerMessage, type Message } from './live-messages.ts';
 import { originAllowed } from './origins.ts';
@@ -40,23 +41,27 @@ interface Subject {
   /** @throws ApiError when it may no longer hear this */
   readonly authorise: () => Promise<void>;
   readonly message: (change: LiveChange) => Message | undefined;
+  /** What sends by itself instead, from a place on; answers what ends it. */
+  readonly follow?: (from: bigint | undefined, socket: TailSocket) => Promise<() => void>;
 }
 
 type Target =
   | { readonly kind: 'device'; readonly deviceId: string }
   | { readonly kind: 'devices' }
   | { readonly kind: 'delivery'; readonly token: string }
-  | { readonly kind: 'admin' };
+  | { readonly kind: 'admin' }
+  | { readonly kind: 'audit'; readonly filter: AuditFilter };
 
 const UUID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
 
-function targetOf(path: string): Target | undefined {
+function targetOf(path: string, auditFilterOf: () => AuditFilter): Target | undefined {
   const [, room, what, key, ...rest] = path.replace(/^\/api(?:\/v1)?(?=\/)/, '').replace(/\/$/, '').split('/');
   if (room !== 'ws' || rest.length > 0) return undefined;
   if (what === 'devices' && key !== undefined && UUID.test(key)) return { kind: 'device', deviceId: key.toLowerCase() };
   if (what === 'device-status' && key === undefined) return { kind: 'devices' };
   if (what === 'delivery' && key !== undefined && key !== '') return { kind: 'delivery', token: key };
   if (what === 'admin' && key === 'system') return { kind: 'admin' };
+  if (what === 'admin' && key === 'audit') return { kind: 'audit', filter: auditFilterOf() };
   return undefined;
 }
 
@@ -65,6 +70,7 @@ export function attachLive(server: Server, api: Api): Attached {
   const { deps, gate, tokens, positions } = api;
   const { settings, live, reads, clock } = deps;
   const logger = deps.logger.child({ component: 'live' });
+  const tails = createAuditTails(api);
   const open = deps.metrics.gauge('loqey_ws_open', 'Open WebSockets', ['kind']);
   const sent = deps.metrics.counter('loqey_ws_sent_total', 'Messages sent over WebSockets', ['kind']);
   const cut = deps.metrics.counter('loqey_ws_cut_total', 'WebSockets closed by us', ['code']);
@@ -79,6 +85,8 @@ export function attachLive(server: Server, api: Api): Attached {
     // A browser fails the connection unless one of its protocols is chosen; the one with the token only if it is alone.
     handleProtocols: (offered) => [...offered].find((name) => !name.startsWith('bearer.')) ?? [...offered][0] ?? false,
   });
+  // The library's own words would be a text that no route here answers.
+  wss.on('wsClientError', (error, socket) => refuse(socket, invalid('handshake', error.message, 'Invalid WebSocket handshake'), { 'Sec-WebSocket-Version': '13' }));
   wss.on('error', (error) => logger.error({ err: error }, 'The WebSocket server had an error'));
   let stopping = false;
 
@@ -124,6 +132,15 @@ export function attachLive(server: Server, api: Api): Attached {
           async authorise() {
             if (!(await admitted()).permissions.has('system:read')) throw forbidden();
           },
+        };
+      case 'audit':
+        return {
+          topics: [],
+          message: () => undefined,
+          async authorise() {
+            if (!(await admitted()).permissions.has('audit:read')) throw forbidden();
+          },
+          follow: (from, socket) => tails.follow(target.filter, from, socket),
         };
     }
   }
@@ -192,6 +209,18 @@ export function attachLive(server: Server, api: Api): Attached {
         // A timer counts 31 bits of milliseconds; a token that lives longer is caught by the regular check.
         const ms = Math.min(expiresAt * 1_000 - clock.now(), 2 ** 31 - 1);
         this.expiry = setTimeout(() => this.close(closeCodes.unauthorized, 'Token expired'), ms);
+      }
+      if (subject.follow !== undefined) {
+        const stop = await subject.follow(from, {
+          authorise: subject.authorise,
+          send: (message) => this.write(message),
+          unsent: () => this.ws.bufferedAmount,
+          tooSlow: () => this.cutOff(),
+          fail: (error) => this.fail(error),
+        });
+        this.unsubscribe = stop;
+        if (this.ws.readyState !== this.ws.OPEN) stop();
+        return;
       }
       this.resuming = from !== undefined;
       const { topics } = subject;
@@ -277,12 +306,15 @@ export function attachLive(server: Server, api: Api): Attached {
       if (this.ws.readyState !== this.ws.OPEN) return;
       this.ws.send(JSON.stringify(message));
       sent.inc({ kind: this.kind });
-      if (this.ws.bufferedAmount > MAX_BUFFERED) {
-        // It reads nothing, so it would not read a close frame either.
-        cut.inc({ code: `${closeCodes.tryLater}` });
-        this.ws.close(closeCodes.tryLater, 'Too slow');
-        this.ws.terminate();
-      }
+      if (this.ws.bufferedAmount > MAX_BUFFERED) this.cutOff();
+    }
+
+    /** It reads nothing, so it would not read a close frame either. */
+    private cutOff(): void {
+      cut.inc({ code: `${closeCodes.tryLater}` });
+      this.unsubscribe?.();
+      this.ws.close(closeCodes.tryLater, 'Too slow');
+      this.ws.terminate();
     }
 
     private receive(data: RawData): void {
@@ -314,8 +346,9 @@ export function attachLive(server: Server, api: Api): Attached {
     if (origin !== undefined && !isOwnOrigin(origin, req.headers.host) && !originAllowed(origin, settings)) throw forbidden('This origin is not allowed');
     // An absolute address or none at all is no path of ours.
     const url = URL.parse(req.url?.startsWith('/') === true ? `http://socket${req.url}` : '');
-    const target = url === null ? undefined : targetOf(url.pathname);
+    const target = url === null ? undefined : targetOf(url.pathname, () => tails.filterOf(url.searchParams));
     if (url === null || target === undefined) throw notFound();
+    if (req.method !== 'GET') throw new ApiError('method_not_allowed', `${req.method} is not possible here`, undefined, { Allow: 'GET' });
     if (stopping) throw unavailable('The service is stopping');
     if (sockets.size >= MAX_SOCKETS) throw unavailable('Too many connections', 10);
     const network = networkOf(addressOf(req));
@@ -379,6 +412,7 @@ export function attachLive(server: Server, api: Api): Attached {
       stopping = true;
       clearInterval(pings);
       clearInterval(checks);
+      tails.stop();
       for (const socket of sockets) socket.close(closeCodes.goingAway, 'The service is stopping');
       const deadline = performance.now() + CLOSE_WITHIN_MS + 500;
       while (sockets.size > 0 && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 10));
@@ -413,9 +447,9 @@ function firstMessageToken(text: string): string | undefined {
   }
 }
 
-function refuse(socket: Duplex, error: ApiError): void {
+function refuse(socket: Duplex, error: ApiError, also: Readonly<Record<string, string>> = {}): void {
   const body = JSON.stringify({ error: error.code, message: error.message, ...(error.details === undefined ? {} : { details: error.details }) });
-  const headers = { ...error.headers, 'Content-Type': 'application/json; charset=utf-8', 'Content-Length': `${Buffer.byteLength(body)}`, Connection: 'close' };
+  const headers = { ...error.headers, ...also, 'Content-Type': 'application/json; charset=utf-8', 'Content-Length': `${Buffer.byteLength(body)}`, Connection: 'close' };
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
   socket.end(`HTTP/1.1 ${error.status} ${error.code}\r\n${lines.join('')}\r\n${body}`);
 }

@@ -32,7 +32,7 @@ type ListHandler<A extends Access, Row extends TSchema, P extends TObject, F ext
   call: Call<Static<P>, Static<TObject<F>> & { readonly cursor?: string }, unknown, PrincipalOf<A>>,
   api: Api,
   page: Page,
-) => Promise<Paged<Static<Row>>>;
+) => Promise<Paged<Static<Row>> & { readonly headers?: Readonly<Record<string, string>> }>;
 
 /**
  * A route that answers a list: by `limit` and `offset` (or `cursor`) a bare array with its counts in headers, by `page` and
@@ -48,10 +48,11 @@ export function listRoute<const A extends Access, Row extends TSchema, P extends
     route({ ...rest, method: 'GET', query: Closed(members), replies: { 200: list } })(async (call, api) => {
       const paged = placeOf(call.query as PagingQuery, size, cursorOf !== undefined);
       // The query that arrives was validated against these filters, and the parameters against `params`.
-      const { rows, total } = await handler(call as unknown as Parameters<typeof handler>[0], api, paged);
+      const { rows, total, headers } = await handler(call as unknown as Parameters<typeof handler>[0], api, paged);
       const last = rows.at(-1);
       const cursor = cursorOf === undefined || last === undefined ? undefined : cursorOf(last);
-      return listReply(call as Call<unknown, object>, paged, rows, total, cursor);
+      const reply = listReply(call as Call<unknown, object>, paged, rows, total, cursor);
+      return headers === undefined ? reply : { ...reply, headers: { ...reply.headers, ...headers } };
     });
 }
 

@@ -154,6 +154,7 @@ export function auditView(row: AuditRow, position: string) {
   return {
     timestamp: row.occurredAt,
     recorded_at: row.recordedAt,
+    summary: row.summary,
     action: row.action,
     type: row.type,
     outcome: row.outcome,

@@ -294,6 +294,8 @@ export interface AuditRow {
   readonly position: bigint;
   readonly eventId: Uuid;
   readonly type: string;
+  /** Who did what to what, and why, in one sentence, with the names of now. */
+  readonly summary: string;
   /** S0-style action name, as `device_unlock`, `link_created`. */
   readonly action: string;
   /** `accepted` for facts, `refused`, `failed`. */
@@ -302,6 +304,7 @@ export interface AuditRow {
   readonly actorId: string;
   /** Of a person with an account; null once erased. */
   readonly actorEmail: string | null;
+  readonly actorName: string | null;
   /** From where a person acted; null for boxes and the system, and once forgotten. */
   readonly ip: string | null;
   readonly userAgent: string | null;
@@ -309,8 +312,13 @@ export interface AuditRow {
   readonly deviceId: Uuid | null;
   readonly serialNumber: string | null;
   readonly linkId: Uuid | null;
+  readonly linkName: string | null;
+  /** Whom it concerns. */
   readonly userId: Uuid | null;
+  readonly userName: string | null;
   readonly unlockId: Uuid | null;
+  /** Of a delivery: who came, as they said. */
+  readonly courierName: string | null;
   readonly occurredAt: Instant;
   readonly recordedAt: Instant;
   readonly commandId: Uuid;
@@ -323,6 +331,8 @@ export interface AuditRow {
 }
 
 export interface AuditFilter {
+  /** Words, names, serial numbers, addresses, ids or beginnings of them: all of these. */
+  readonly q?: string;
   readonly action?: string;
   readonly types?: readonly string[];
   readonly actorId?: string;
@@ -339,11 +349,23 @@ export interface AuditFilter {
   readonly to?: Instant;
   readonly before?: bigint;
   readonly after?: bigint;
+  /** Included. */
+  readonly until?: bigint;
 }
 
 export interface AuditQueries {
-  /** Newest first unless `after` is given. */
-  list(filter: AuditFilter, page: Page): Promise<Paged<AuditRow>>;
+  /**
+   * Newest first unless `after` is given. The total is counted up to 10,000.
+   * `partial`: a name in `q` is that of so many that only what happened to the newest of them was looked for.
+   */
+  list(filter: AuditFilter, page: Page): Promise<Paged<AuditRow> & { readonly partial: boolean }>;
+  /** Everything up to a position, oldest first, piece by piece: for exports. */
+  pages(filter: AuditFilter, until: bigint): AsyncIterable<readonly AuditRow[]>;
+  /** What came after a position, in order: the first `limit` entries are looked at, and `through` says how far that went. */
+  news(filter: AuditFilter, after: bigint, until: bigint, limit: number): Promise<{ readonly rows: readonly AuditRow[]; readonly through: bigint }>;
+  /** How far the audit log is; -1 before its first entry. */
+  head(): Promise<bigint>;
+  byEvent(eventId: Uuid): Promise<AuditRow | undefined>;
   /** Every event of one cause chain, oldest first. */
   chain(correlationId: Uuid): Promise<readonly AuditRow[]>;
 }

@@ -34,9 +34,11 @@ import type {
   UnlockRow,
   UserRow,
 } from '../../src/projections/read-models.ts';
+import { createStatesBeside } from '../../src/audit/playback/states.ts';
 import { historyOver } from '../audit/history/support.ts';
 import { aroundTheClock } from './inbox.ts';
 import { createMemoryStore } from './memory-store.ts';
+import { projectionBoard } from './projection-board.ts';
 
 export const NOW = Date.parse('2026-11-21T10:00:00.000Z');
 export const LOG_ID = '11111111-1111-4111-8111-111111111111';
@@ -241,9 +243,18 @@ export class World {
     audit: {
       list: async (filter: AuditFilter, page: Page) => {
         this.auditAsked.push(filter);
-        return paged(this.audit.filter((row) => (filter.action === undefined || row.action === filter.action) && (filter.before === undefined || row.position < filter.before)), page);
+        const meant = this.audit.filter((row) => (filter.action === undefined || row.action === filter.action) && (filter.before === undefined || row.position < filter.before));
+        return { ...paged(meant, page), partial: filter.q === 'everybody' };
       },
-      chain: async (correlationId) => this.audit.filter((row) => row.correlationId === correlationId),
+      pages: (filter: AuditFilter, until: bigint) => this.pagesOf(filter, until),
+      news: async (filter: AuditFilter, after: bigint, until: bigint, limit: number) => {
+        const next = this.audit.filter(({ position }) => position > after && position <= until).sort((one, other) => Number(one.position - other.position)).slice(0, limit);
+        const rows = next.filter((row) => (filter.action === undefined || row.action === filter.action) && (filter.q === undefined || row.summary.includes(filter.q)));
+        return { rows, through: next.at(-1)?.position ?? until };
+      },
+      head: async () => this.audit.reduce((most, { position }) => (position > most ? position : most), -1n),
+      byEvent: async (eventId: string) => this.audit.find((row) => row.eventId === eventId),
+      chain: async (correlationId: string) => this.audit.filter((row) => row.correlationId === correlationId),
     } as ReadModels['audit'],
     activity: {
       ofOwner: async (userId: string, { deviceId, type, action, source, success, from, to, search, before }: ActivityFilter, page: Page) =>
@@ -267,6 +278,10 @@ export class World {
         paged(this.activity.filter((row) => row.deviceId === deviceId && (since === undefined || row.occurredAt >= since)), page),
     } as ReadModels['activity'],
   };
+
+  private async *pagesOf({ action }: AuditFilter, until: bigint) {
+    for (const row of this.audit.toReversed()) if (row.position <= until && (action === undefined || row.action === action)) yield [row];
+  }
 
   /** Accepts what it is not told to refuse; a command id carried out before answers with the same events. */
   async execute(command: AnyCommand, context: CommandContext): Promise<CommandOutcome> {
@@ -392,6 +407,7 @@ export class World {
         },
       },
       ...aroundTheClock(),
+      projections: projectionBoard(),
       erasures: {
         request: async (userId, asked, context) => {
           const outcome = await this.execute({ type: 'EraseSubject', data: { userId, ...asked } }, context);
@@ -404,6 +420,7 @@ export class World {
         awaited: async (erasureId) => this.erased.get(erasureId),
       },
       history: historyOver(this.log),
+      statesBeside: () => createStatesBeside({ history: historyOver(this.log), store: this.log }),
       proofs: {
         heads: async () => ({ rows: [], total: 0 }),
         head: async () => undefined,

@@ -1,9 +1,12 @@
+import { Type } from 'typebox';
 import type { AuditFilter, AuditRow } from '../../projections/read-models.ts';
 import type { Api } from '../api.ts';
-import { invalid } from '../errors.ts';
+import { auditExport, contentTypeOf, exportFormats, releasing } from '../audit-export.ts';
+import { invalid, notFound } from '../errors.ts';
 import { listRoute } from '../paging.ts';
-import { admin, type Route } from '../route.ts';
-import { AuditEntry, AuditQuery } from '../schemas/admin.ts';
+import { admin, route, type Route } from '../route.ts';
+import { AuditEntry, AuditEntryWithCauses, AuditQuery } from '../schemas/admin.ts';
+import { Closed, Id } from '../schemas/common.ts';
 import { rangeOf } from '../time.ts';
 import { auditView } from '../views.ts';
 
@@ -20,12 +23,74 @@ export const adminAuditRoutes: readonly Route[] = [
     most: 1_000,
     cursorOf: ({ position }) => position,
   })(async (call, api, page) => {
-    const { rows, total } = await api.deps.reads.audit.list(filterOf(api, call.query), page);
-    return { rows: rows.map((row) => auditView(row, api.positions.encode(row.position))), total };
+    const { rows, total, partial } = await api.deps.reads.audit.list(auditFilter(api, call.query), page);
+    return { rows: rows.map((row) => auditView(row, api.positions.encode(row.position))), total, ...(partial ? { headers: { 'Loqey-Search': 'partial' } } : {}) };
+  }),
+
+  route({
+    id: 'exportAuditLog',
+    tag: 'admin',
+    summary: 'The audit log as a file, oldest first, up to what it had when it was asked for; for spreadsheets (CSV) or programs (NDJSON)',
+    method: 'GET',
+    path: '/admin/logs/audit/export',
+    access: admin('audit:read'),
+    query: Closed({ format: Type.Enum([...exportFormats], { description: '`csv` has the mark of UTF-8 at its beginning, and an apostrophe before what a spreadsheet would take for a formula; `ndjson` has one entry of the list on each line.' }), ...AuditQuery }),
+    replies: { 200: Type.String({ description: 'A file that grows as it is read. Where it ends before its time the connection is cut.' }) },
+    contentTypes: exportFormats.map((format) => contentTypeOf[format]),
+    errors: [429],
+  })(async (call, api) => {
+    const { format, ...query } = call.query;
+    const filter = auditFilter(api, query);
+    const { audit } = api.deps.reads;
+    const release = api.exports.take(call.who.userId);
+    try {
+      const until = await audit.head();
+      const name = `audit-${new Date(api.deps.clock.now()).toISOString().slice(0, 19).replaceAll(':', '')}.${format}`;
+      return {
+        status: 200 as const,
+        body: releasing(auditExport(audit.pages(filter, until), format, api.positions), release) as unknown as string,
+        contentType: contentTypeOf[format],
+        headers: { 'Content-Disposition': `attachment; filename="${name}"` },
+      };
+    } catch (error) {
+      release();
+      throw error;
+    }
+  }),
+
+  route({
+    id: 'auditEntry',
+    tag: 'admin',
+    summary: 'One entry of the audit log with what led to it and what came of it',
+    method: 'GET',
+    path: '/admin/logs/audit/{event_id}',
+    access: admin('audit:read'),
+    params: Closed({ event_id: Id }),
+    replies: { 200: AuditEntryWithCauses },
+    errors: [404],
+  })(async (call, api) => {
+    const entry = await api.deps.reads.audit.byEvent(call.params.event_id);
+    if (entry === undefined) throw notFound('Audit entry not found');
+    const chain = await api.deps.reads.audit.chain(entry.correlationId);
+    const view = (row: AuditRow) => auditView(row, api.positions.encode(row.position));
+    return { status: 200, body: { entry: view(entry), causes: causesOf(entry, chain).map(view), chain: chain.map(view) } };
   }),
 ];
 
-interface AuditQueryValues {
+/** From the first cause on. What it names is the event that led to it, or the command: then that command's first event. */
+function causesOf(entry: AuditRow, chain: readonly AuditRow[]): readonly AuditRow[] {
+  const causes: AuditRow[] = [];
+  for (let at = entry; ; ) {
+    const { causationId, position, commandId } = at;
+    const cause = chain.find((row) => row.position < position && (row.eventId === causationId || (row.commandId === causationId && row.commandId !== commandId)));
+    if (cause === undefined) return causes.reverse();
+    causes.push(cause);
+    at = cause;
+  }
+}
+
+export interface AuditQueryValues {
+  readonly q?: string;
   readonly action?: string;
   readonly type?: string;
   readonly device_id?: string;
@@ -45,7 +110,8 @@ interface AuditQueryValues {
   readonly cursor?: string;
 }
 
-function filterOf(api: Api, query: AuditQueryValues): AuditFilter {
+/** @throws ApiError 400 */
+export function auditFilter(api: Pick<Api, 'positions' | 'deps'>, query: AuditQueryValues): AuditFilter {
   const position = (name: 'before' | 'after' | 'cursor') => {
     const token = query[name];
     if (token === undefined) return {};
@@ -56,6 +122,7 @@ function filterOf(api: Api, query: AuditQueryValues): AuditFilter {
     return query.after === undefined ? { before: decoded } : { after: decoded };
   };
   return {
+    ...(query.q === undefined ? {} : { q: query.q }),
     ...(query.action === undefined ? {} : { action: query.action }),
     ...(query.type === undefined ? {} : { types: query.type.split(',') }),
     ...(query.actor === undefined ? {} : { actorId: query.actor.toLowerCase() }),

@@ -133,6 +133,7 @@ const Details = Type.Record(Type.String(), Type.Unknown());
 const auditMembers = {
   timestamp: Time,
   recorded_at: Time,
+  summary: Type.String({ description: 'Who did what to what, and why, in one sentence, with the names of now.' }),
   action: Type.String(),
   type: Type.String(),
   outcome: Type.Enum(['accepted', 'refused', 'failed']),
@@ -157,6 +158,13 @@ const auditMembers = {
 export const AuditEntry = Closed(auditMembers, { title: 'AuditEntry' });
 
 export const AuditQuery = {
+  q: Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: 200,
+      description: 'Words, all of which an entry must have: of its sentence, action, reasons and codes; names and addresses of people and boxes, serial numbers, IP addresses; ids, or at least 6 signs of their beginning.',
+    }),
+  ),
   action: Type.Optional(Type.String({ minLength: 1, maxLength: 100 })),
   type: Type.Optional(Type.String({ minLength: 1, maxLength: 200, description: 'Event types, separated by commas.' })),
   actor: Type.Optional(Type.String({ minLength: 1, maxLength: 100, description: 'Who acted: id of an account, link or device, or a name of the system.' })),
@@ -174,6 +182,12 @@ export const AuditQuery = {
   before: Type.Optional(Type.String({ maxLength: 64 })),
   after: Type.Optional(Type.String({ maxLength: 64 })),
 };
+
+export const AuditEntryWithCauses = Closed({
+  entry: AuditEntry,
+  causes: Type.Array(AuditEntry, { description: 'What led to it, from the first on: each was caused by the one before.' }),
+  chain: Type.Array(AuditEntry, { description: 'Everything that came of the same request or report, in the order of the log; at most 1,000.' }),
+});
 
 export const Dashboard = Closed({
   total_devices: Type.Integer(),

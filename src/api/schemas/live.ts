@@ -1,4 +1,5 @@
 import { Type, type TObject, type TProperties } from 'typebox';
+import { AuditEntry, AuditQuery } from './admin.ts';
 import { Closed, Id, LockState, Nullable, Time } from './common.ts';
 import { SettingsStatus } from './device-settings.ts';
 import { UnlockState } from './devices.ts';
@@ -114,8 +115,16 @@ export const DeviceActivity = message('device_activity', 'DeviceActivity', 'Some
   ...news,
 });
 
+export const AuditSubscribed = message('subscribed', 'AuditSubscribed', 'The first message: everything after `position` follows, in the order of the log, each entry once.', {
+  position: news.position,
+});
+export const AuditNews = message('audit_entry', 'AuditNews', 'An entry of the audit log that the filters of the address let through.', { entry: AuditEntry, ...news });
+export const AuditPlace = message('audit_place', 'AuditPlace', 'Up to here the log was looked through, and nothing more was meant: go on from here.', { position: news.position });
+
 const framing = [Subscribed, Resync];
 const ofOwners = [...framing, StatusUpdate, LinkUpdate, UnlockUpdate, SettingsUpdate, Alert];
+
+const { before: _, after: __, ...auditFilters } = AuditQuery;
 
 /** The paths of sockets, who may listen, and what is heard there. Each is served below `/api/v1` and `/api` too. */
 export const liveChannels = [
@@ -123,4 +132,5 @@ export const liveChannels = [
   { id: 'devices', path: '/ws/device-status', summary: 'All boxes of the signed-in owner', bearer: true, messages: ofOwners },
   { id: 'delivery', path: '/ws/delivery/{link_token}', summary: 'The opening by a link, for its courier', bearer: false, messages: [...framing, DeliveryConfirmation, DeliveryProgress, DoorUpdate, DeliveryLinkUpdate] },
   { id: 'system', path: '/ws/admin/system', summary: 'What happens, for administrators', bearer: true, messages: [...framing, DeviceActivity, Alert] },
+  { id: 'audit', path: '/ws/admin/audit', summary: 'The audit log as it grows, for administrators with `audit:read`; filters as in the query of `GET /admin/logs/audit`', bearer: true, messages: [AuditSubscribed, AuditNews, AuditPlace], query: auditFilters },
 ] as const;

@@ -1,100 +1,222 @@
 import { caughtUp } from '../caught-up.ts';
-import { actionOf } from './actions.ts';
-import { auditProjection } from './projection.ts';
 import type { AuditFilter, AuditQueries, AuditRow } from '../read-models.ts';
 import type { Reader, Schemas } from '../schemas.ts';
-import { whereOf, type Conditions } from '../where.ts';
+import { Sql, type Range } from './plan.ts';
+import { auditProjection } from './projection.ts';
+import { conditionsOf, isFound, type Condition, type Searched } from './search.ts';
+import { summaryOf } from './summary.ts';
+import { termsOf } from './words.ts';
 
-/** Who it was and from where is in `people`, by the event; it may have been forgotten. */
+/** Who and what it was is in `people`, by id and by event; it may have been forgotten. */
 const columns = `
   a.position, a.event_id AS "eventId", a.type, a.action, a.outcome, a.actor_kind AS "actorKind", a.actor_id AS "actorId",
-  who.fields->>'email' AS "actorEmail", origin.fields->>'ip' AS ip, origin.fields->>'userAgent' AS "userAgent", a.source,
-  a.device_id AS "deviceId", box.serial_number AS "serialNumber", a.link_id AS "linkId", a.user_id AS "userId",
-  a.unlock_id AS "unlockId", a.occurred_at AS "occurredAt", a.recorded_at AS "recordedAt", a.command_id AS "commandId",
+  who.fields->>'email' AS "actorEmail", nullif(concat_ws(' ', who.fields->>'firstName', who.fields->>'lastName'), '') AS "actorName",
+  origin.fields->>'ip' AS ip, origin.fields->>'userAgent' AS "userAgent", a.source,
+  a.device_id AS "deviceId", box.serial_number AS "serialNumber", a.link_id AS "linkId", link.fields->>'name' AS "linkName", a.user_id AS "userId",
+  coalesce(nullif(concat_ws(' ', whom.fields->>'firstName', whom.fields->>'lastName'), ''), whom.fields->>'email') AS "userName",
+  a.unlock_id AS "unlockId", coalesce(courier.fields->>'name', courier.fields->>'company') AS "courierName",
+  a.occurred_at AS "occurredAt", a.recorded_at AS "recordedAt", a.command_id AS "commandId",
   a.correlation_id AS "correlationId", a.causation_id AS "causationId", a.stream, a.revision, a.data`;
+
+/** What a search by name looks in. */
+const names = `lower(concat_ws(' ', who.words, whom.words, box.serial_number, place.words, link.fields->>'name', courier.fields->>'name', courier.fields->>'company')) AS names`;
 
 /** Another program's actor may be called anything. */
 const UUID = '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$';
 
-/** The lines first, then what is joined to those few. */
-const joined = (s: Schemas, lines: string, order: string) => `
-  SELECT ${columns} FROM (${lines}) a
+/** The lines first, as `a`, then what is joined to those few. */
+const joined = (s: Schemas, lines: string, order: string, more = '') => `
+  SELECT ${columns}${more} FROM (${lines}) a
     LEFT JOIN ${s['people']}.people origin ON origin.ref = a.event_id
-    LEFT JOIN ${s['people']}.people who ON who.ref = CASE WHEN a.actor_kind IN ('user', 'admin') AND a.actor_id ~ '${UUID}' THEN a.actor_id::uuid END
+    LEFT JOIN ${s['people']}.people who ON who.ref = CASE WHEN a.actor_kind IN ('user', 'admin') AND a.actor_id ~ '${UUID}' THEN a.actor_id::uuid END AND who.kind = 'user'
+    LEFT JOIN ${s['people']}.people whom ON whom.ref = a.user_id AND whom.kind = 'user'
+    LEFT JOIN ${s['people']}.people link ON link.ref = a.link_id AND link.kind = 'link'
+    LEFT JOIN ${s['people']}.people courier ON courier.ref = a.unlock_id AND courier.kind = 'courier'
     LEFT JOIN ${s['devices']}.devices box ON box.device_id = a.device_id
+    LEFT JOIN ${s['people']}.people place ON place.ref = box.assignment_id AND place.kind = 'box'
    ORDER BY a.position ${order}`;
 
-type Stored = Omit<AuditRow, 'position' | 'revision'> & { readonly position: string; readonly revision: string };
+const lineOf = (s: Schemas, positions: string) => `SELECT l.* FROM (${positions}) hit JOIN ${s['audit']}.audit l USING (position)`;
 
-const rowOf = (row: Stored): AuditRow => ({ ...row, position: BigInt(row.position), revision: BigInt(row.revision) });
+type Stored = Omit<AuditRow, 'position' | 'revision' | 'summary'> & { readonly position: string; readonly revision: string };
 
-/** A type has one action, and only that is indexed. */
-type StoredFilter = AuditFilter & { readonly actions?: readonly string[] };
-
-const conditionsOf = (s: Schemas): Conditions<StoredFilter> => ({
-  action: (p) => `action = ${p}`,
-  actions: (p) => `action = ANY (${p}::text[])`,
-  types: (p) => `type = ANY (${p}::text[])`,
-  actorId: (p) => `actor_id = ${p}`,
-  actorKind: (p) => `actor_kind = ${p}`,
-  source: (p) => `source = ${p}`,
-  deviceId: (p) => `device_id = ${p}::uuid`,
-  userId: (p) => `(user_id = ${p}::uuid OR actor_id = ${p}::text)`,
-  linkId: (p) => `link_id = ${p}::uuid`,
-  unlockId: (p) => `unlock_id = ${p}::uuid`,
-  correlationId: (p) => `correlation_id = ${p}::uuid`,
-  outcome: (p) => `outcome = ${p}`,
-  ip: (p) => `position = ANY (ARRAY(SELECT (fields->>'position')::numeric FROM ${s['people']}.people WHERE fields->>'ip' = ${p}))`,
-  from: (p) => `occurred_at >= ${p}::timestamptz`,
-  to: (p) => `occurred_at < ${p}::timestamptz`,
-  before: (p) => `position < ${p}::numeric`,
-  after: (p) => `position > ${p}::numeric`,
-});
+function rowOf(row: Stored): AuditRow {
+  return { ...row, position: BigInt(row.position), revision: BigInt(row.revision), summary: summaryOf(row) };
+}
 
 /** Past so many the total is only said to be at least that: counting a whole log for one page would be slower than the page. */
-const COUNTED = 100_000;
+const COUNTED = 10_000;
+/** So many are few enough to look at each. */
+const FEW = 1_000;
+/** So many of one condition are held against the others before all that meet them are put together. */
+const TRIED = 5_000;
+/** Entries of one answer of `pages`. */
+const PIECE = 1_000;
+
+/** What was found: places, in order, and how many there are at least. */
+interface Hits {
+  readonly positions: readonly string[];
+  readonly total: number;
+}
+
+interface Places extends Record<string, unknown> {
+  readonly positions: readonly string[] | null;
+}
+
+interface Found extends Places {
+  readonly total: number;
+}
+
+/** Which part of what is found. */
+interface Part {
+  readonly range: Range;
+  readonly limit: number;
+  readonly offset: number;
+  /** Whether anybody wants to know how many there are. */
+  readonly count: boolean;
+}
+
+export function createAuditQueries(reader: Reader): AuditQueries {
+  const { name } = auditProjection;
+
+  const ask = async <Row extends Record<string, unknown>>(range: Range, make: (sql: Sql, s: Schemas) => string): Promise<Row[]> => {
+    const values: unknown[] = [];
+    return reader.all<Row>(
+      {
+        name: 'audit.ask',
+        once: true,
+        text(s) {
+          const sql = new Sql(s, range);
+          const text = make(sql, s);
+          values.splice(0, values.length, ...sql.values);
+          return text;
+        },
+      },
+      values,
+    );
+  };
+
+  /** `count`: whether anybody wants to know how many there are. */
+  async function hits(conditions: readonly Condition[], part: Part): Promise<Hits> {
+    const { range, limit, offset, count } = part;
+    if (conditions.some((condition) => condition.length === 0)) return { positions: [], total: 0 };
+    const [first] = conditions;
+    if (conditions.length <= 1) {
+      const inOrder = (sql: Sql, most: number) => (first === undefined ? sql.everything(most) : sql.first(first, most));
+      return page(part, inOrder, (sql) => (first === undefined ? `(SELECT count(*)::integer FROM (${sql.everything(COUNTED)}) c)` : sql.total(first, COUNTED)));
+    }
+    const counts = await countsOf(conditions);
+    const fewest = counts.indexOf(Math.min(...counts));
+    const driver = counts[fewest] === Infinity ? undefined : conditions[fewest];
+    const few = (counts[fewest] ?? Infinity) < FEW;
+    const found = await page(part, (sql, most, s) => {
+      const some = driver === undefined ? sql.everything(TRIED) : sql.first(driver, few ? FEW : TRIED);
+      const others = conditions.filter((condition) => condition !== driver).map((condition) => sql.met(condition));
+      return `SELECT position FROM (${some}) d JOIN ${s['audit']}.audit a USING (position) WHERE ${others.join(' AND ')} ORDER BY position ${range.order} LIMIT ${most}`;
+    });
+    if (few || found.total > offset + limit || (!count && found.positions.length === limit)) return found;
+    // All that meet each of them, put together: what that costs depends on how many they are and not on where.
+    return page(part, (sql, most) => `SELECT position FROM (${conditions.map((condition) => `(${sql.all(condition)})`).join(' INTERSECT ')}) b ORDER BY position ${range.order} LIMIT ${most}`);
+  }
+
+  /**
+   * @param make the first so many places, in order
+   * @param totalOf how many there are; absent: `make` finds all of them, once
+   */
+  async function page({ range, limit, offset, count }: Part, make: (sql: Sql, most: number, s: Schemas) => string, totalOf?: (sql: Sql) => string): Promise<Hits> {
+    const cut = (from: string, rows: number) => `(SELECT array_agg(position::text) FROM (SELECT position FROM (${from}) h ORDER BY position ${range.order} LIMIT ${rows} OFFSET ${offset}) p) AS positions`;
+    if (count && offset + limit < COUNTED) {
+      const [row] = await ask<Found>(range, (sql, s) =>
+        totalOf === undefined
+          ? `WITH hits AS MATERIALIZED (${make(sql, COUNTED, s)}) SELECT (SELECT count(*)::integer FROM hits) AS total, ${cut('SELECT position FROM hits', limit)}`
+          : `SELECT ${totalOf(sql)} AS total, ${cut(make(sql, offset + limit, s), limit)}`,
+      );
+      return { positions: row?.positions ?? [], total: row?.total ?? 0 };
+    }
+    // So far down the list nobody needs the total but to know whether there is more.
+    const [row] = await ask<Places>(range, (sql, s) => `SELECT ${cut(make(sql, offset + limit + 1, s), limit + 1)}`);
+    const positions = row?.positions ?? [];
+    return { positions: positions.slice(0, limit), total: positions.length === 0 ? Math.min(offset, COUNTED) : offset + positions.length };
+  }
+
+  /** Of each condition how many there are, up to `FEW`; Infinity where only reading the log would tell. */
+  async function countsOf(conditions: readonly Condition[]): Promise<readonly number[]> {
+    const [row] = await ask<{ counts: (number | null)[] }>({ order: 'DESC' }, (sql) => `SELECT ARRAY[${conditions.map((condition) => sql.countTo(condition, FEW) ?? 'NULL').join(', ')}]::integer[] AS counts`);
+    return (row?.counts ?? []).map((count) => count ?? Infinity);
+  }
+
+  async function lines(positions: readonly string[], order: Range['order']): Promise<readonly AuditRow[]> {
+    if (positions.length === 0) return [];
+    const rows = await reader.all<Stored>({ name: `audit.lines.${order}`, text: (s) => joined(s, lineOf(s, 'SELECT unnest($1::numeric[]) AS position'), order) }, [positions]);
+    return rows.map(rowOf);
+  }
+
+  return {
+    async list(filter, { limit, offset }) {
+      await caughtUp(reader, name);
+      const { conditions, partial } = await conditionsOf(reader, filter);
+      const range = { after: filter.after, before: filter.before, until: filter.until, order: filter.after === undefined ? 'DESC' : 'ASC' } as const;
+      const { positions, total } = await hits(conditions, { range, limit, offset, count: true });
+      return { rows: await lines(positions, range.order), total, partial };
+    },
+
+    async *pages(filter, until) {
+      const { conditions } = await conditionsOf(reader, filter);
+      let after = filter.after ?? -1n;
+      for (;;) {
+        const { positions } = await hits(conditions, { range: { after, before: filter.before, until, order: 'ASC' }, limit: PIECE, offset: 0, count: false });
+        if (positions.length === 0) return;
+        yield await lines(positions, 'ASC');
+        if (positions.length < PIECE) return;
+        after = BigInt(positions.at(-1) ?? until);
+      }
+    },
+
+    async news({ q, ...filter }, after, until, limit) {
+      const { conditions } = await conditionsOf(reader, filter);
+      const terms = q === undefined ? [] : termsOf(q);
+      const range = { after, until, order: 'ASC' } as const;
+      // What is new is little: each of it is looked at, in order, and none of it is searched for.
+      const rows = await ask<Stored & { names: string }>(range, (sql, s) => {
+        const where = ['true', ...conditions.map((condition) => sql.met(condition))].join(' AND ');
+        return joined(s, `SELECT a.* FROM (${sql.everything(limit)}) d JOIN ${s['audit']}.audit a USING (position) WHERE ${where}`, 'ASC', `, ${names}`);
+      });
+      const [end] = await ask<{ position: string | null }>(range, (sql) => `SELECT max(position)::text AS position FROM (${sql.everything(limit)}) d`);
+      const isMeant = (row: Stored & { names: string }) => isFound(row as Searched, terms);
+      return { rows: rows.filter(isMeant).map(({ names: _, ...row }) => rowOf(row)), through: end?.position == null ? until : BigInt(end.position) };
+    },
+
+    async head() {
+      const row = await reader.first<{ position: string | null }>(head, [name]);
+      return row?.position == null ? -1n : BigInt(row.position);
+    },
+
+    async byEvent(eventId) {
+      await caughtUp(reader, name);
+      const rows = await reader.all<Stored>(byEvent, [eventId]);
+      return rows[0] === undefined ? undefined : rowOf(rows[0]);
+    },
+
+    async chain(correlationId) {
+      await caughtUp(reader, name);
+      return (await reader.all<Stored>(chain, [correlationId])).map(rowOf);
+    },
+  };
+}
+
+const head = { name: 'audit.head', text: () => 'SELECT position FROM work.projections WHERE name = $1' };
 
 const chain = {
   name: 'audit.chain',
   text: (s: Schemas) => joined(s, `SELECT * FROM ${s['audit']}.audit WHERE correlation_id = $1 ORDER BY position LIMIT 1000`, 'ASC'),
 };
 
-export function createAuditQueries(reader: Reader): AuditQueries {
-  return {
-    async list(asked, { limit, offset }) {
-      await caughtUp(reader, auditProjection.name);
-      const filter: StoredFilter = asked.types === undefined ? asked : { ...asked, actions: asked.types.map(actionOf) };
-      const whereIn = (s: Schemas) => whereOf(conditionsOf(s), filter);
-      const { shape, values } = whereIn({});
-      const direction = filter.after === undefined ? 'DESC' : 'ASC';
-      const [rows, totals] = await Promise.all([
-        reader.all<Stored>(
-          {
-            name: `audit.list.${shape}`,
-            text: (s) =>
-              joined(
-                s,
-                `SELECT * FROM ${s['audit']}.audit ${whereIn(s).text}
-                  ORDER BY position ${direction} LIMIT $${values.length + 1} OFFSET $${values.length + 2}`,
-                direction,
-              ),
-          },
-          [...values, limit, offset],
-        ),
-        reader.first<{ total: number }>(
-          {
-            name: `audit.total.${shape}`,
-            text: (s) => `SELECT count(*)::integer AS total FROM (SELECT 1 FROM ${s['audit']}.audit ${whereIn(s).text} LIMIT ${COUNTED}) counted`,
-          },
-          values,
-        ),
-      ]);
-      return { rows: rows.map(rowOf), total: totals?.total ?? 0 };
-    },
-
-    async chain(correlationId) {
-      await caughtUp(reader, auditProjection.name);
-      return (await reader.all<Stored>(chain, [correlationId])).map(rowOf);
-    },
-  };
-}
+/** The proof knows where each event is; but for those of the log about itself, of which there are few. */
+const byEvent = {
+  name: 'audit.by_event',
+  text: (s: Schemas) => {
+    const place = `SELECT position FROM ${s['proof']}.leaves WHERE event_id = $1::uuid`;
+    const own = `SELECT position FROM ${s['audit']}.audit WHERE action IN ('audit_head_signed', 'log_started', 'projection_event_skipped', 'keys_rewrapped', 'job_requested') AND event_id = $1::uuid`;
+    return joined(s, lineOf(s, `${place} UNION ${own}`), 'ASC');
+  },
+};
