@@ -16,6 +16,21 @@ export function exportLine(event: LoggedEvent & { readonly recordedAt: string })
   return JSON.stringify({ position: String(position), stream, revision: String(revision), eventId, type, recordedAt, data, metadata, leaf });
 }
 
+/** Characters that are written at once. */
+const CHUNK = 64 * 1_024;
+
+/** An export of these events, some lines at a time. */
+export async function* exportChunks(logId: Uuid, events: AsyncIterable<LoggedEvent & { readonly recordedAt: string }>): AsyncGenerator<string> {
+  let chunk = `${exportHeader(logId)}\n`;
+  for await (const event of events) {
+    chunk += `${exportLine(event)}\n`;
+    if (chunk.length < CHUNK) continue;
+    yield chunk;
+    chunk = '';
+  }
+  yield chunk;
+}
+
 /** No export, or one that was damaged. */
 export class NotAnExport extends Error {
   override readonly name = 'NotAnExport';

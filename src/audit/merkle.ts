@@ -1,4 +1,4 @@
-import { createHash, hash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { canonicalJson } from './canonical.ts';
 
 /** A Merkle tree as in RFC 6962 §2.1 over the events of the log: 32-byte SHA-256 hashes, lower hex outside of here. */
@@ -20,7 +20,10 @@ export function isCovered(stream: string): boolean {
 
 /** SHA-256(0x00 ‖ canonical JSON of the six members). Revision as text: it may exceed a double. */
 export function leafHash({ stream, revision, eventId, type, data, metadata }: LeafEvent): Buffer {
-  return createHash('sha256').update('\0').update(canonicalJson({ stream, revision: String(revision), eventId, type, data, metadata })).digest();
+  const [d, m] = [canonicalJson(data), canonicalJson(metadata)];
+  // The members in their order: what canonicalJson makes of the six together.
+  const text = `{"data":${d},"eventId":${JSON.stringify(eventId)},"metadata":${m},"revision":"${String(revision)}","stream":${JSON.stringify(stream)},"type":${JSON.stringify(type)}}`;
+  return hash('sha256', `\0${text}`, 'buffer');
 }
 
 const node = Buffer.alloc(65, 1);
@@ -62,6 +65,23 @@ export function grow(size: number, peaks: readonly Buffer[], leaf: Buffer): Grow
   }
   next.push(top);
   return { peaks: next, finished };
+}
+
+/** A tree that only its root is asked of. */
+export class Tree {
+  size = 0;
+  readonly #peaks: Buffer[] = [];
+
+  add(leaf: Buffer): void {
+    let top = leaf;
+    for (let index = this.size; index % 2 === 1; index = (index - 1) / 2) top = parentHash(this.#peaks.pop() as Buffer, top);
+    this.#peaks.push(top);
+    this.size++;
+  }
+
+  get root(): string {
+    return rootOf(this.#peaks).toString('hex');
+  }
 }
 
 export function rootOf(peaks: readonly Buffer[]): Buffer {

@@ -1,7 +1,7 @@
 import type { KeyObject } from 'node:crypto';
 import type { Uuid } from '../domain/kernel.ts';
 import { isSignedBy, type SignedHead } from './heads.ts';
-import { emptyRoot, grow, isCovered, leafHash, rootOf, type LeafEvent } from './merkle.ts';
+import { isCovered, leafHash, Tree, type LeafEvent } from './merkle.ts';
 
 export interface LoggedEvent extends LeafEvent {
   readonly position: bigint;
@@ -111,18 +111,4 @@ export async function verifyLog({ events, logId, heads, publicKeys, leaves, onPr
   const beyond = expected[next];
   if (beyond !== undefined && finding === undefined) finding = { kind: 'cut', head: beyond, covered: log.size, first: await firstMissing(beyond), after: held };
   return { covered: log.size, root: log.root, holds, finding };
-}
-
-class Tree {
-  size = 0;
-  #peaks: readonly Buffer[] = [];
-
-  add(leaf: Buffer): void {
-    this.#peaks = grow(this.size, this.#peaks, leaf).peaks;
-    this.size++;
-  }
-
-  get root(): string {
-    return (this.size === 0 ? emptyRoot : rootOf(this.#peaks)).toString('hex');
-  }
 }

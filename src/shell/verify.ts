@@ -4,11 +4,12 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { pipeline } from 'node:stream/promises';
-import { exportHeader, exportLine, NotAnExport, readExport } from '../audit/export.ts';
+import { exportChunks, NotAnExport, readExport } from '../audit/export.ts';
 import { HEADS_FILE, PUBLIC_KEY_FILE, readHeads } from '../audit/head-file.ts';
 import type { SignedHead } from '../audit/heads.ts';
 import { verifyLog, type Finding, type Verification } from '../audit/verify.ts';
 import { auditFolder } from '../compose/jobs.ts';
+import type { RecordedEvent } from '../platform/event-store/port.ts';
 import { createProofQueries, type ProofQueries, type StoredLeaf } from '../projections/proof/queries.ts';
 import { createReader } from '../projections/schemas.ts';
 import { withLocal, type LocalOptions } from './local.ts';
@@ -30,8 +31,6 @@ export interface VerifyOptions {
 }
 
 const LEAVES = 5_000;
-/** Characters of an export that are written at once. */
-const CHUNK = 64 * 1_024;
 const UUID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
 
 /** 0: the log is what was signed; 2: a file that was named cannot be used; 3: it is not; 5: there is no head to hold it against. */
@@ -121,17 +120,13 @@ export function auditExport(options: LocalOptions, path: string | undefined, bac
 async function exportTo(options: LocalOptions, path: string | undefined, backup: string | undefined, terminal: Terminal): Promise<number> {
   let events = 0;
   await withLog(configOf(options.environ), options.version, backup, async (log) => {
-    async function* lines(): AsyncGenerator<string> {
-      let chunk = `${exportHeader(log.logId)}\n`;
+    async function* counted(): AsyncGenerator<RecordedEvent> {
       for await (const event of log.events()) {
-        chunk += `${exportLine(event)}\n`;
         events++;
-        if (chunk.length < CHUNK) continue;
-        yield chunk;
-        chunk = '';
+        yield event;
       }
-      yield chunk;
     }
+    const lines = exportChunks(log.logId, counted());
     if (path === undefined) await pipeline(lines, process.stdout, { end: false }).catch(unlessReadEnough);
     else await pipeline(lines, createWriteStream(path, { flags: 'wx', mode: 0o600 }));
   });
