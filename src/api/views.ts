@@ -16,7 +16,7 @@ export function fullName({ firstName, lastName }: UserProfile): string {
   return `${firstName} ${lastName}`.trim();
 }
 
-export function userView(row: Pick<UserRow, 'userId' | 'profile' | 'registeredAt' | 'emailVerified' | 'suspended' | 'adminRole' | 'permissions'>): User {
+export function userView(row: Pick<UserRow, 'userId' | 'profile' | 'registeredAt' | 'emailVerified' | 'suspended' | 'adminRole' | 'permissions'> & { readonly erased?: boolean }): User {
   const { profile } = row;
   return {
     id: row.userId,
@@ -30,7 +30,7 @@ export function userView(row: Pick<UserRow, 'userId' | 'profile' | 'registeredAt
     phone_number: profile?.phoneNumber ?? null,
     email_verified: row.emailVerified,
     is_verified: row.emailVerified,
-    is_active: !row.suspended,
+    is_active: !row.suspended && row.erased !== true,
     role: row.adminRole,
     permissions: [...row.permissions],
     created_at: row.registeredAt,

@@ -202,7 +202,7 @@ function exported(api: Api, user: UserRow, session: Uuid | undefined) {
     status: 200 as const,
     // Made piece by piece; the schema says what the pieces are together.
     body: personalData(api, user, session) as unknown as Static<typeof PersonalData>,
-    headers: { 'Content-Disposition': `attachment; filename="loqey-personal-data-${day}.json"`, 'Cache-Control': 'no-store' },
+    headers: { 'Content-Disposition': `attachment; filename="loqey-personal-data-${day}.json"` },
   };
 }
 

@@ -182,6 +182,20 @@ describe('destroy', () => {
     expect((await rowOf(gone.k))?.wrapped).toBeNull();
   });
 
+  it('of all that is one person’s happens at once, in every process; what is known of it by then is counted', async () => {
+    const [a, b] = [await startSealer(), await startSealer()];
+    const [user, delivery, without] = [subject('user'), subject('delivery'), subject('delivery')];
+    const sealed = [await a.sealer.seal(user, 'T', 'p', 'Ana'), await a.sealer.seal(delivery, 'T', 'p', 'Jo')];
+    expect(await Promise.all(sealed.map((each) => b.sealer.open(each, 'T', 'p')))).toEqual(['Ana', 'Jo']);
+    await expect.poll(async () => (await a.sealer.living([user, delivery, without])).toSorted()).toEqual([delivery, user].toSorted());
+    expect(await a.sealer.destroyAll([user, delivery, without])).toEqual({ keys: 2 });
+    for (const each of sealed) await expect.poll(() => b.sealer.open(each, 'T', 'p')).toBeUndefined();
+    expect(await b.sealer.destroyAll([user, delivery, without])).toEqual({ keys: 2 });
+    expect(await b.sealer.living([user, delivery, without])).toEqual([]);
+    const late = await b.sealer.seal(without, 'T', 'p', 'late');
+    await expect.poll(() => b.sealer.open(late, 'T', 'p')).toBeUndefined();
+  });
+
   it('is noticed without its notification when the cached key is old', async () => {
     const [a, b] = [await startSealer(), await startSealer({ keyTtlMs: 50 })];
     await b.process.notifications.stop();
