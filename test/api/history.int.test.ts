@@ -149,9 +149,9 @@ describe('a difference', () => {
     expect(body).toMatchObject({ past: true, from: { as_of: minute(14), exists: true, ends_with: { type: 'LinkCreated' } }, to: { as_of: minute(30, 2), ends_with: { type: 'BatteryLevelChanged' } } });
     expect(body.changes.map(({ path, before, after, event: by }) => [path, before, after, by?.type])).toEqual([
       ['/seen', false, true, 'UnlockConfirmed'],
-      ['/lifecycle_status', 'assigned', 'active', 'UnlockConfirmed'],
       ['/unlocks/last_seq', 0, 7, 'UnlockDispatched'],
       ['/reported/battery', null, 80, 'BatteryLevelChanged'],
+      ['/lifecycle_status', 'assigned', 'active', 'UnlockConfirmed'],
     ]);
     const [from, to] = [await get(`/admin/devices/${deviceId}/state?as_of=${minute(14)}`), await get(`/admin/devices/${deviceId}/state?as_of=${positions[9]}`)];
     expect(applyChanges(from.body.state, body.changes)).toEqual(to.body.state);

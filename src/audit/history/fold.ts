@@ -1,4 +1,5 @@
 import type { DeviceEvent } from '../../domain/device/events.ts';
+import { lifecycleOf } from '../../domain/device/rules.ts';
 import type { DeviceState } from '../../domain/device/state.ts';
 import type { DomainEvent } from '../../domain/events.ts';
 import type { Instant, Uuid } from '../../domain/kernel.ts';
@@ -6,7 +7,7 @@ import { findLink, noLinks, putLink, type Link, type Links } from '../../domain/
 import { deviceAggregate, recordedOf, userAggregate, type Aggregate } from '../../domain/registry.ts';
 import type { RecordedEvent } from '../../platform/event-store/port.ts';
 import { evolveDelivery } from './delivery.ts';
-import { shownFactsOfLink, shownState, type Shown, type ShownCategory, type ShownValue } from './states.ts';
+import { shownFactsOfLink, shownMember, snakeName, type Shown, type ShownCategory, type ShownValue } from './states.ts';
 
 /**
  * A fold that remembers, for each fact that it shows, which event last changed it. So a difference names its events, and a
@@ -71,21 +72,30 @@ export function createFold(category: ShownCategory, from?: { readonly core: Core
   const evolve = evolveOf(category);
   let state = from === undefined ? initialOf(category) : from.core.state;
   let end = from?.end;
-  let since: Record<string, number> = { ...from?.core.since };
-  let facts = leavesOf(shownState(category, state));
+  const since: Record<string, number> = { ...from?.core.since };
   const links = new Map<Uuid, Since | undefined>();
   const changed = new Set<Uuid>();
 
-  function changedFacts(revision: bigint): void {
-    const next = leavesOf(shownState(category, state));
-    since = changedSince(since, facts, next, Number(revision));
-    facts = next;
+  /** Only what is another value is looked at: an event changes one or two members of a state. */
+  function changedFacts(before: unknown, after: unknown, revision: number): void {
+    const was = members(before);
+    const is = members(after);
+    if (is === undefined) return;
+    for (const name of Object.keys(is)) {
+      if (was?.[name] === is[name]) continue;
+      const shown = shownMember(category, name, is[name]);
+      if (shown !== undefined) note(since, `/${snakeName(name)}`, was === undefined ? undefined : shownMember(category, name, was[name]), shown, revision);
+    }
+    if (category !== 'device') return;
+    const [stoodAt, standsAt] = [standing(before as DeviceState), standing(after as DeviceState)];
+    if (stoodAt !== standsAt) since['/lifecycle_status'] = revision;
   }
 
   function changedLinks(before: DeviceState, after: DeviceState, revision: bigint): void {
     for (const [was, is] of differences(linksOf(before), linksOf(after))) {
-      const old = was === undefined ? {} : leavesOf(shownFactsOfLink(was));
-      links.set(is.linkId, changedSince(links.get(is.linkId) ?? {}, old, leavesOf(shownFactsOfLink(is)), Number(revision)));
+      const changes = { ...links.get(is.linkId) };
+      for (const [name, value] of Object.entries(shownFactsOfLink(is))) note(changes, `/${name}`, was === undefined ? undefined : shownFactsOfLink(was)[name], value, Number(revision));
+      links.set(is.linkId, changes);
       changed.add(is.linkId);
     }
   }
@@ -109,7 +119,7 @@ export function createFold(category: ShownCategory, from?: { readonly core: Core
       state = evolve(state, recordedOf(event), metadata.occurredAt);
       end = { revision, position, eventId, type, occurredAt: metadata.occurredAt };
       if (state === before) return;
-      changedFacts(revision);
+      changedFacts(before, state, Number(revision));
       if (category === 'device') changedLinks(before as DeviceState, state as DeviceState, revision);
     },
 
@@ -119,7 +129,7 @@ export function createFold(category: ShownCategory, from?: { readonly core: Core
       return parts;
     },
 
-    core: () => ({ state: category === 'device' && (state as DeviceState).kind === 'registered' ? { ...(state as object), links: noLinks } : state, since }),
+    core: () => ({ state: category === 'device' && (state as DeviceState).kind === 'registered' ? { ...(state as object), links: noLinks } : state, since: { ...since } }),
 
     knowsLink: (linkId) => links.has(linkId),
 
@@ -197,12 +207,24 @@ export function sameValue(a: ShownValue | undefined, b: ShownValue | undefined):
   return a === b || (typeof a === 'object' && typeof b === 'object' && JSON.stringify(a) === JSON.stringify(b));
 }
 
-function changedSince(since: Since, before: Leaves, after: Leaves, revision: number): Record<string, number> {
-  const next: Record<string, number> = {};
-  for (const path of Object.keys(after)) {
-    const same = path in before && sameValue(before[path], after[path]);
-    next[path] = same ? (since[path] ?? revision) : revision;
+/** Writes down, for each fact at a path and below it that is another one now, that it is since this revision. */
+function note(since: Record<string, number>, path: string, was: ShownValue | undefined, is: ShownValue, revision: number): void {
+  if (isObject(is)) {
+    if (!isObject(was)) delete since[path];
+    for (const name of Object.keys(is)) note(since, `${path}/${name}`, isObject(was) ? was[name] : undefined, is[name] as ShownValue, revision);
+    return;
   }
-  return next;
+  if (was !== undefined && sameValue(was, is)) return;
+  if (isObject(was)) for (const each of Object.keys(since)) if (each.startsWith(`${path}/`)) delete since[each];
+  since[path] = revision;
 }
 
+/** Undefined: there is nothing yet. */
+function members(state: unknown): Readonly<Record<string, unknown>> | undefined {
+  const known = state as { readonly kind?: string } | null;
+  return known === null || known.kind === 'unregistered' ? undefined : (known as Readonly<Record<string, unknown>>);
+}
+
+function standing(state: DeviceState): string | undefined {
+  return state.kind === 'unregistered' ? undefined : lifecycleOf(state);
+}

@@ -57,7 +57,7 @@ export class HistoryNotReady extends Error {
 }
 
 /** Events of a block: a milestone stands at the end of each. What is kept rests on it: another size is another version of the fold. */
-export const BLOCK = 256;
+export const BLOCK = 128;
 /** Milestones of one write while a long stream is folded. */
 const KEPT_AT_ONCE = 8;
 /** How long a reader waits for the milestones of a stream that nobody read before. */

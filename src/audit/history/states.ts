@@ -34,16 +34,7 @@ export function shownState(category: string, state: unknown): Shown | null {
 }
 
 export function shownDevice(state: DeviceState): Shown | null {
-  if (state.kind === 'unregistered') return null;
-  const { kind: _kind, links: _links, pin, unlocks, reported, ...facts } = state;
-  const { unexplained: _unexplained, ...said } = reported;
-  return snakeCase({
-    ...facts,
-    lifecycleStatus: lifecycleOf(state),
-    pin: { expiresAt: pin.expiresAt, void: pin.void, guesses: pin.guesses },
-    unlocks: { current: unlocks.current, unknown: unlocks.unknown.map(({ unlockId }) => unlockId), lastSeq: unlocks.lastSeq },
-    reported: said,
-  });
+  return state.kind === 'unregistered' ? null : { ...members('device', state), lifecycle_status: lifecycleOf(state) };
 }
 
 /** One link, as its box's stream knows it. Null where it was not made yet. */
@@ -59,14 +50,45 @@ export function shownFactsOfLink(link: Link): Shown {
 }
 
 export function shownUser(state: UserState): Shown | null {
-  if (state.kind === 'unregistered') return null;
-  const { kind: _kind, logins, ...facts } = state;
-  return snakeCase({ ...facts, logins: { refusals: logins.refusals, wrongInARow: logins.wrongInARow } });
+  return state.kind === 'unregistered' ? null : members('user', state);
 }
 
 /** One opening. Past its time without an outcome it is still what the log says: only events end it. */
 export function shownDelivery(state: DeliveryState): Shown | null {
-  return state === null ? null : snakeCase({ ...state });
+  return state === null ? null : members('delivery', state);
+}
+
+function members(category: ShownCategory, state: object): Shown {
+  const shown: Record<string, ShownValue> = {};
+  for (const [name, value] of Object.entries(state)) {
+    const member = shownMember(category, name, value);
+    if (member !== undefined) shown[snakeName(name)] = member;
+  }
+  return shown;
+}
+
+/** One member of a state, as it is shown; undefined: it is not. What is shown of each follows from it alone. */
+export function shownMember(category: ShownCategory, name: string, value: unknown): ShownValue | undefined {
+  if (name === 'kind') return undefined;
+  if (category === 'device') {
+    switch (name) {
+      case 'links':
+        return undefined;
+      case 'pin': {
+        const { expiresAt, void: isVoid, guesses } = value as RegisteredDevice['pin'];
+        return { expires_at: expiresAt, void: isVoid, guesses };
+      }
+      case 'unlocks': {
+        const { current, unknown, lastSeq } = value as RegisteredDevice['unlocks'];
+        return { current: shownValue(current), unknown: unknown.map(({ unlockId }) => unlockId), last_seq: lastSeq };
+      }
+      case 'reported': {
+        const { unexplained: _unexplained, ...said } = value as RegisteredDevice['reported'];
+        return shownValue(said);
+      }
+    }
+  }
+  return shownValue(value);
 }
 
 type Plain = { readonly [name: string]: unknown };
