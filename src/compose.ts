@@ -224,8 +224,8 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
   }
   const adminRoles = createAdminRoles({ bus, refusals, superAdmins, exclusively: (work) => exclusively(db, 'admin-roles', work) });
   const offline = createOfflineCheck({ bus, live, clock, logger });
-  const erasing = { db, bus, boxes, book, sealer, credentials: createCredentialEraser({ db, emails, passwords, sessions }) };
-  const erasures = has('worker') ? carryOutErasures(ground, { ...erasing, reads, feed, rejected, auditSigningKey: needed('AUDIT_SIGNING_KEY', auditSigningKey) }) : undefined;
+  const erasing = { db, bus, boxes, book, sealer, reads, credentials: createCredentialEraser({ db, emails, passwords, sessions }) };
+  const erasures = has('worker') ? carryOutErasures(ground, { ...erasing, feed, rejected, auditSigningKey: needed('AUDIT_SIGNING_KEY', auditSigningKey) }) : undefined;
   if (erasures !== undefined) {
     await start('erasures', checkAtStart(erasures.check, logger));
     await startWorker(ground, { bus, live, keyring, rejected, provisioner, deviceKeys, awaitInFlight: createAwaitInFlight(bus, watches), boxes, sessions, deadlines: createDeadlineQueue(reader, feed), offline, erasures: erasures.reactor });

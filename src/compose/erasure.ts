@@ -7,6 +7,7 @@ import type { Aggregates } from '../commands/handle.ts';
 import type { Reactor } from '../commands/policies/reactor.ts';
 import type { BoxesOfOwner } from '../commands/policies/suspension.ts';
 import { erasureCheck } from '../jobs/erasure/check.ts';
+import { keyDestroyer } from '../jobs/erasure/keys.ts';
 import { createErasureNotary } from '../jobs/erasure/notary.ts';
 import type { ErasureBook } from '../jobs/erasure/records.ts';
 import { createReadableTraces } from '../jobs/erasure/traces.ts';
@@ -30,10 +31,12 @@ export interface ErasureParts {
   readonly book: ErasureBook;
   readonly sealer: Sealer;
   readonly credentials: CredentialEraser;
+  readonly reads: Pick<ReadModels, 'unlocks' | 'deliveries'>;
 }
 
-function depsOf({ store, logger }: Ground, { bus, boxes, book, sealer, credentials }: ErasureParts): ErasureDeps {
-  return { bus, store, boxes, records: book, vault: { destroyKeys: sealer.destroyAll, forgetCredentials: credentials.forget }, logger };
+function depsOf({ store, logger }: Ground, { bus, boxes, book, sealer, credentials, reads }: ErasureParts): ErasureDeps {
+  const vault = { destroyKeys: keyDestroyer({ sealer, store, reads }), forgetCredentials: credentials.forget };
+  return { bus, store, boxes, records: book, vault, logger };
 }
 
 export function askForErasures(ground: Ground, parts: ErasureParts, roles: Pick<AdminRoles, 'guard'>): ErasureRequests {
@@ -48,7 +51,7 @@ export interface ErasureWork {
 /** What carries erasures out, and out again after a restore. */
 export function carryOutErasures(
   ground: Ground,
-  parts: ErasureParts & { readonly reads: ReadModels; readonly feed: LiveFeed; readonly rejected: RejectedMessages; readonly auditSigningKey: Buffer },
+  parts: ErasureParts & { readonly feed: LiveFeed; readonly rejected: RejectedMessages; readonly auditSigningKey: Buffer },
 ): ErasureWork {
   const { config, store, logId, clock, logger } = ground;
   const { db, bus, sealer, credentials, book, reads, feed, rejected, auditSigningKey } = parts;

@@ -31,6 +31,8 @@ export interface Sealer extends Component {
   destroy(subject: string): Promise<{ readonly keys: number }>;
   /** The same for all that belongs to one person, at once or not at all. Answers how many keys of theirs are destroyed by now, by this call or before. */
   destroyAll(subjects: readonly string[]): Promise<{ readonly keys: number }>;
+  /** Of kinds made in advance: those for which no key is written down, as after a crash just after its use. */
+  unbound(subjects: readonly string[]): Promise<readonly string[]>;
   /** Those that can be read: a restored vault may have brought keys back. */
   living(subjects: readonly string[]): Promise<readonly string[]>;
   /** By the ids that sealed values carry, for keys whose subject was never written down (a crash just after use). */
@@ -355,6 +357,14 @@ export function createSealer(options: SealerOptions): Sealer {
         [subjects],
       );
       return { keys: rows[0]?.keys ?? 0 };
+    },
+    async unbound(subjects) {
+      const { rows } = await db.pool.query<{ subject: string }>(
+        `SELECT subject FROM unnest($1::text[]) AS asked (subject) WHERE split_part(subject, ':', 1) = ANY($2)
+         EXCEPT SELECT subject FROM vault.data_keys WHERE subject = ANY($1) AND in_advance`,
+        [subjects, options.inAdvance],
+      );
+      return rows.map(({ subject }) => subject);
     },
     async living(subjects) {
       const { rows } = await db.pool.query<{ subject: string }>('SELECT DISTINCT subject FROM vault.data_keys WHERE subject = ANY($1) AND wrapped IS NOT NULL', [subjects]);
