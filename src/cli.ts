@@ -1,4 +1,4 @@
-import { Argument, Command, Option } from 'commander';
+import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import { helpText, printConfig } from './platform/config-text.ts';
 import { StartFailure } from './platform/data-dir/start-failure.ts';
 import { configOf, startServer, type Running } from './shell/start.ts';
@@ -82,13 +82,60 @@ export function createCli(context: CliContext): { run(argv: readonly string[]): 
     });
   registerSimulateCommand(program, terminalOf);
 
-  const readModels = program.command('projections').description('the read models: how far they are, and rebuilding them');
-  command('status', 'position, lag and size of each', async (terminal) => (await import('./shell/projections.ts')).projectionsStatus(local, terminal), readModels);
-  command('show', 'one read model with its generations', async (terminal, name = '') => (await import('./shell/projections.ts')).projectionsShow(local, name, terminal), readModels).argument('<name>', 'as status names it');
-  command('rebuild', 'build one anew beside the live one, then switch; "all" in one pass', async (terminal, name = 'all') => (await import('./shell/projections.ts')).projectionsRebuild(local, name, terminal), readModels).argument(
-    '<name>',
-    'a read model, or all',
-  );
+  const readModels = program.command('projections').description('the read models: how far they are, rebuilding them, comparing and switching. Needs the data folder, and no server.');
+  const models = () => import('./shell/projections.ts');
+  command('status', 'position, lag, size and progress of each', async (terminal) => (await models()).projectionsStatus(local, terminal), readModels);
+  command('show', 'one read model with its generations, and what was compared last', async (terminal, name = '') => (await models()).projectionsShow(local, name, terminal), readModels).argument('<name>', 'as status names it');
+  readModels
+    .command('rebuild')
+    .description('Build one anew over all past data beside the live one, then switch. Stops at the first event that it cannot take.')
+    .argument('<name>', 'a read model, or all: every one in one pass')
+    .option('--no-switch', 'leave it waiting for 24 hours instead of switching')
+    .option('--compare', 'hold it against the live one first; a difference leaves it waiting')
+    .option('--accept-differences', 'switch although they differ')
+    .addHelpText('after', '\nExamples:\n  loqey projections rebuild all\n  loqey projections rebuild devices --compare\n  loqey projections rebuild devices --no-switch')
+    .action(async (name: string, { switch: switches, compare = false, acceptDifferences = false }: { switch: boolean; compare?: boolean; acceptDifferences?: boolean }, self: Command) => {
+      result = await (await models()).projectionsPerform(local, name, 'rebuild', { ...(switches ? {} : { switch: false }), compare, acceptDifferences }, terminalOf(self), untilSignal());
+    });
+  readModels
+    .command('compare')
+    .description('Hold the generation that waits, or a new one, against the live one: rows, hashes, and the first rows that differ')
+    .argument('<name>', 'as status names it')
+    .addHelpText('after', '\nExample:\n  loqey projections compare devices')
+    .action(async (name: string, _: unknown, self: Command) => {
+      result = await (await models()).projectionsPerform(local, name, 'compare', {}, terminalOf(self), untilSignal());
+    });
+  readModels
+    .command('switch')
+    .description('Bring the generation that waits up to date and read it from then on, unless it differs from the live one')
+    .argument('<name>', 'as status names it')
+    .option('--to <generation>', 'another one than the one that waits', wholeNumber)
+    .option('--accept-differences', 'although they differ')
+    .addHelpText('after', '\nExamples:\n  loqey projections switch devices\n  loqey projections switch devices --to 4 --accept-differences')
+    .action(async (name: string, { to, acceptDifferences = false }: { to?: number; acceptDifferences?: boolean }, self: Command) => {
+      result = await (await models()).projectionsPerform(local, name, 'switch', { ...(to === undefined ? {} : { generation: to }), acceptDifferences }, terminalOf(self), untilSignal());
+    });
+  readModels
+    .command('rollback')
+    .description('Go back to the generation before this one, within 24 hours; it is brought up to date first')
+    .argument('<name>', 'as status names it')
+    .addHelpText('after', '\nExample:\n  loqey projections rollback devices')
+    .action(async (name: string, _: unknown, self: Command) => {
+      result = await (await models()).projectionsPerform(local, name, 'rollback', {}, terminalOf(self), untilSignal());
+    });
+  command('cancel', 'take back what waits or runs for one; what is read stays as it is', async (terminal, name = '') => (await models()).projectionsCancel(local, name, terminal), readModels)
+    .argument('<name>', 'as status names it')
+    .addHelpText('after', '\nExample:\n  loqey projections cancel devices');
+  readModels
+    .command('skip')
+    .description('Let a stopped one go on after the event that it stands before; who and why is kept in the audit log')
+    .argument('<name>', 'as status names it')
+    .requiredOption('--position <position>', 'of the event, as status names it')
+    .requiredOption('--reason <words>', 'why')
+    .addHelpText('after', '\nExample:\n  loqey projections skip audit --position 4711 --reason "a report that firmware 1.2 sent twice"')
+    .action(async (name: string, given: { position: string; reason: string }, self: Command) => {
+      result = await (await models()).projectionsSkip(local, name, given, terminalOf(self));
+    });
 
   const jobs = program.command('jobs').description('what runs around the clock');
   command('list', 'when each ran last and how that went, and when it runs next', async (terminal) => (await import('./shell/jobs.ts')).jobsList(local, terminal), jobs);
@@ -188,6 +235,11 @@ export function createCli(context: CliContext): { run(argv: readonly string[]): 
       }
     },
   };
+}
+
+function wholeNumber(text: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('It is a whole number, as show lists them.');
+  return Number(text);
 }
 
 /** Aborted by Ctrl+C or SIGTERM; a second signal does not wait. */

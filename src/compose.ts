@@ -52,13 +52,14 @@ import { createRefreshTokens } from './platform/vault/refresh-tokens.ts';
 import { createSealer } from './platform/vault/sealer.ts';
 import { createTags } from './platform/vault/tags.ts';
 
+import { createProjectionAdmin } from './projections/admin.ts';
 import { createDeadlineQueue } from './projections/deadlines/queries.ts';
 import { createLiveFeed } from './projections/live-feed.ts';
 import { forgetCouriers, forgetRefused } from './projections/people/retention.ts';
 import { createProofs } from './projections/proof/proofs.ts';
 import { createProofQueries } from './projections/proof/queries.ts';
 import { createReadModels } from './projections/queries.ts';
-import { backgroundProjections, projections } from './projections/registry.ts';
+import { backgroundProjections, projections, versionsOf } from './projections/registry.ts';
 import { createProjectionRunner } from './projections/runner.ts';
 import { createReader, ReadModelUnavailable } from './projections/schemas.ts';
 
@@ -151,7 +152,8 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
   const unknownLogins = createUnknownLogins({ pool: limitsPool, keyOf: keyedBy('unknown-login'), clock });
 
   // The read side.
-  const reader = createReader(db, await start('quick reads', createQuickReads({ url, applicationName: 'loqey-quick', logger, metrics })));
+  const allProjections = projections({ sealer });
+  const reader = createReader(db, await start('quick reads', createQuickReads({ url, applicationName: 'loqey-quick', logger, metrics })), versionsOf(allProjections));
   const reads = createReadModels(reader, clock);
   const onSwitched = () => reader.refresh();
   const feed = createLiveFeed({ db, notifications, background: backgroundProjections, onSwitched, logger, metrics });
@@ -161,12 +163,14 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
   await start('sealer', sealer);
   if (has('projector')) {
     const onCommitted = feed.push.bind(feed);
-    const runner = createProjectionRunner({ db, store, projections: projections({ sealer }), logId, clock, logger, metrics, onCommitted, onSwitched });
+    const runner = createProjectionRunner({ db, store, projections: allProjections, logId, clock, logger, metrics, onCommitted, onSwitched });
     await start('projections', runner);
     health.set('projections', () => {
-      const { ok, role, projections: each } = runner.health();
-      const stopped = each.filter(({ state }) => state === 'stopped').map(({ name }) => name);
-      return { state: ok ? 'healthy' : stopped.length > 0 ? 'degraded' : 'down', detail: stopped.length > 0 ? `stopped: ${stopped.join(', ')}` : role };
+      const { ok, role, usable, projections: each } = runner.health();
+      const named = (wanted: string) => each.filter(({ state }) => state === wanted).map(({ name }) => name);
+      const [stopped, built] = [named('stopped'), named('rebuilding')];
+      const details = [...(stopped.length > 0 ? [`stopped: ${stopped.join(', ')}`] : []), ...(built.length > 0 ? [`being built: ${built.join(', ')}`] : [])];
+      return { state: ok ? 'healthy' : usable ? 'degraded' : 'down', detail: details.length > 0 ? details.join('; ') : role };
     });
   }
   await start('live feed', feed);
@@ -215,7 +219,7 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
   /** Better to fail and be repeated than to miss what happened a moment ago. */
   async function caughtUp(readModel: string): Promise<void> {
     const head = await store.head();
-    if (head !== undefined && !(await feed.reached(head, CAUGHT_UP_MS))) throw new ReadModelUnavailable(readModel);
+    if (head !== undefined && !(await feed.reached(head, CAUGHT_UP_MS))) throw new ReadModelUnavailable(readModel, 'behind');
   }
   async function superAdmins(): Promise<readonly string[]> {
     await caughtUp('users');
@@ -332,6 +336,7 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
       history,
       proofs: createProofs({ store, queries: createProofQueries(reader), logId }),
       jobs: board,
+      projections: createProjectionAdmin({ db, store, projections: allProjections, logId, clock, logger, sealer }),
       inbox,
       erasures: { ...askForErasures(ground, erasing, adminRoles), awaited: book.awaited },
       boxHealth: offline,

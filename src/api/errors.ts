@@ -146,6 +146,7 @@ export function toApiError(error: unknown, isTransient: (error: unknown) => bool
   }
   if (error instanceof Error) {
     if (error.name === 'UnknownEvent') return unavailable('This version of the service cannot read newer data');
+    if (error.name === 'ReadModelUnavailable') return unavailable(`${error.message}. Try again`, (error as { retryAfterSeconds?: number }).retryAfterSeconds ?? 1);
     if (error.name === 'TooBusy') return tooMany('Too many logins at once. Try again', 1);
     if (isTransient(error)) return unavailable('The service is not available right now. Try again');
   }

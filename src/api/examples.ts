@@ -150,5 +150,6 @@ export function exampleOf(schema: Schema, components: Readonly<Record<string, un
 function textOf({ format, pattern = '' }: Schema, name: string, value: unknown): string {
   if (format === 'date-time') return TIME;
   if (pattern.includes('[0-9a-fA-F]{8}-')) return name === 'id' || name === 'device_id' ? DEVICE : OTHER;
+  if (pattern === '^[0-9]{1,20}$') return '4711';
   return typeof value === 'string' ? value : name === 'message' ? 'It is done' : name.replaceAll('_', ' ');
 }

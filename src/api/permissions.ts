@@ -20,6 +20,8 @@ export const permissions = [
   'analytics:read',
   'system:read',
   'jobs:run',
+  /** Rebuilding read models, switching between them, skipping an event that one cannot take. */
+  'projections:manage',
   /** Who administers, and with which rights. Whoever has it can give itself every other one. */
   'admins:manage',
 ] as const;

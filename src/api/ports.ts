@@ -13,6 +13,7 @@ import type { Metrics } from '../platform/metrics.ts';
 import type { RateLimiter } from '../platform/rate-limits.ts';
 import type { Tracing } from '../platform/tracing.ts';
 import type { Proofs } from '../projections/proof/proofs.ts';
+import type { ProjectionAdmin } from '../projections/admin.ts';
 import type { LiveFeed, Page, ReadModels } from '../projections/read-models.ts';
 import type { ApiSettings } from './settings.ts';
 
@@ -38,6 +39,7 @@ export interface ApiDeps {
   /** States of the past. */
   readonly history: Pick<History, 'at' | 'event' | 'recorded'>;
   readonly jobs: JobBoard;
+  readonly projections: ProjectionBoard;
   readonly inbox: Inbox;
   readonly erasures: Erasures;
   readonly boxHealth: BoxHealthCheck;
@@ -166,6 +168,9 @@ export interface Erasures extends ErasureRequests {
   /** What is known of one once it is complete, or after `timeoutMs`. */
   awaited(erasureId: Uuid, timeoutMs: number): Promise<ErasureRecord | undefined>;
 }
+
+/** The read models: how far they are, and what is asked of them. */
+export type ProjectionBoard = Pick<ProjectionAdmin, 'status' | 'ask' | 'cancel' | 'skip'>;
 
 /** What runs around the clock, and asking for a run. */
 export interface JobBoard {

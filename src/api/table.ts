@@ -6,6 +6,7 @@ import { adminDeviceRoutes } from './routes/admin-devices.ts';
 import { adminHistoryRoutes } from './routes/admin-history.ts';
 import { adminJobRoutes } from './routes/admin-jobs.ts';
 import { adminKeyRoutes } from './routes/admin-keys.ts';
+import { adminProjectionRoutes } from './routes/admin-projections.ts';
 import { adminProofRoutes } from './routes/admin-proof.ts';
 import { adminTraceRoutes } from './routes/admin-trace.ts';
 import { adminUserRoutes } from './routes/admin-users.ts';
@@ -45,5 +46,6 @@ export const routeTable: readonly Route[] = [
   ...adminProofRoutes,
   ...adminAnalyticsRoutes,
   ...adminJobRoutes,
+  ...adminProjectionRoutes,
   ...systemRoutes,
 ];

@@ -490,6 +490,8 @@ export interface Schemas {
   readonly AuditEntry: {
     readonly timestamp: string;
     readonly recorded_at: string;
+    /** Who did what to what, and why, in one sentence, with the names of now. */
+    readonly summary: string;
     readonly action: string;
     readonly type: string;
     readonly outcome: 'accepted' | 'refused' | 'failed';
@@ -821,6 +823,17 @@ export interface Schemas {
     readonly device_id: string;
     readonly state: Schemas['DeliveryThen'];
   };
+  readonly TraceStep: {
+    /** `request`: the HTTP request came in. `asked`: it was allowed, and takes a use of the link. `dispatched`: the claim, before the first byte leaves. `published`: the broker has it. `acknowledged`: the box has it. `confirmed`: the bolt moved. `delivered`: the courier’s delivery is complete. */
+    readonly step: 'request' | 'asked' | 'dispatched' | 'published' | 'acknowledged' | 'confirmed' | 'delivered';
+    /** `untold`: it came further, so this was, but nobody said when. `waiting`: what comes next. `broken`: here it ended. */
+    readonly state: 'done' | 'untold' | 'waiting' | 'broken' | 'not_reached';
+    readonly at: string | null;
+    readonly offset_ms: number | null;
+    readonly latency_ms: number | null;
+    readonly event_id: string | null;
+    readonly note: string | null;
+  };
   readonly SignedHead: {
     /** Events of the log that the tree covers. */
     readonly size: number;
@@ -894,6 +907,120 @@ export interface Schemas {
     readonly waiting: number;
     /** Runs that failed with every try, kept to be looked at. */
     readonly given_up: number;
+  };
+  /** The event that it cannot take. */
+  readonly Poison: {
+    /** Of the log. Opaque, and as one is. */
+    readonly position: string;
+    readonly event_id: string;
+    readonly type: string;
+    readonly stream: string;
+    readonly message: string;
+  };
+  /** Both generations at the same position of the log. */
+  readonly Comparison: {
+    readonly equal: boolean;
+    /** Of the log. Opaque, and as one is. */
+    readonly position: string;
+    readonly live: {
+      readonly version: number;
+      readonly generation: number;
+    };
+    readonly next: {
+      readonly version: number;
+      readonly generation: number;
+    };
+    readonly tables: readonly {
+      readonly table: string;
+      readonly equal: boolean;
+      readonly live: {
+        readonly rows: number;
+        /** Over the common columns of every row; empty where there is nothing to compare with. */
+        readonly hash: string;
+      } | null;
+      readonly next: {
+        readonly rows: number;
+        /** Over the common columns of every row; empty where there is nothing to compare with. */
+        readonly hash: string;
+      } | null;
+      /** Columns that the new one has not, or in another type: not compared. */
+      readonly only_live: readonly string[];
+      /** Columns that the live one has not: not compared. */
+      readonly only_next: readonly string[];
+      /** Rows that differ. */
+      readonly differing: number;
+      /** The first of them, by key. Never what is in them. */
+      readonly rows: readonly {
+        readonly key: string;
+        readonly kind: 'missing' | 'added' | 'changed';
+        readonly columns: readonly string[];
+      }[];
+    }[];
+  };
+  readonly ProjectionRun: {
+    readonly id: string;
+    readonly action: 'rebuild' | 'compare' | 'switch' | 'rollback';
+    readonly projections: readonly string[];
+    readonly state: 'waiting' | 'running' | 'done' | 'failed' | 'cancelled';
+    /** asked: of the server; local: by a command line; upgrade: by a program with another version. */
+    readonly kind: 'asked' | 'local' | 'upgrade';
+    readonly asked_by: string;
+    readonly asked_at: string;
+    readonly started_at: string | null;
+    readonly finished_at: string | null;
+    readonly progress: {
+      readonly phase: 'load' | 'indexes' | 'compare' | 'switch';
+      /** From positions of the log. */
+      readonly percent: number;
+      /** Read so far. */
+      readonly events: number;
+      readonly events_total: number;
+      readonly per_second: number;
+      readonly seconds_left: number | null;
+    } | null;
+    readonly results: readonly {
+      readonly name: string;
+      readonly version: number;
+      readonly generation: number;
+      /** ready: it waits. equal: as the live one. different: it waits, and is not switched to unless differences are accepted. failed: everything is as it was. */
+      readonly outcome: 'switched' | 'ready' | 'equal' | 'different' | 'failed';
+      readonly events: number;
+      readonly seconds: number;
+      readonly problem: Schemas['Poison'] | null;
+      readonly comparison: Schemas['Comparison'] | null;
+    }[] | null;
+    readonly error: string | null;
+  };
+  readonly Projection: {
+    readonly name: string;
+    readonly group: 'live' | 'background';
+    /** stopped: before an event that it cannot take. missing: not built yet. outdated: this program has another version, which is built beside the one that is read. */
+    readonly state: 'running' | 'catching_up' | 'stopped' | 'missing' | 'outdated';
+    readonly position: string | null;
+    /** Positions of the log that it has not seen. */
+    readonly behind: number;
+    /** Age of the oldest event that it has not applied. */
+    readonly lag_seconds: number;
+    readonly last_event_at: string | null;
+    readonly version: number | null;
+    /** Of this program. */
+    readonly program_version: number;
+    readonly generation: number | null;
+    /** Of all generations. */
+    readonly size_bytes: number;
+    readonly error: Schemas['Poison'] | null;
+    readonly generations: readonly {
+      readonly generation: number;
+      readonly version: number;
+      /** ready: it waits to be switched to. retired: it was replaced, and can be gone back to where it is resumable. */
+      readonly state: 'building' | 'ready' | 'active' | 'retired';
+      readonly position: string | null;
+      readonly since: string;
+      readonly until: string | null;
+      readonly resumable: boolean;
+      readonly size_bytes: number;
+    }[];
+    readonly run: Schemas['ProjectionRun'] | null;
   };
 }
 
@@ -2337,7 +2464,7 @@ export interface Operations {
       /** Default `admin`. */
       readonly role?: 'super_admin' | 'admin' | 'support';
       /** Rights besides those that the role brings. */
-      readonly permissions?: readonly ('devices:read' | 'devices:register' | 'devices:pin' | 'devices:keys' | 'devices:unlink' | 'devices:unlock' | 'devices:lifecycle' | 'users:read' | 'users:suspend' | 'users:export' | 'users:erase' | 'audit:read' | 'analytics:read' | 'system:read' | 'jobs:run' | 'admins:manage')[];
+      readonly permissions?: readonly ('devices:read' | 'devices:register' | 'devices:pin' | 'devices:keys' | 'devices:unlink' | 'devices:unlock' | 'devices:lifecycle' | 'users:read' | 'users:suspend' | 'users:export' | 'users:erase' | 'audit:read' | 'analytics:read' | 'system:read' | 'jobs:run' | 'projections:manage' | 'admins:manage')[];
     };
     readonly replies: {
       201: {
@@ -2383,7 +2510,7 @@ export interface Operations {
       /** Default `admin`. */
       readonly role?: 'super_admin' | 'admin' | 'support';
       /** Rights besides those that the role brings. */
-      readonly permissions?: readonly ('devices:read' | 'devices:register' | 'devices:pin' | 'devices:keys' | 'devices:unlink' | 'devices:unlock' | 'devices:lifecycle' | 'users:read' | 'users:suspend' | 'users:export' | 'users:erase' | 'audit:read' | 'analytics:read' | 'system:read' | 'jobs:run' | 'admins:manage')[];
+      readonly permissions?: readonly ('devices:read' | 'devices:register' | 'devices:pin' | 'devices:keys' | 'devices:unlink' | 'devices:unlock' | 'devices:lifecycle' | 'users:read' | 'users:suspend' | 'users:export' | 'users:erase' | 'audit:read' | 'analytics:read' | 'system:read' | 'jobs:run' | 'projections:manage' | 'admins:manage')[];
     };
     readonly replies: {
       200: Schemas['Administrator'];
@@ -2403,6 +2530,8 @@ export interface Operations {
   /** Who did what, on what, when, and because of what: GET /api/v1/admin/logs/audit */
   readonly auditLog: {
     readonly query?: {
+      /** Words, all of which an entry must have: of its sentence, action, reasons and codes; names and addresses of people and boxes, serial numbers, IP addresses; ids, or at least 6 signs of their beginning. */
+      readonly q?: string;
       readonly action?: string;
       /** Event types, separated by commas. */
       readonly type?: string;
@@ -2442,36 +2571,48 @@ export interface Operations {
       };
     };
   };
-  /** The cause chain of one opening, from the tap to the bolt, with the time of each hop: GET /api/v1/admin/unlocks/{unlock_id}/trace */
-  readonly unlockTrace: {
+  /** The audit log as a file, oldest first, up to what it had when it was asked for; for spreadsheets (CSV) or programs (NDJSON): GET /api/v1/admin/logs/audit/export */
+  readonly exportAuditLog: {
+    readonly query: {
+      /** `csv` has the mark of UTF-8 at its beginning, and an apostrophe before what a spreadsheet would take for a formula; `ndjson` has one entry of the list on each line. */
+      readonly format: 'csv' | 'ndjson';
+      /** Words, all of which an entry must have: of its sentence, action, reasons and codes; names and addresses of people and boxes, serial numbers, IP addresses; ids, or at least 6 signs of their beginning. */
+      readonly q?: string;
+      readonly action?: string;
+      /** Event types, separated by commas. */
+      readonly type?: string;
+      /** Who acted: id of an account, link or device, or a name of the system. */
+      readonly actor?: string;
+      readonly actor_kind?: 'user' | 'admin' | 'courier' | 'device' | 'system';
+      readonly source?: 'mobile_app' | 'web_dashboard' | 'delivery_link' | 'scheduled_task' | 'mqtt_device' | 'http_device' | 'system';
+      readonly ip?: string;
+      readonly device_id?: string;
+      readonly user_id?: string;
+      readonly link_id?: string;
+      readonly unlock_id?: string;
+      readonly correlation_id?: string;
+      readonly outcome?: 'accepted' | 'refused' | 'failed';
+      readonly date_from?: string;
+      readonly date_to?: string;
+      readonly before?: string;
+      readonly after?: string;
+    };
+    readonly replies: {
+      200: string;
+    };
+  };
+  /** One entry of the audit log with what led to it and what came of it: GET /api/v1/admin/logs/audit/{event_id} */
+  readonly auditEntry: {
     readonly params: {
-      readonly unlock_id: string;
+      readonly event_id: string;
     };
     readonly replies: {
       200: {
-        readonly unlock_id: string;
-        readonly device_id: string;
-        readonly status: 'requested' | 'dispatched' | 'published' | 'acknowledged' | 'opened' | 'failed' | 'unknown' | 'cancelled' | 'expired';
-        readonly correlation_id: string;
-        readonly started_at: string;
-        readonly duration_ms: number;
-        readonly hops: readonly {
-          readonly hop: string;
-          readonly type: string;
-          readonly at: string;
-          readonly recorded_at: string;
-          /** Since the first hop. */
-          readonly offset_ms: number;
-          readonly actor: {
-            readonly kind: string;
-            readonly id: string;
-          };
-          readonly source: string;
-          readonly event_id: string;
-          readonly causation_id: string;
-          readonly position: string;
-          readonly details: Readonly<Record<string, unknown>>;
-        }[];
+        readonly entry: Schemas['AuditEntry'];
+        /** What led to it, from the first on: each was caused by the one before. */
+        readonly causes: readonly Schemas['AuditEntry'][];
+        /** Everything that came of the same request or report, in the order of the log; at most 1,000. */
+        readonly chain: readonly Schemas['AuditEntry'][];
       };
     };
   };
@@ -2627,11 +2768,136 @@ export interface Operations {
   /** Why a request to open was refused: the rule, what it looked at, and the event since which it refused: GET /api/v1/admin/refusals/{position}/why */
   readonly whyRefused: {
     readonly params: {
-      /** An instant in ISO-8601 with a time zone, not in the future, or a position of the log (opaque). The state is that of all events of this thing up to the last one, in the order of the log, that happened at that instant or before, or that is at that position or before. Default: now. */
+      /** Of a refusal, as the audit log has it. */
       readonly position: string;
     };
     readonly replies: {
       200: Schemas['Why'];
+    };
+  };
+  /** The cause chain of one opening, from the HTTP request to the bolt, with the time of each hop, and where it broke: GET /api/v1/admin/unlocks/{unlock_id}/trace */
+  readonly unlockTrace: {
+    readonly params: {
+      readonly unlock_id: string;
+    };
+    readonly replies: {
+      200: {
+        /** Of a refused request: the id that its opening would have had. */
+        readonly unlock_id: string;
+        readonly device_id: string;
+        readonly status: 'requested' | 'dispatched' | 'published' | 'acknowledged' | 'opened' | 'failed' | 'unknown' | 'cancelled' | 'expired' | 'refused';
+        readonly correlation_id: string;
+        /** When the request came in; where that is not known, its first event. */
+        readonly started_at: string;
+        readonly duration_ms: number;
+        readonly request: {
+          /** Also the `trace_id` of its answer, where the client named no trace of its own. */
+          readonly id: string;
+          readonly at: string | null;
+          readonly actor: {
+            readonly kind: string;
+            readonly id: string;
+          };
+          readonly source: string | null;
+          readonly ip_address: string | null;
+          readonly user_agent: string | null;
+        };
+        readonly link: {
+          readonly link_id: string;
+          readonly use: number | null;
+          readonly max_uses: number;
+        } | null;
+        readonly steps: readonly Schemas['TraceStep'][];
+        /** Where it is, or where it broke, in words. */
+        readonly standing: {
+          readonly is: 'complete' | 'under_way' | 'broken';
+          /** The last one, the next one, or the one at which it broke. */
+          readonly step: 'request' | 'asked' | 'dispatched' | 'published' | 'acknowledged' | 'confirmed' | 'delivered';
+          readonly since: string;
+          readonly text: string;
+        };
+        /** Every event that came of the request, in the order of the log. */
+        readonly hops: readonly {
+          readonly hop: string;
+          readonly type: string;
+          readonly at: string;
+          readonly recorded_at: string;
+          /** Since `started_at`. */
+          readonly offset_ms: number;
+          readonly actor: {
+            readonly kind: string;
+            readonly id: string;
+          };
+          readonly source: string;
+          readonly event_id: string;
+          readonly causation_id: string;
+          readonly position: string;
+          readonly details: Readonly<Record<string, unknown>>;
+        }[];
+      };
+    };
+  };
+  /** The cause chain of a request to open that was refused: GET /api/v1/admin/refusals/{position}/trace */
+  readonly refusalTrace: {
+    readonly params: {
+      /** Of a refusal, as the audit log has it. */
+      readonly position: string;
+    };
+    readonly replies: {
+      200: {
+        /** Of a refused request: the id that its opening would have had. */
+        readonly unlock_id: string;
+        readonly device_id: string;
+        readonly status: 'requested' | 'dispatched' | 'published' | 'acknowledged' | 'opened' | 'failed' | 'unknown' | 'cancelled' | 'expired' | 'refused';
+        readonly correlation_id: string;
+        /** When the request came in; where that is not known, its first event. */
+        readonly started_at: string;
+        readonly duration_ms: number;
+        readonly request: {
+          /** Also the `trace_id` of its answer, where the client named no trace of its own. */
+          readonly id: string;
+          readonly at: string | null;
+          readonly actor: {
+            readonly kind: string;
+            readonly id: string;
+          };
+          readonly source: string | null;
+          readonly ip_address: string | null;
+          readonly user_agent: string | null;
+        };
+        readonly link: {
+          readonly link_id: string;
+          readonly use: number | null;
+          readonly max_uses: number;
+        } | null;
+        readonly steps: readonly Schemas['TraceStep'][];
+        /** Where it is, or where it broke, in words. */
+        readonly standing: {
+          readonly is: 'complete' | 'under_way' | 'broken';
+          /** The last one, the next one, or the one at which it broke. */
+          readonly step: 'request' | 'asked' | 'dispatched' | 'published' | 'acknowledged' | 'confirmed' | 'delivered';
+          readonly since: string;
+          readonly text: string;
+        };
+        /** Every event that came of the request, in the order of the log. */
+        readonly hops: readonly {
+          readonly hop: string;
+          readonly type: string;
+          readonly at: string;
+          readonly recorded_at: string;
+          /** Since `started_at`. */
+          readonly offset_ms: number;
+          readonly actor: {
+            readonly kind: string;
+            readonly id: string;
+          };
+          readonly source: string;
+          readonly event_id: string;
+          readonly causation_id: string;
+          readonly position: string;
+          readonly details: Readonly<Record<string, unknown>>;
+        }[];
+      };
     };
   };
   /** Signed heads of the log, newest first: keep some where nobody who can write to the database can: GET /api/v1/admin/proof/heads */
@@ -2770,6 +3036,100 @@ export interface Operations {
         /** True where this look found it out. */
         readonly went_offline: boolean;
       };
+    };
+  };
+  /** The read models: how far each is, its generations, and what is built: GET /api/v1/admin/projections */
+  readonly adminProjections: {
+    readonly replies: {
+      200: {
+        readonly head: string | null;
+        readonly projections: readonly Schemas['Projection'][];
+      };
+    };
+  };
+  /** One read model: GET /api/v1/admin/projections/{name} */
+  readonly adminProjection: {
+    readonly params: {
+      readonly name: string;
+    };
+    readonly replies: {
+      200: Schemas['Projection'];
+    };
+  };
+  /** Build a read model anew over all past data beside the live one, then switch to it; `all`: every one in one pass: POST /api/v1/admin/projections/{name}/rebuild */
+  readonly rebuildProjection: {
+    readonly params: {
+      readonly name: string;
+    };
+    readonly body?: {
+      /** Default true. false: it waits until somebody switches to it. */
+      readonly switch?: boolean;
+      /** Hold it against the live one first: a difference leaves it waiting. */
+      readonly compare?: boolean;
+      /** Switch although the new one differs from the live one. */
+      readonly accept_differences?: boolean;
+    };
+    readonly replies: {
+      202: Schemas['ProjectionRun'];
+    };
+  };
+  /** Hold the generation that waits, or a new one, against the live one at the same position: POST /api/v1/admin/projections/{name}/compare */
+  readonly compareProjection: {
+    readonly params: {
+      readonly name: string;
+    };
+    readonly body?: Readonly<Record<string, never>>;
+    readonly replies: {
+      202: Schemas['ProjectionRun'];
+    };
+  };
+  /** Bring the generation that waits up to date and read it from then on; a difference from the live one stops it: POST /api/v1/admin/projections/{name}/switch */
+  readonly switchProjection: {
+    readonly params: {
+      readonly name: string;
+    };
+    readonly body?: {
+      /** Another one than the one that waits. */
+      readonly generation?: number;
+      /** Switch although the new one differs from the live one. */
+      readonly accept_differences?: boolean;
+    };
+    readonly replies: {
+      202: Schemas['ProjectionRun'];
+    };
+  };
+  /** Go back to the generation before this one, for 24 hours after it was replaced; it is brought up to date first: POST /api/v1/admin/projections/{name}/rollback */
+  readonly rollbackProjection: {
+    readonly params: {
+      readonly name: string;
+    };
+    readonly body?: Readonly<Record<string, never>>;
+    readonly replies: {
+      202: Schemas['ProjectionRun'];
+    };
+  };
+  /** Take back what waits or runs for a read model; the live one stays as it is: POST /api/v1/admin/projections/{name}/cancel */
+  readonly cancelProjectionRun: {
+    readonly params: {
+      readonly name: string;
+    };
+    readonly body?: Readonly<Record<string, never>>;
+    readonly replies: {
+      202: Schemas['ProjectionRun'];
+    };
+  };
+  /** Let a stopped read model go on after the event that it stands before; who and why is recorded: POST /api/v1/admin/projections/{name}/skip */
+  readonly skipProjectionEvent: {
+    readonly params: {
+      readonly name: string;
+    };
+    readonly body: {
+      /** Of the event, as the read model names it. */
+      readonly position: string;
+      readonly reason: string;
+    };
+    readonly replies: {
+      200: Schemas['Projection'];
     };
   };
   /** How each part is: GET /api/v1/health */
@@ -2964,7 +3324,8 @@ export const operations = {
   changeAdmin: { method: 'PUT', path: '/api/v1/admin/admins/{user_id}' },
   revokeAdmin: { method: 'DELETE', path: '/api/v1/admin/admins/{user_id}' },
   auditLog: { method: 'GET', path: '/api/v1/admin/logs/audit' },
-  unlockTrace: { method: 'GET', path: '/api/v1/admin/unlocks/{unlock_id}/trace' },
+  exportAuditLog: { method: 'GET', path: '/api/v1/admin/logs/audit/export' },
+  auditEntry: { method: 'GET', path: '/api/v1/admin/logs/audit/{event_id}' },
   deviceThen: { method: 'GET', path: '/api/v1/admin/devices/{device_id}/state' },
   deviceDifference: { method: 'GET', path: '/api/v1/admin/devices/{device_id}/diff' },
   whyDevice: { method: 'GET', path: '/api/v1/admin/devices/{device_id}/why' },
@@ -2977,6 +3338,8 @@ export const operations = {
   deliveryDifference: { method: 'GET', path: '/api/v1/admin/deliveries/{unlock_id}/diff' },
   whyUnlock: { method: 'GET', path: '/api/v1/admin/deliveries/{unlock_id}/why' },
   whyRefused: { method: 'GET', path: '/api/v1/admin/refusals/{position}/why' },
+  unlockTrace: { method: 'GET', path: '/api/v1/admin/unlocks/{unlock_id}/trace' },
+  refusalTrace: { method: 'GET', path: '/api/v1/admin/refusals/{position}/trace' },
   proofHeads: { method: 'GET', path: '/api/v1/admin/proof/heads' },
   proofKeys: { method: 'GET', path: '/api/v1/admin/proof/keys' },
   proofOfEvent: { method: 'GET', path: '/api/v1/admin/proof/events/{event_id}' },
@@ -2985,6 +3348,14 @@ export const operations = {
   adminJobs: { method: 'GET', path: '/api/v1/admin/jobs' },
   runJob: { method: 'POST', path: '/api/v1/admin/jobs/{name}/run' },
   checkDevice: { method: 'POST', path: '/api/v1/admin/devices/{device_id}/check' },
+  adminProjections: { method: 'GET', path: '/api/v1/admin/projections' },
+  adminProjection: { method: 'GET', path: '/api/v1/admin/projections/{name}' },
+  rebuildProjection: { method: 'POST', path: '/api/v1/admin/projections/{name}/rebuild' },
+  compareProjection: { method: 'POST', path: '/api/v1/admin/projections/{name}/compare' },
+  switchProjection: { method: 'POST', path: '/api/v1/admin/projections/{name}/switch' },
+  rollbackProjection: { method: 'POST', path: '/api/v1/admin/projections/{name}/rollback' },
+  cancelProjectionRun: { method: 'POST', path: '/api/v1/admin/projections/{name}/cancel' },
+  skipProjectionEvent: { method: 'POST', path: '/api/v1/admin/projections/{name}/skip' },
   health: { method: 'GET', path: '/api/v1/health' },
   live: { method: 'GET', path: '/api/v1/health/live' },
   ready: { method: 'GET', path: '/api/v1/health/ready' },

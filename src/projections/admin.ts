@@ -34,6 +34,8 @@ export interface ProjectionAdmin {
 }
 
 export interface Watching {
+  /** Who asks: recorded before. */
+  readonly by?: ActionContext;
   readonly onProgress?: (progress: RebuildProgress) => void;
   readonly signal?: AbortSignal;
 }
@@ -204,6 +206,13 @@ export function createProjectionAdmin(options: ProjectionAdminOptions): Projecti
     return commandId;
   }
 
+  async function recordAction(name: string, action: RunAction, { generation, acceptDifferences }: RunOptions, context: ActionContext): Promise<void> {
+    const data = { projection: name, action, ...(generation === undefined ? {} : { generation }), ...(acceptDifferences === true ? { acceptDifferences } : {}) };
+    await record('ProjectionActionRequested', data, context);
+  }
+
+  const nameOf = ({ actor }: ActionContext) => `${actor.kind}:${actor.id}`;
+
   async function skip(name: string, position: bigint, { reason, ...context }: ActionContext & { readonly reason: string }): Promise<void> {
     namesOf(name === 'all' ? '' : name);
     const found = (await readCheckpoints(db)).find((checkpoint) => checkpoint.name === name);
@@ -223,10 +232,11 @@ export function createProjectionAdmin(options: ProjectionAdminOptions): Projecti
     if (rowCount === 0) throw new NotStoppedThere(`${name} was moved on by somebody else at the same time.`);
   }
 
-  async function performHere(name: string, action: RunAction, { onProgress, signal, ...asked }: RunOptions & Watching = {}): Promise<readonly RebuildResult[]> {
+  async function performHere(name: string, action: RunAction, { onProgress, signal, by, ...asked }: RunOptions & Watching = {}): Promise<readonly RebuildResult[]> {
     const names = namesOf(action === 'rebuild' ? name : single(name));
     if (action === 'switch' || action === 'rollback') await generationFor(db, projections, name, action, asked.generation);
-    const run = await askRun(db, { names, action, options: asked, kind: 'local', askedBy: 'command line' });
+    const run = await askRun(db, { names, action, options: asked, kind: 'local', askedBy: by === undefined ? 'command line' : nameOf(by) });
+    if (by !== undefined) await recordAction(name, action, asked, by);
     return await perform(options, run, { onProgress, signal });
   }
 
@@ -244,9 +254,8 @@ export function createProjectionAdmin(options: ProjectionAdminOptions): Projecti
       if (pending?.id === commandId) return pending;
       if (pending !== undefined) throw new RunPending(pending);
       if (action === 'switch' || action === 'rollback') await generationFor(db, projections, name, action, asked.generation);
-      const { generation, acceptDifferences } = asked;
-      await record('ProjectionActionRequested', { projection: name, action, ...(generation === undefined ? {} : { generation }), ...(acceptDifferences === true ? { acceptDifferences } : {}) }, { ...context, commandId });
-      return await askRun(db, { id: commandId, names, action, options: asked, kind: 'asked', askedBy: `${context.actor.kind}:${context.actor.id}` });
+      await recordAction(name, action, asked, { ...context, commandId });
+      return await askRun(db, { id: commandId, names, action, options: asked, kind: 'asked', askedBy: nameOf(context) });
     },
     async cancel(name, context) {
       namesOf(single(name));

@@ -58,6 +58,8 @@ export interface ProjectionGroup extends Component {
 export interface GroupHealth {
   /** True while this process leads, every projection runs and none lags for long; or another process leads. */
   readonly ok: boolean;
+  /** The same, and those that stand before an event or are not built yet are not counted while others run. */
+  readonly usable: boolean;
   readonly role: 'leading' | 'standby' | 'stopped';
   /** Of the group; undefined unless this process leads. */
   readonly position: bigint | undefined;
@@ -650,7 +652,9 @@ export function createProjectionGroup(options: ProjectionGroupOptions): Projecti
     health() {
       const { position, projections: states } = leadership?.health() ?? { position: undefined, projections: [] };
       const ok = role === 'standby' || (role === 'leading' && states.every(({ state, lagSeconds }) => state === 'running' && lagSeconds < LAG_ALLOWED_SECONDS));
-      return { ok, role, position, projections: states };
+      const running = states.filter(({ state }) => state !== 'stopped' && state !== 'rebuilding');
+      const usable = role === 'standby' || (role === 'leading' && running.length > 0 && running.every(({ state, lagSeconds }) => state === 'running' && lagSeconds < LAG_ALLOWED_SECONDS));
+      return { ok, usable: ok || usable, role, position, projections: states };
     },
   };
 }

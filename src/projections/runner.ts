@@ -41,7 +41,7 @@ export function createProjectionRunner(options: ProjectionRunnerOptions): Projec
     health() {
       const states = groups.map((group) => group.health());
       const { role = 'stopped', position } = states[0] ?? {};
-      return { ok: states.every(({ ok }) => ok), role, position, projections: states.flatMap(({ projections }) => projections) };
+      return { ok: states.every(({ ok }) => ok), usable: states.every(({ usable }) => usable), role, position, projections: states.flatMap(({ projections }) => projections) };
     },
   };
 }

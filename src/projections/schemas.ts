@@ -13,17 +13,18 @@ export class ReadModelUnavailable extends Error {
   /** As far as is known; 1 otherwise. */
   readonly retryAfterSeconds: number;
 
-  constructor(projection: string, progress?: BuildProgress) {
-    const { done = 0, total = 0, secondsLeft } = progress ?? {};
+  /** @param progress `behind`: it is there, and has not applied what was asked for yet */
+  constructor(projection: string, progress?: BuildProgress | 'behind') {
+    const { done = 0, total = 0, secondsLeft } = progress === 'behind' ? {} : (progress ?? {});
     const share = total === 0 ? '' : `: ${Math.floor((done / total) * 100)} %`;
-    super(`The read model ${projection} is being built${share}${share === '' || secondsLeft === undefined ? '' : `, about ${inWords(secondsLeft)} left`}`);
+    super(progress === 'behind' ? `The read model ${projection} has not caught up` : `The read model ${projection} is being built${share}${share === '' || secondsLeft === undefined ? '' : `, about ${inWords(secondsLeft)} left`}`);
     this.retryAfterSeconds = Math.min(60, Math.max(1, Math.ceil(secondsLeft ?? 1)));
   }
 }
 
 interface BuildProgress {
-  readonly done: number;
-  readonly total: number;
+  readonly done?: number;
+  readonly total?: number;
   readonly secondsLeft?: number;
 }
 

@@ -147,13 +147,22 @@ export const rules: Readonly<Record<string, Rule>> = {
   deliveryAnalytics: { who: 'analytics:read' },
   adminJobs: { who: 'system:read' },
   runJob: { who: 'jobs:run' },
+  adminProjections: { who: 'system:read' },
+  // Of a name that no read model has.
+  adminProjection: { who: 'system:read', answers: 404 },
+  rebuildProjection: { who: 'projections:manage', answers: 404 },
+  compareProjection: { who: 'projections:manage', answers: 404 },
+  switchProjection: { who: 'projections:manage', answers: 404 },
+  rollbackProjection: { who: 'projections:manage', answers: 404 },
+  cancelProjectionRun: { who: 'projections:manage', answers: 404 },
+  skipProjectionEvent: { who: 'projections:manage', answers: 404, body: () => ({ position: '1', reason: 'nobody stands there' }) },
   dashboard: { who: 'system:read' },
   systemHealth: { who: 'system:read' },
 };
 
 const ofSupport: readonly Permission[] = ['devices:read', 'devices:unlink', 'users:read', 'audit:read', 'analytics:read', 'system:read'];
 const ofAdmin: readonly Permission[] = [
-  ...ofSupport, 'devices:register', 'devices:pin', 'devices:keys', 'devices:unlock', 'devices:lifecycle', 'users:suspend', 'jobs:run',
+  ...ofSupport, 'devices:register', 'devices:pin', 'devices:keys', 'devices:unlock', 'devices:lifecycle', 'users:suspend', 'jobs:run', 'projections:manage',
 ];
 
 /** What each role may, written down a second time as well. */
