@@ -91,11 +91,13 @@ export function createAuditTails(api: Pick<Api, 'deps' | 'positions'>): AuditTai
           const { rows, through } = await audit.news(this.filter, this.at, head, PIECE);
           if (!tails.has(this)) return;
           for (const row of rows) {
+            if (!this.hasRoom()) return;
             const position = api.positions.encode(row.position);
             this.socket.send({ type: 'audit_entry', entry: auditView(row, position), position, event_id: row.eventId });
+            this.at = row.position;
+            this.told(row.position);
           }
           this.at = through;
-          if (rows.length > 0) this.told(rows.at(-1)?.position ?? through);
         }
         const now = clock.monotonic();
         if (tails.has(this) && this.at > this.toldPlace && now - this.toldAt >= TELL_PLACE_EVERY_MS) {

@@ -47,6 +47,7 @@ const sockets = [
   ['/ws/device-status', { who: 'account', names: undefined }],
   ['/ws/delivery/{link_token}', { who: 'link', names: 'token' }],
   ['/ws/admin/system', { who: 'system:read', names: undefined }],
+  ['/ws/admin/audit', { who: 'audit:read', names: undefined }],
 ] as const;
 
 /** Behind an older name is the same row of the table: there those are tried that differ most. */

@@ -124,6 +124,9 @@ export const rules: Readonly<Record<string, Rule>> = {
   revokeAdmin: { who: 'admins:manage', names: 'user', spends: 'things' },
 
   auditLog: { who: 'audit:read' },
+  exportAuditLog: { who: 'audit:read', query: () => ({ format: 'ndjson', action: 'nobody_does_this' }) },
+  // Of an event that there is not.
+  auditEntry: { who: 'audit:read', answers: 404 },
   unlockTrace: { who: 'audit:read', names: 'delivery' },
   deviceThen: { who: 'audit:read', names: 'device' },
   deviceDifference: { who: 'audit:read', names: 'device', query: () => ({ from: '2026-01-01T00:00:00Z' }) },
