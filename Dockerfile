@@ -15,7 +15,7 @@ ENV NODE_ENV=production \
     DATA_DIR=/data \
     ENABLE_FILE_LOGGING=false
 # The user `node` (1000) owns nothing here but the data: it cannot change the program.
-RUN install --directory --owner=node --group=node --mode=0711 /data
+RUN install --directory --owner=node --group=node --mode=0711 /data && install --directory --owner=node --group=node --mode=0755 /audit
 WORKDIR /app
 COPY --from=dependencies /app/node_modules node_modules
 COPY package.json ./
