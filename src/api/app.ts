@@ -6,6 +6,7 @@ import type { Api } from './api.ts';
 import { Call } from './call.ts';
 import { accessLog } from './access-log.ts';
 import { documentsSite } from './docs/site.ts';
+import { statusSite } from './status/site.ts';
 import { readForm, readJson } from './body.ts';
 import { cameUnencrypted, clientAddress, hostAllowed, namesOneHost } from './client.ts';
 import { admitDevice } from './device-access.ts';
@@ -48,7 +49,7 @@ export function createApp(api: Api, sites: readonly Site[] = []): Express {
   const isUnencrypted = cameUnencrypted(settings.trustedProxies);
   const unknownTokens = metrics.counter('loqey_link_tokens_unknown_total', 'Requests with a link token that no link has');
   const unauthenticated = metrics.counter('loqey_unauthenticated_total', 'Requests refused for want of a good access token');
-  const pages = [documentsSite(settings), ...sites];
+  const pages = [documentsSite(settings), statusSite(settings), ...sites];
 
   const allowCors = cors({
     origin: (origin, answer) => answer(null, origin !== undefined && originAllowed(origin, settings)),

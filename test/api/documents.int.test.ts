@@ -57,3 +57,12 @@ describe('the description as pages', () => {
     expect([status, headers.get('allow')]).toEqual([405, 'GET, HEAD, OPTIONS']);
   });
 });
+
+test('the status page is one answer that loads nothing, tells nothing, and runs only what is in it', async () => {
+  const { status, headers, text } = await api.ask('GET', '/status/projections');
+  expect([status, headers.get('content-type'), headers.get('cache-control')]).toEqual([200, 'text/html; charset=utf-8', 'no-store']);
+  expect(policyOf(headers)).toMatch(/^default-src 'none'; style-src 'sha256-[^;]+'; script-src 'sha256-[^;]+'; img-src data:; connect-src 'self'; form-action 'none'/);
+  expect(policyOf(headers)).not.toMatch(/unsafe|https?:|\*/);
+  expect(text).not.toMatch(/ src=|\son\w+=|\sstyle=|<link(?! rel="icon" href="data:)/);
+  expect((await api.ask('POST', '/status/projections')).status).toBe(405);
+});
