@@ -20,7 +20,7 @@ import { component } from '../lifecycle.ts';
 import type { Logger } from '../logger.ts';
 import type { Metrics } from '../metrics.ts';
 import { encodeAppend } from './append-input.ts';
-import { matcher } from './filter.ts';
+import { isSystem, matcher } from './filter.ts';
 import {
   MALFORMED_SCHEMA_VERSION,
   AppendOutcomeUnknown,
@@ -253,10 +253,30 @@ export function createEventStoreDb(options: EventStoreDbOptions): EventStore {
     }
   }
 
+  /** What the last look found: `end` of all events, and the last that is not the system's until there. */
+  let looked: { readonly end: bigint; readonly head: bigint | undefined } | undefined;
+
+  /** The system's own events may be any number (its figures, twice a minute): what was looked through is not looked through again. */
   async function head(): Promise<bigint | undefined> {
-    const open = (from: EventStoreDBClient) => from.readAll({ direction: BACKWARDS, fromPosition: END, maxCount: 1 });
-    for await (const { position } of follow(open)) return position;
-    return undefined;
+    const known = looked;
+    let end: bigint | undefined;
+    let from: bigint | undefined;
+    for (let pageSize = 1; ; pageSize = 500) {
+      const fromPosition = positionOf(from, END);
+      const open = (at: EventStoreDBClient) => at.readAll({ direction: BACKWARDS, fromPosition, maxCount: pageSize });
+      let read = 0;
+      for await (const event of follow(open)) {
+        read++;
+        from = event.position;
+        end ??= event.position;
+        const isKnown = known !== undefined && end >= known.end && event.position <= known.end; // not so of a log that was put back
+        if (!isKnown && isSystem(event)) continue;
+        const found = isKnown ? known.head : event.position;
+        if (looked === undefined || looked.end < end) looked = { end, head: found };
+        return found;
+      }
+      if (read < pageSize) return undefined;
+    }
   }
 
   async function* subscribeAll({ after, filter, signal, maxBatch = MAX_BATCH }: SubscribeOptions): AsyncGenerator<EventBatch> {

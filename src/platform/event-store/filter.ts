@@ -16,6 +16,6 @@ export function matcher(filter: EventFilter | undefined): Matches {
   throw new RangeError('A filter names stream prefixes or event types: one of the two, and at least one name');
 }
 
-function isSystem({ stream, type }: { stream: string; type: string }): boolean {
+export function isSystem({ stream, type }: { stream: string; type: string }): boolean {
   return stream.startsWith('$') || type.startsWith('$');
 }

@@ -34,7 +34,7 @@ export interface EventStore {
    */
   subscribeAll(options: SubscribeOptions): AsyncIterable<EventBatch>;
 
-  /** Position of the last event in the log, system events included or not; undefined when the log is empty. */
+  /** Position of the last event in the log, the store's own events left out as in reads; undefined when there is none. */
   head(): Promise<bigint | undefined>;
 
   readStreamMetadata(stream: string): Promise<StreamMetadata>;

@@ -153,8 +153,17 @@ export function createPostgresEventStore(options: PostgresEventStoreOptions): Ev
     }
   }
 
+  /** Of all events, the store's own too. */
+  async function end(): Promise<bigint | undefined> {
+    const [row] = await query(all, 'log.end', 'SELECT max(e.position) FROM log.events e', []);
+    const position = row?.[0];
+    if (position === undefined || position === null) return undefined;
+    tail.advance(BigInt(position));
+    return BigInt(position);
+  }
+
   async function head(): Promise<bigint | undefined> {
-    const [row] = await query(all, 'log.head', 'SELECT max(e.position) FROM log.events e', []);
+    const [row] = await query(all, 'log.head', `SELECT e.position FROM log.events e WHERE NOT (e.stream ^@ '$' OR e.type ^@ '$') ORDER BY e.position DESC LIMIT 1`, []);
     const position = row?.[0];
     if (position === undefined || position === null) return undefined;
     tail.advance(BigInt(position));
@@ -198,7 +207,7 @@ export function createPostgresEventStore(options: PostgresEventStoreOptions): Ev
   async function* readAll({ direction = 'forwards', after, before, limit = Infinity, filter }: ReadAllOptions = {}) {
     matcher(filter); // a wrong filter fails before the first read
     const forwards = direction === 'forwards';
-    const last = await head();
+    const last = await end();
     if (last === undefined) return;
     let from = forwards ? (after ?? 0n) : (before ?? last + 1n);
     let left = limit;
@@ -259,7 +268,7 @@ export function createPostgresEventStore(options: PostgresEventStoreOptions): Ev
         }
         let found: Awaited<ReturnType<typeof page>>;
         try {
-          if (!caughtUp && ahead === undefined) await head();
+          if (!caughtUp && ahead === undefined) await end();
           found = await orAborted(ahead ?? page(position, 'forwards', filter, maxBatch), signal);
           failures = 0;
         } catch (error) {
@@ -330,7 +339,7 @@ export function createPostgresEventStore(options: PostgresEventStoreOptions): Ev
     while (!stopping.signal.aborted) {
       await pause(pollMs, stopping.signal);
       if (!tail.hasWaiting || stopping.signal.aborted) continue;
-      await head().catch((error: unknown) => logger.debug({ err: error }, 'The end of the log cannot be read'));
+      await end().catch((error: unknown) => logger.debug({ err: error }, 'The end of the log cannot be read'));
     }
   }
 
@@ -340,7 +349,7 @@ export function createPostgresEventStore(options: PostgresEventStoreOptions): Ev
       const deadline = performance.now() + START_TIMEOUT_MS;
       for (let attempt = 0; ; attempt++) {
         try {
-          await Promise.all([lanes.urgent.start(), lanes.normal.start(), head()]);
+          await Promise.all([lanes.urgent.start(), lanes.normal.start(), end()]);
           break;
         } catch (error) {
           if (performance.now() > deadline || !(isTransient(error) || error instanceof EventStoreUnavailable)) throw error;

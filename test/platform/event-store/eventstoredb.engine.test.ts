@@ -3,7 +3,7 @@ import { expect, it, onTestFinished } from 'vitest';
 import { createEventStoreDb } from '../../../src/platform/event-store/eventstoredb.ts';
 import { silentLogger } from '../../../src/platform/logger.ts';
 import { Metrics } from '../../../src/platform/metrics.ts';
-import { all, eventStoreContract, newStream } from '../../contract/event-store.ts';
+import { all, event, eventStoreContract, newStream } from '../../contract/event-store.ts';
 import { describeWithServer } from '../../support/optional-server.ts';
 import { eventStoreDbMissing, startEventStoreDb } from '../../support/servers-eventstoredb.ts';
 import { startTcpProxy } from '../../support/tcp-proxy.ts';
@@ -25,6 +25,29 @@ describeWithServer('eventstoredb', eventStoreDbMissing(), 'EventStoreDB', () => 
         await server.stop();
       },
     };
+  });
+
+  it('finds the head behind any number of events of the system', async () => {
+    const server = await startEventStoreDb();
+    onTestFinished(() => server.stop());
+    const store = createEventStoreDb({ connectionString: server.url, logger: silentLogger, metrics: new Metrics() });
+    await store.start();
+    onTestFinished(() => store.stop());
+    const append = () => store.append(newStream(), 'no_stream', [event()]);
+    expect(await store.head()).toBeUndefined();
+    const { position } = await append();
+    expect(await store.head()).toBe(position);
+    const stranger = EventStoreDBClient.connectionString(server.url);
+    const noise = () => stranger.appendToStream(newStream(), Array.from({ length: 1_200 }, () => jsonEvent({ type: '$figures', data: {} })));
+    for (let round = 0; round < 2; round++) {
+      await noise();
+      expect(await store.head()).toBe(position);
+    }
+    const next = await append();
+    expect(await store.head()).toBe(next.position);
+    await noise();
+    expect(await store.head()).toBe(next.position);
+    await stranger.dispose();
   });
 
   it('hands out what is not one of our events so that no codec takes it for one', async () => {
