@@ -204,6 +204,27 @@ describe('an event that a projection cannot take', () => {
   });
 });
 
+describe('a machine that has nothing left', () => {
+  it.each(['53100', '53200', '58030', '57014'])('stops no projection (%s): it goes on by itself', async (code) => {
+    const side = await start({ projections: () => [counting()] });
+    const stream = `device-${newId()}`;
+    await side.happened(stream, [battery(1)]);
+    const { rows } = await side.db.pool.query<{ schema: string }>(`SELECT format('read_%s_%s_%s', name, version, generation) AS schema FROM work.projections`);
+    const counts = `${rows[0]!.schema}.counts`;
+    await side.db.pool.query(`
+      CREATE SEQUENCE public.refused;
+      CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN PERFORM nextval('public.refused'); RAISE EXCEPTION 'nothing left' USING ERRCODE = '${code}'; END $$;
+      CREATE TRIGGER refusing BEFORE INSERT OR UPDATE ON ${counts} FOR EACH ROW EXECUTE FUNCTION public.refuse()`);
+    const { position } = await side.append(stream, [battery(2)]);
+    await until('several tries', async () => Number((await side.db.pool.query<{ n: string }>('SELECT last_value AS n FROM public.refused')).rows[0]!.n) > 2);
+    await side.db.pool.query(`DROP TRIGGER refusing ON ${counts}`);
+    await side.readable(position);
+    expect((await side.db.pool.query(`SELECT state, error FROM work.projections`)).rows).toEqual([{ state: 'running', error: null }]);
+    expect((await side.db.pool.query(`SELECT reports FROM ${counts}`)).rows).toEqual([{ reports: 2 }]);
+  });
+});
+
 describe('one leader', () => {
   it('a second runner stands by and takes over; nothing is applied twice', async () => {
     const side = await start({ projections: () => [counting()] });

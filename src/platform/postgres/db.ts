@@ -222,12 +222,15 @@ const transientMessages = /connection terminated|timeout exceeded|query read tim
 
 const isShutdown = (code: string | undefined) => code === '57P01' || code === '57P02' || code === '57P03';
 
-/** Worth another try as it is: the connection or the server was lost, or the transaction lost a race. */
+/** Disk, memory or connections were short, the machine failed, or the server took too long: nothing that was asked for is at fault. */
+const isMachine = (code: string) => code.startsWith('53') || code.startsWith('58') || code === '57014';
+
+/** Worth another try as it is: the connection or the server was lost, the machine had nothing left, or the transaction lost a race. */
 export function isTransient(error: unknown): boolean {
   if (error instanceof CommitOutcomeUnknown) return true;
   if (error instanceof pg.DatabaseError) {
     const code = error.code ?? '';
-    return code.startsWith('08') || code.startsWith('40') || isShutdown(code) || code === '53300' || code === '55P03';
+    return code.startsWith('08') || code.startsWith('40') || isShutdown(code) || isMachine(code) || code === '55P03';
   }
   if (!(error instanceof Error)) return false;
   const { code: errno, syscall } = error as NodeJS.ErrnoException;
