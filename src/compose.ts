@@ -35,6 +35,7 @@ import { createErasureBook } from './jobs/erasure/records.ts';
 import { instant } from './platform/clock.ts';
 import { stack, type Stack } from './platform/lifecycle.ts';
 import type { Metrics } from './platform/metrics.ts';
+import { BrokerUnavailable } from './platform/mqtt/port.ts';
 import { isTransient } from './platform/postgres/db.ts';
 import { exclusively } from './platform/postgres/exclusive.ts';
 import { createNotifications } from './platform/postgres/notifications.ts';
@@ -344,7 +345,7 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
       logger,
       metrics,
       logId,
-      isTransient: (error: unknown) => isTransient(error) || error instanceof ReadModelUnavailable,
+      isTransient: (error: unknown) => isTransient(error) || error instanceof ReadModelUnavailable || error instanceof BrokerUnavailable,
     };
     return startApi(deps, { config, secrets, version }, start);
   }
