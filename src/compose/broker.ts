@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { uplinkFilters } from '../bridge/topics.ts';
 import { createEmbeddedBroker } from '../platform/mqtt/embedded-broker.ts';
@@ -73,12 +74,13 @@ export async function openBroker(ground: Ground, vault: DeviceCredentials, isOld
   const files = () => ({ ...pem('ca', caFile), ...pem('cert', certFile), ...pem('key', keyFile) });
   files(); // one that is missing stops the start, not the first connection
   const tls = url.toLowerCase().startsWith('mqtts:') ? { tls: files } : {};
+  // Its name is its own in any case: a broker throws out the former one of two with the same, and both would try again for ever.
   const provisioner =
     config.mqttAdminUsername === undefined
       ? undefined
       : await ground.start(
           'broker provisioner',
-          createDynamicSecurity({ url, login: login(config.mqttAdminUsername, config.mqttAdminPassword, `${config.mqttClientId}_provisioner`), ...tls, logger }),
+          createDynamicSecurity({ url, login: login(config.mqttAdminUsername, config.mqttAdminPassword, `${config.mqttClientId}_provisioner_${randomBytes(4).toString('hex')}`), ...tls, logger }),
         );
   const device = isBridge
     ? createClientBroker({
