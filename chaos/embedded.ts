@@ -22,6 +22,12 @@ export interface EmbeddedOptions {
   readonly diskBytes?: number;
 }
 
+/** Why no file system can be made here, or undefined. */
+export function smallDiskMissing(): string | undefined {
+  if (process.platform !== 'linux') return 'a file system in memory is made on Linux alone';
+  return process.getuid?.() === 0 ? undefined : 'only root makes a file system';
+}
+
 /** One process with everything in it. */
 export async function startEmbedded({ database, onTrouble, diskBytes }: EmbeddedOptions): Promise<World> {
   const folder = mkdtempSync(join(tmpdir(), 'loqey-chaos-'));
@@ -68,7 +74,7 @@ export async function startEmbedded({ database, onTrouble, diskBytes }: Embedded
   };
 
   return {
-    name: database === 'own' ? 'one process with its own database' : 'one process, its database over TCP',
+    name: database === 'apart' ? 'one process, its database over TCP' : `one process with its own database${diskBytes === undefined ? '' : ' on a small disk'}`,
     roles: [server],
     engines: [postgres],
     ways,
@@ -82,6 +88,7 @@ export async function startEmbedded({ database, onTrouble, diskBytes }: Embedded
       return store;
     },
     dataDir: database === 'own' ? dataDir : undefined,
+    smallDisk: diskBytes === undefined ? undefined : dataDir,
     headFolder: join(dataDir, 'audit'),
     logFiles: () => [logs, join(dataDir, 'logs')].flatMap((each) => readdirSync(each).map((name) => join(each, name))),
     durablePuback: true,

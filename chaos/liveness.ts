@@ -1,6 +1,9 @@
+import { createClient } from '../test/support/api-client.ts';
 import { historyOf } from './history.ts';
 import { settle } from './load.ts';
 import { pause, type Model } from './model.ts';
+import { signIn, type Crew } from './people.ts';
+import type { Lockbox } from '../src/simulator/lockbox.ts';
 import { calm, query, type World } from './world.ts';
 
 /**
@@ -9,22 +12,43 @@ import { calm, query, type World } from './world.ts';
  */
 const DEADLINE_MS = 90_000;
 
+export interface Rest {
+  /** What has not come to its end. */
+  readonly findings: readonly string[];
+  readonly ms: number;
+  /** What was waited for last. */
+  readonly last: string;
+  /** Requests that had no answer when it began. */
+  readonly askedAgain: number;
+}
+
 /** Ends all faults and waits until everything has caught up. Answers what has not, and how long the rest took. */
-export async function comeToRest(world: World, model: Model): Promise<{ readonly findings: readonly string[]; readonly ms: number; readonly askedAgain: number }> {
+export async function comeToRest(world: World, model: Model, { crowd }: Crew): Promise<Rest> {
   const began = performance.now();
   calm(world);
   await Promise.all(world.roles.filter(({ pid }) => pid === undefined).map((role) => role.start()));
   const askedAgain = await settle(world, model, DEADLINE_MS);
+  await signInAgain(world, model);
   let waiting: readonly string[] = [];
+  let last = 'answers';
   do {
-    waiting = await whatIsMissing(world, model).catch((error: unknown) => [`the state could not be read: ${(error as Error).message}`]);
+    waiting = await whatIsMissing(world, model, crowd).catch((error: unknown) => [`the state could not be read: ${(error as Error).message}`]);
     if (waiting.length === 0) break;
+    last = waiting[0]!;
     await pause(200);
   } while (performance.now() - began < DEADLINE_MS);
-  return { findings: waiting, ms: performance.now() - began, askedAgain };
+  return { findings: waiting, ms: performance.now() - began, last, askedAgain };
 }
 
-async function whatIsMissing(world: World, model: Model): Promise<readonly string[]> {
+/** A suspension that was asked for twice may have ended a session that was newer than it. */
+async function signInAgain({ url }: World, model: Model): Promise<void> {
+  for (const owner of model.owners) {
+    const me = await createClient(url, owner.token).call('GET', '/auth/me').catch(() => undefined);
+    if (me?.status === 401) owner.token = await signIn(url, owner, 'user').catch(() => owner.token);
+  }
+}
+
+async function whatIsMissing(world: World, model: Model, crowd: readonly Lockbox[]): Promise<readonly string[]> {
   for (const role of world.roles) {
     const ready = await fetch(`${role.url}/health/ready`, { signal: AbortSignal.timeout(5_000) }).catch(() => undefined);
     if (ready?.status !== 200) return [`${role.name} is not ready: ${ready === undefined ? 'no answer' : (await ready.text()).slice(0, 500)}`];
@@ -36,6 +60,8 @@ async function whatIsMissing(world: World, model: Model): Promise<readonly strin
     return status === 'unknown' ? [`${deviceId} is moving its bolt`] : [];
   });
   if (boxes.length > 0) return boxes;
+  const away = crowd.filter(({ connected }) => !connected).length;
+  if (away > 0) return [`${away} of ${crowd.length} boxes of the crowd are not connected`];
 
   await readLog(world, model);
   const open = [...historyOf(model.log).unlocks.values()].filter(({ end, deviceId, dispatched }) => end === undefined || (end.type === 'UnlockOutcomeUnknown' && !mayStayUnknown(model, deviceId, dispatched?.recordedAt)));

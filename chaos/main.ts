@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { createDice, type Dice } from './dice.ts';
-import { startEmbedded } from './embedded.ts';
+import { smallDiskMissing, startEmbedded } from './embedded.ts';
+import { enginesMissing, startOnEngines } from './engines.ts';
 import { faults as allFaults, type Fault } from './faults.ts';
 import { invariants, stateOf } from './invariants.ts';
 import { comeToRest } from './liveness.ts';
@@ -58,6 +59,8 @@ function read() {
 
 /** A world is left for a new one after so many faults: a long run sees many, and none grows without end. */
 const FAULTS_PER_WORLD = 30;
+/** The log, the read models and their write-ahead log of one world, and room to breathe. */
+const SMALL_DISK = 700 * 1_048_576;
 const FAULTS_PER_ROUND = [1, 4] as const;
 
 async function run(options: NonNullable<typeof values>): Promise<number> {
@@ -72,6 +75,11 @@ async function run(options: NonNullable<typeof values>): Promise<number> {
     terminal.say(`No fault has any of ${options.only.join(', ')} in its name. There are:\n${allFaults.map(({ name }) => `  ${name}`).join('\n')}`);
     return 2;
   }
+  const missing = options.set === 'engines' ? enginesMissing() : [];
+  if (missing.length > 0) {
+    terminal.say(`The engines are not all here: ${missing.join('; ')}. --set embedded needs none of them.`);
+    return 2;
+  }
   terminal.say(`chaos: seed ${seed}, ${most} faults, ${options.set}`);
   let struck = 0;
   const over = () => struck >= most || performance.now() > until || interrupted;
@@ -81,9 +89,10 @@ async function run(options: NonNullable<typeof values>): Promise<number> {
     const model = createModel();
     const world = await startWorld(number, model);
     const before = tally.findings.length;
+    const strikes = struck;
     let crew: Crew | undefined;
     try {
-      for (const role of world.roles) await role.start();
+      await Promise.all(world.roles.map((role) => role.start()));
       crew = await gather(world, model, { owners: 2, boxes: 4, seed: dice.between(1, 1_000_000) });
       const draw = bagOf(chosen, world, dice.of('faults'));
       for (let here = 0; here < FAULTS_PER_WORLD && !over() && tally.findings.length === before; ) {
@@ -102,7 +111,7 @@ async function run(options: NonNullable<typeof values>): Promise<number> {
     await crew?.stop().catch(() => undefined);
     const folder = await world.stop(options.keep || tally.findings.length > before);
     if (folder !== undefined) kept.push(folder);
-    if (tally.faults.size === 0 && tally.leftOut.size > 0) break;
+    if (struck === strikes) break; // a world in which nothing can strike, or that nobody could begin in
   }
 
   const again = `npm run chaos -- --set ${options.set} --seed ${seed} --faults ${most}${options.only.map((part) => ` --only '${part}'`).join('')}`;
@@ -124,15 +133,16 @@ async function run(options: NonNullable<typeof values>): Promise<number> {
       await pause(dice.between(100, 800));
     }
     progress('everything comes to rest');
-    const resting = comeToRest(world, model);
+    const resting = comeToRest(world, model, crew);
     await load.stop();
     const first = await resting;
     // What the last of them asked when the rest had begun.
-    const { findings: late, ms, askedAgain } = await comeToRest(world, model);
-    tally.askedAgain += askedAgain + first.askedAgain;
-    tally.restMs.push(first.ms + ms);
+    const second = await comeToRest(world, model, crew);
+    const ms = first.ms + second.ms;
+    tally.askedAgain += first.askedAgain + second.askedAgain;
+    if (ms > tally.longest.ms) tally.longest = { ms, round: number, last: first.ms > second.ms ? first.last : second.last };
     count(tally.checks, 'liveness');
-    for (const text of late) note({ of: 'liveness', text, ...at });
+    for (const text of second.findings) note({ of: 'liveness', text, ...at });
 
     progress('looking');
     const state = stateOf(world, model, crew);
@@ -144,12 +154,14 @@ async function run(options: NonNullable<typeof values>): Promise<number> {
     count(tally.checks, 'trouble');
     const ours = model.asked.filter(({ answer }) => answer !== undefined && answer.status >= 500).map(({ path, answer }) => `${path} was answered ${JSON.stringify(answer)}`);
     for (const text of [...model.troubles.splice(0), ...ours]) note({ of: 'trouble', text, ...at });
-    terminal.event('round', { ...at, findings: tally.findings.length, ms: Math.round(first.ms + ms) });
+    terminal.event('round', { ...at, findings: tally.findings.length, ms: Math.round(ms), last: first.last });
   }
 
   function startWorld(number: number, model: Model): Promise<World> {
     const onTrouble = (what: string) => void model.troubles.push(what);
-    return startEmbedded({ database: number % 2 === 0 ? 'own' : 'apart', onTrouble });
+    if (options.set === 'engines') return startOnEngines({ onTrouble });
+    const small = smallDiskMissing() === undefined ? { diskBytes: SMALL_DISK } : {};
+    return startEmbedded(number % 2 === 0 ? { database: 'own', onTrouble, ...small } : { database: 'apart', onTrouble });
   }
 
   /** All of them in a random order, again and again: each comes as often as the others. */

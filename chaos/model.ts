@@ -39,6 +39,11 @@ export interface Box {
   readonly acked: Set<number>;
   /** Reports that the broker acknowledged. */
   readonly puback: Map<number, string>;
+  /** What it said last, by topic, and the commands that came last. */
+  readonly said: (readonly [topic: string, text: string])[];
+  readonly commands: Buffer[];
+  /** What it showed the broker last. */
+  readonly connection: { password: string };
   /** When its memory was last erased or its power cut: what was under way then may stay unknown. */
   readonly lapses: number[];
 }

@@ -10,6 +10,8 @@ import { ADMIN, type World } from './world.ts';
 /** Who is there before anything happens: an administrator, owners, and boxes that are theirs. */
 export interface Crew {
   readonly admin: { token: string };
+  /** Boxes that nobody has: they only come and go. */
+  readonly crowd: Lockbox[];
   stop(): Promise<void>;
 }
 
@@ -33,12 +35,24 @@ export async function gather(world: World, model: Model, { owners, boxes, seed }
     model.boxes.push(box);
   }
   for (const { lockbox } of model.boxes) await until(`${lockbox.deviceId} to have its settings`, () => lockbox.state?.config.auto_lock_delay === RELOCK_SECONDS);
+  const crowd: Lockbox[] = [];
   return {
     admin,
+    crowd,
     async stop() {
-      await Promise.all(model.boxes.map(({ lockbox }) => lockbox.stop()));
+      await Promise.all([...crowd, ...model.boxes.map(({ lockbox }) => lockbox)].map((lockbox) => lockbox.stop()));
     },
   };
+}
+
+/** As many more boxes, switched on. */
+export async function gatherCrowd({ url }: World, { admin, crowd }: Crew, count: number, seed: number): Promise<void> {
+  for (let n = 0; n < count; n++) {
+    const { provisioning } = await createClient(url, admin.token).post<{ provisioning: Provisioning }>('/admin/devices/register', { serial_number: `LB-CROWD-${seed}-${n}` });
+    const box = createLockbox({ provisioning, seed: seed + n, firstConnectWithinMs: 300, longestWaitMs: KNOCK_WITHIN_MS });
+    crowd.push(box);
+    await box.start();
+  }
 }
 
 export async function signIn(url: string, who: { readonly email: string; readonly password: string }, as: 'admin' | 'user'): Promise<string> {
@@ -59,11 +73,11 @@ async function newOwner(url: string, model: Model): Promise<Owner> {
 /** A simulated box whose deeds the model keeps. */
 function powered(model: Model, registered: { readonly device_id: string; readonly serialNumber: string; readonly pin: string; readonly provisioning: Provisioning }, owner: Owner, seed: number): Box {
   const { provisioning } = registered;
-  const puback = new Map<number, string>();
+  const notes: Notes = { puback: new Map(), said: [], commands: [], connection: { password: '' } };
   const lockbox: Lockbox = createLockbox({
     provisioning,
     seed,
-    connect: noting(puback),
+    connect: noting(notes),
     firstConnectWithinMs: 200,
     longestWaitMs: KNOCK_WITHIN_MS,
     boltMs: [5, 40],
@@ -71,7 +85,7 @@ function powered(model: Model, registered: { readonly device_id: string; readonl
     driftPpm: (seed % 3) * 50,
     rtcSkewMs: 86_400_000,
   });
-  const box: Box = { deviceId: registered.device_id, serialNumber: registered.serialNumber, pin: registered.pin, owner, lockbox, opened: [], acked: new Set(), puback, lapses: [] };
+  const box: Box = { deviceId: registered.device_id, serialNumber: registered.serialNumber, pin: registered.pin, owner, lockbox, opened: [], acked: new Set(), ...notes, lapses: [] };
   lockbox.on((event) => {
     if (event.type === 'opened' && event.commandId !== undefined) box.opened.push(event.commandId);
     if (event.type === 'acked') box.acked.add(event.reportSeq);
@@ -81,15 +95,29 @@ function powered(model: Model, registered: { readonly device_id: string; readonl
   return box;
 }
 
-/** Notes which reports the broker acknowledged. */
-function noting(puback: Map<number, string>): Connector {
+type Notes = Pick<Box, 'puback' | 'said' | 'commands' | 'connection'>;
+
+const KEPT = 100;
+
+/** Notes what goes over the wire, and which reports the broker acknowledged. */
+function noting({ puback, said, commands, connection }: Notes): Connector {
   return (request, handlers) => {
-    const link = mqttConnector(request, handlers);
+    connection.password = request.password;
+    const link = mqttConnector(request, {
+      ...handlers,
+      message(topic, payload, retain) {
+        commands.push(payload);
+        if (commands.length > KEPT) commands.shift();
+        handlers.message(topic, payload, retain);
+      },
+    });
     return {
       ...link,
       publish(topic, payload, done) {
+        const text = payload.toString();
+        said.push([topic, text]);
+        if (said.length > KEPT) said.shift();
         link.publish(topic, payload, () => {
-          const text = payload.toString();
           puback.set((JSON.parse(text) as { report_seq: number }).report_seq, text);
           done();
         });

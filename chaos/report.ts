@@ -17,7 +17,8 @@ export interface Tally {
   readonly leftOut: Map<string, string>;
   readonly checks: Map<string, number>;
   readonly findings: Finding[];
-  readonly restMs: number[];
+  /** The longest way back to rest, and what was waited for last. */
+  longest: { readonly ms: number; readonly round: number; readonly last: string };
   rounds: number;
   requests: number;
   askedAgain: number;
@@ -26,7 +27,7 @@ export interface Tally {
 }
 
 export function createTally(seed: number): Tally {
-  return { seed, faults: new Map(), leftOut: new Map(), checks: new Map(), findings: [], restMs: [], rounds: 0, requests: 0, askedAgain: 0, events: 0, openings: 0 };
+  return { seed, faults: new Map(), leftOut: new Map(), checks: new Map(), findings: [], longest: { ms: 0, round: 0, last: '' }, rounds: 0, requests: 0, askedAgain: 0, events: 0, openings: 0 };
 }
 
 export function count(counts: Map<string, number>, name: string): void {
@@ -75,6 +76,7 @@ export function createReporter(json: boolean): Reporter {
         asked_again: tally.askedAgain,
         events: tally.events,
         openings: tally.openings,
+        longest_rest: tally.longest,
         seconds: Math.round(seconds),
         again,
         kept,
@@ -88,10 +90,9 @@ export function createReporter(json: boolean): Reporter {
       const known = new Map([...invariants.map(({ id, text }) => [id, text] as const), ['liveness', 'everything comes to its end'], ['trouble', 'no process ends by itself, and no answer is an error of ours']]);
       const found = (id: string) => tally.findings.filter((finding) => finding.of === id).length;
       terminal.out(table(['', 'INVARIANT', 'CHECKED', 'FINDINGS'], [...known].map(([id, text]) => [id, text, tally.checks.get(id) ?? 0, found(id)]), { columns, flexible: [1] }));
-      const longest = Math.max(0, ...tally.restMs) / 1_000;
       terminal.out(
         `\n${total} faults in ${tally.rounds} rounds, ${tally.requests.toLocaleString('en')} requests (${tally.askedAgain.toLocaleString('en')} asked again), ${tally.openings.toLocaleString('en')} openings, ` +
-          `${tally.events.toLocaleString('en')} events, ${Math.round(seconds)} s. Longest way back to rest: ${longest.toFixed(1)} s.`,
+          `${tally.events.toLocaleString('en')} events, ${Math.round(seconds)} s. Longest way back to rest: ${(tally.longest.ms / 1_000).toFixed(1)} s in round ${tally.longest.round}, for: ${tally.longest.last}.`,
       );
       if (tally.findings.length === 0) terminal.out(`${paint.green('✔')} Nothing was found. Seed ${tally.seed}.`);
       else terminal.out(`${paint.red('✖')} ${tally.findings.length} findings. The same again:\n  ${again}\n${kept.map((folder) => `  kept: ${folder}`).join('\n')}`);

@@ -1,5 +1,6 @@
-import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { freePort } from './free-port.ts';
 
@@ -7,6 +8,10 @@ export interface EventStoreDbServer {
   readonly host: string;
   readonly port: number;
   readonly url: string;
+  /** SIGKILL, as a crash; undefined where the server is not ours. */
+  readonly kill: (() => Promise<void>) | undefined;
+  /** Brings it back on the same port, with what was on its disk. */
+  readonly start: (() => Promise<void>) | undefined;
   stop(): Promise<void>;
 }
 
@@ -20,49 +25,69 @@ function binary(): string | undefined {
   return (process.env['PATH'] ?? '').split(delimiter).map((folder) => join(folder, 'eventstored')).find(existsSync);
 }
 
-/** The server of TEST_EVENTSTORE_URL (without TLS), else one of this test's own, in memory, on free loopback ports. */
-export async function startEventStoreDb(): Promise<EventStoreDbServer> {
+/**
+ * The server of TEST_EVENTSTORE_URL (without TLS), else one of this test's own on free loopback ports: in memory, or in a
+ * folder of its own where it is to be killed and started again.
+ */
+export async function startEventStoreDb({ onDisk = false }: { readonly onDisk?: boolean } = {}): Promise<EventStoreDbServer> {
   const external = process.env['TEST_EVENTSTORE_URL'];
   if (external !== undefined) {
     const { hostname: host, port } = new URL(external);
-    return { host, port: Number(port === '' ? 2113 : port), url: external, stop: () => Promise.resolve() };
+    return { host, port: Number(port === '' ? 2113 : port), url: external, kill: undefined, start: undefined, stop: () => Promise.resolve() };
   }
   const executable = binary();
   if (executable === undefined) throw new Error(`EventStoreDB cannot be started here: ${eventStoreDbMissing()}`);
   const [port, replicationPort] = [await freePort(), await freePort()];
-  const child = spawn(
-    executable,
-    [
-      '--insecure', '--mem-db', '--run-projections=None', '--stats-storage=None',
-      '--node-port', `${port}`, '--replication-port', `${replicationPort}`,
-    ],
-    { stdio: ['ignore', 'pipe', 'pipe'] },
-  );
+  const folder = onDisk ? mkdtempSync(join(tmpdir(), 'loqey-eventstoredb-')) : undefined;
+  let child: ChildProcess | undefined;
   let output = '';
-  const collect = (chunk: Buffer) => void (output = (output + chunk.toString()).slice(-20_000));
-  child.stdout.on('data', collect);
-  child.stderr.on('data', collect);
-  const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-  // A test process that ends in the middle takes its server along.
-  const onExit = () => child.kill('SIGKILL');
-  process.once('exit', onExit);
-
-  const deadline = Date.now() + 120_000;
-  while (!(await isReady(port))) {
-    if (child.exitCode !== null || Date.now() > deadline) {
-      onExit();
-      throw new Error(`EventStoreDB did not start:\n${output}`);
+  async function start(): Promise<void> {
+    const running = spawn(
+      executable!,
+      [
+        '--insecure', '--run-projections=None', '--stats-storage=None',
+        ...(folder === undefined ? ['--mem-db'] : ['--db', join(folder, 'db'), '--log', join(folder, 'log')]),
+        '--node-port', `${port}`, '--replication-port', `${replicationPort}`,
+      ],
+      { stdio: ['ignore', 'pipe', 'pipe'] },
+    );
+    child = running;
+    const collect = (chunk: Buffer) => void (output = (output + chunk.toString()).slice(-20_000));
+    running.stdout.on('data', collect);
+    running.stderr.on('data', collect);
+    const deadline = Date.now() + 120_000;
+    while (!(await isReady(port))) {
+      if (running.exitCode !== null || Date.now() > deadline) {
+        running.kill('SIGKILL');
+        throw new Error(`EventStoreDB did not start:\n${output}`);
+      }
+      await new Promise((resolve) => setTimeout(resolve, 50));
     }
-    await new Promise((resolve) => setTimeout(resolve, 50));
   }
+  async function kill(): Promise<void> {
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const exited = new Promise((resolve) => child!.once('exit', resolve));
+    child.kill('SIGKILL'); // it takes seconds to say goodbye
+    await exited;
+  }
+  const removeFolder = () => folder !== undefined && rmSync(folder, { recursive: true, force: true });
+  // A test process that ends in the middle takes its server along.
+  const onExit = () => {
+    child?.kill('SIGKILL');
+    removeFolder();
+  };
+  process.once('exit', onExit);
+  await start();
   return {
     host: '127.0.0.1',
     port,
     url: `esdb://127.0.0.1:${port}?tls=false`,
+    kill,
+    start,
     async stop() {
       process.removeListener('exit', onExit);
-      child.kill('SIGKILL'); // it holds nothing but test data, and takes seconds to say goodbye
-      await exited;
+      await kill();
+      removeFolder();
     },
   };
 }

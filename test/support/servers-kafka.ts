@@ -14,6 +14,8 @@ export interface KafkaServer {
   /** The broker stops accepting and answering; undefined where it is not ours to stop. */
   readonly down: (() => Promise<void>) | undefined;
   readonly up: (() => Promise<void>) | undefined;
+  /** Each of its answers takes so much longer. */
+  readonly slow: ((milliseconds: number) => Promise<void>) | undefined;
   stop(): Promise<void>;
 }
 
@@ -40,6 +42,7 @@ export async function startKafka(): Promise<KafkaServer> {
       },
       down: undefined,
       up: undefined,
+      slow: undefined,
       stop: async () => undefined,
     };
   }
@@ -71,6 +74,7 @@ export async function startKafka(): Promise<KafkaServer> {
     },
     down: () => tell('down'),
     up: () => tell('up'),
+    slow: (milliseconds) => tell(`slow ${milliseconds}`),
     async stop() {
       process.off('exit', onExit);
       const exited = new Promise((resolve) => child.once('exit', resolve));
