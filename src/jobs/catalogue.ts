@@ -9,7 +9,7 @@ export const recurring = {
   'devices.health': { cron: '*/5 * * * *', summary: 'Looks for boxes that have fallen silent, and records them as offline' },
   cleanup: { cron: '20 * * * *', summary: 'Removes what is kept for a while only: sessions, keys of requests, telemetry, data keys of old deliveries' },
   'audit.heads': { cron: '*/10 * * * *', summary: 'Signs how the log stands, into the log and into a file outside of the database' },
-  'erasures.check': { cron: '*/5 * * * *', summary: 'Looks whether anything of an erased person is there again, as after a restore, and removes it' },
+  'erasures.check': { cron: '2-59/5 * * * *', summary: 'Looks whether anything of an erased person is there again, as after a restore, and removes it' },
   'notifications.tidy': { cron: '50 * * * *', summary: 'Sends mails that were left behind on their way once more, and forgets old notifications' },
 } as const satisfies Readonly<Record<string, { readonly cron: string; readonly summary: string }>>;
 
