@@ -272,6 +272,21 @@ describe('bad clients', () => {
     expect((await api.ask('GET', '/health')).status).toBe(200);
   });
 
+  test('a handshake that is none is refused in the words of every other refusal', async () => {
+    const port = Number(new URL(api.url).port);
+    const shake = (method: string, headers: string) =>
+      new Promise<string>((resolve, reject) => {
+        let heard = '';
+        const socket = createConnection(port, '127.0.0.1', () => socket.write(`${method} /ws/devices/${deviceId} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n${headers}\r\n`));
+        socket.on('data', (chunk: Buffer) => (heard += chunk.toString()));
+        socket.on('error', reject).on('close', () => resolve(heard));
+      });
+    const key = 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n';
+    expect(await shake('POST', `${key}Sec-WebSocket-Version: 13\r\n`)).toMatch(/^HTTP\/1\.1 405 .*Allow: GET\r\n.*"error":"method_not_allowed"/s);
+    expect(await shake('GET', 'Sec-WebSocket-Version: 13\r\n')).toMatch(/^HTTP\/1\.1 400 .*"error":"validation_error","message":"Invalid WebSocket handshake"/s);
+    expect(await shake('GET', `${key}Sec-WebSocket-Version: 99\r\n`)).toMatch(/^HTTP\/1\.1 400 .*Sec-WebSocket-Version: 13\r\n.*"error":"validation_error"/s);
+  });
+
   test('nothing is listened to for a socket that is gone', async () => {
     const socket = await device().subscribed();
     expect(api.world.listening(`device:${deviceId}`)).toBe(1);

@@ -3,7 +3,7 @@ import { permissions, type Permission } from '../../src/api/permissions.ts';
 import { accessTokens } from '../../src/api/tokens.ts';
 import { deriveKeys, httpBearer } from '../../src/bridge/protocol/keys.ts';
 import { systemClock } from '../../src/platform/clock.ts';
-import { createLockbox, type Lockbox } from '../../src/simulator/lockbox.ts';
+import { createLockbox } from '../../src/simulator/lockbox.ts';
 import type { RunningApp } from '../support/app.ts';
 import { createClient } from '../support/api-client.ts';
 import { claim, newLink, newOwner, registerBox, signInAdmin, tap, type Person } from '../support/people.ts';
@@ -46,7 +46,6 @@ export interface Cast {
   /** What a box that nobody has is claimed with; each time another one, once `spare` is not enough. */
   readonly spare: { readonly serial_number: string; readonly pin: string };
   unclaimed(): Promise<{ readonly serial_number: string; readonly pin: string }>;
-  stop(): Promise<void>;
 }
 
 const PASSWORD = 'correct horse battery';
@@ -59,7 +58,6 @@ export const absent = (): Things => ({
 export async function gather(app: RunningApp, secretKey: string): Promise<Cast> {
   const client = createClient(app.url);
   const admin = await signInAdmin(app.url, app.admin);
-  const boxes: Lockbox[] = [];
 
   const logIn = async (email: string, password: string, path = '/auth/login'): Promise<string> =>
     (await client.post<{ access_token: string }>(path, { email, password })).access_token;
@@ -88,7 +86,6 @@ export async function gather(app: RunningApp, secretKey: string): Promise<Cast> 
     const { registered, ...own } = await boxOf(person);
     const { provisioning, deviceId } = registered;
     const box = createLockbox({ provisioning, firstConnectWithinMs: 0, boltMs: 0 });
-    boxes.push(box);
     await box.start();
     await box.ready();
     await until('online', async () => (await person.api.get<{ is_online: boolean }>(`/devices/${deviceId}/status`)).is_online);
@@ -97,6 +94,8 @@ export async function gather(app: RunningApp, secretKey: string): Promise<Cast> 
     await until('the delivery', async () => (await person.api.call('GET', `/deliveries/${opened.body.command_id}`)).status === 200);
     const told = await until('told', async () => (await person.api.get<{ id: string }[]>('/notifications'))[0]);
     await logIn(person.email, PASSWORD);
+    // Switched off again: a box that goes on would lock itself, and take a new key, in the middle of the test.
+    await box.stop();
     const things = { ...own, user: person.userId, delivery: opened.body.command_id, session: await sessionOf(person.api), notification: told.id };
     return { person, things, bearer: httpBearer(deriveKeys(Buffer.from(provisioning.device_key, 'hex'), deviceId, provisioning.key_version)) };
   }
@@ -177,9 +176,6 @@ export async function gather(app: RunningApp, secretKey: string): Promise<Cast> 
       const { registered: _registered, ...own } = await boxOf(person);
       const { id: session } = (await client.as(token).get<{ id: string; current: boolean }[]>('/auth/sessions')).find(({ current }) => current) ?? { id: '' };
       return { ...of.things, ...own, session };
-    },
-    async stop() {
-      await Promise.all(boxes.map((box) => box.stop()));
     },
   };
 }

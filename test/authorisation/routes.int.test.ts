@@ -1,6 +1,7 @@
+import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
-import { permissions } from '../../src/api/permissions.ts';
+import { permissions, type Permission } from '../../src/api/permissions.ts';
 import type { Route } from '../../src/api/route.ts';
 import { pathsOf } from '../../src/api/router.ts';
 import { routeTable } from '../../src/api/table.ts';
@@ -36,6 +37,7 @@ const parameters: Readonly<Record<string, (things: Things) => string>> = {
   delivery_id: ({ delivery }) => delivery,
   session_id: ({ session }) => session,
   notification_id: ({ notification }) => notification,
+  erasure_id: ({ delivery }) => delivery,
   event_id: ({ delivery }) => delivery,
   position: () => 'none',
   name: () => 'cleanup',
@@ -48,6 +50,7 @@ const sockets = [
   ['/ws/delivery/{link_token}', { who: 'link', names: 'token' }],
   ['/ws/admin/system', { who: 'system:read', names: undefined }],
   ['/ws/admin/audit', { who: 'audit:read', names: undefined }],
+  ['/ws/admin/playback', { who: 'audit:read', names: undefined }],
 ] as const;
 
 /** Behind an older name is the same row of the table: there those are tried that differ most. */
@@ -83,10 +86,7 @@ describe('who may do what', () => {
     cast = await gather(app, secrets.secretKey ?? '');
     before = (await newest()) ?? '';
   });
-  afterAll(async () => {
-    await cast?.stop();
-    await app?.stop();
-  });
+  afterAll(() => app?.stop());
 
   const newest = async () => (await cast.admin.api.get<{ position: string }[]>('/admin/logs/audit?limit=1'))[0]?.position;
 
@@ -131,6 +131,12 @@ describe('who may do what', () => {
     expect(Object.keys(rules).filter((id) => !routeTable.some((route) => route.id === id)), 'rules of routes that are gone').toEqual([]);
     const unknown = routeTable.flatMap((route) => pathsOf(route)).flatMap(({ path }) => [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name!)).filter((name) => parameters[name] === undefined);
     expect(unknown, 'parameters that the matrix cannot fill').toEqual([]);
+  });
+
+  test('every socket that is described is tried', () => {
+    const document = JSON.parse(readFileSync(new URL('../../contracts/asyncapi.json', import.meta.url), 'utf8')) as { channels: Record<string, { address: string }> };
+    const described = Object.values(document.channels).map(({ address }) => address).filter((address) => address.startsWith('/ws/'));
+    expect(described.filter((address) => !sockets.some(([path]) => path === address)), 'sockets of which this test says nothing').toEqual([]);
   });
 
   test('every right is in the rules, and each role has its own', async () => {
@@ -195,7 +201,7 @@ describe('who may do what', () => {
   });
 
   /** Without a bearer a socket opens to be told who it is in its first message: then it hears nothing until that was right. */
-  function socketStatus(who: 'account' | 'link' | 'system:read', names: boolean, { is, bearer, rights: has }: Identity, whose: Whose): number {
+  function socketStatus(who: 'account' | 'link' | Permission, names: boolean, { is, bearer, rights: has }: Identity, whose: Whose): number {
     if (who === 'link') return whose === 'absent' ? 404 : 101;
     if (bearer === undefined) return 101;
     if (is === 'unknown' || is === 'box') return 401;
@@ -247,4 +253,4 @@ describe('who may do what', () => {
 });
 
 /** What the system does by itself meanwhile, and what boxes say. */
-const unasked: ReadonlySet<string> = new Set(['AuditHeadSigned', 'BatteryLevelChanged', 'DeviceHeartbeatRecorded']);
+const unasked: ReadonlySet<string> = new Set(['AuditHeadSigned', 'DeviceWentOffline', 'DoorStateReported']);

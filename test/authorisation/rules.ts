@@ -47,6 +47,12 @@ export const rules: Readonly<Record<string, Rule>> = {
   changePassword: { who: 'account', answers: 403, body: () => ({ old_password: 'not this one', new_password: 'another horse battery' }) },
   sessions: { who: 'account' },
   endSession: { who: 'account', names: 'session', spends: 'things' },
+  exportMe: { who: 'account' },
+  previewErasure: { who: 'account' },
+  // Not confirmed with the address of the account.
+  eraseMe: { who: 'account', answers: 400, body: () => ({ password: 'not this one', confirm: 'nobody@example.com' }) },
+  // Whoever has its id was given it: there is none of this one.
+  erasure: { who: 'anyone', answers: 404 },
   notifications: { who: 'account' },
   readNotification: { who: 'account', names: 'notification' },
   readAllNotifications: { who: 'account' },
@@ -115,6 +121,9 @@ export const rules: Readonly<Record<string, Rule>> = {
   adminUser: { who: 'users:read', names: 'user' },
   suspendUser: { who: 'users:suspend', names: 'user', spends: 'things' },
   activateUser: { who: 'users:suspend', names: 'user', spends: 'things' },
+  exportUser: { who: 'users:export', names: 'user' },
+  previewUserErasure: { who: 'users:erase', names: 'user' },
+  eraseUser: { who: 'users:erase', names: 'user', answers: 400, body: () => ({ confirm: 'nobody@example.com', ground: 'requested' }) },
   admins: { who: 'admins:manage' },
   adminRoles: { who: 'admins:manage' },
   // Of an account that administers nothing there is no such page.
@@ -165,8 +174,8 @@ export const rules: Readonly<Record<string, Rule>> = {
 
 const ofSupport: readonly Permission[] = ['devices:read', 'devices:unlink', 'users:read', 'audit:read', 'analytics:read', 'system:read'];
 const ofAdmin: readonly Permission[] = [
-  ...ofSupport, 'devices:register', 'devices:pin', 'devices:keys', 'devices:unlock', 'devices:lifecycle', 'users:suspend', 'jobs:run', 'projections:manage',
+  ...ofSupport, 'devices:register', 'devices:pin', 'devices:keys', 'devices:unlock', 'devices:lifecycle', 'users:suspend', 'jobs:run', 'projections:manage', 'users:export',
 ];
 
 /** What each role may, written down a second time as well. */
-export const rights = { super_admin: [...ofAdmin, 'admins:manage'], admin: ofAdmin, support: ofSupport } as const satisfies Record<string, readonly Permission[]>;
+export const rights = { super_admin: [...ofAdmin, 'users:erase', 'admins:manage'], admin: ofAdmin, support: ofSupport } as const satisfies Record<string, readonly Permission[]>;
