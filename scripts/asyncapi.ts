@@ -83,7 +83,9 @@ export function asyncApiDocument(): Json {
     const { id, path, summary, bearer, messages: heard } = each;
     const filters = 'query' in each ? (JSON.parse(JSON.stringify(each.query)) as Record<string, unknown>) : {};
     const parameters = [...path.matchAll(/\{(\w+)\}/g)].map(([, name = '']) => name);
-    const all = bearer ? [...heard, Auth] : heard;
+    const said = [...(bearer ? [Auth] : []), ...('commands' in each ? each.commands : [])];
+    const all = [...heard, ...said];
+    const resumes = 'resumes' in each ? each.resumes : true;
     for (const schema of all) {
       const { title, description } = schema;
       schemas[title] = JSON.parse(JSON.stringify(schema));
@@ -99,14 +101,14 @@ export function asyncApiDocument(): Json {
       bindings: {
         ws: {
           method: 'GET',
-          query: { type: 'object', properties: { ...filters, after: { type: 'string', description: 'The `position` of the last message that was heard: what was missed since comes first.' } } },
+          query: { type: 'object', properties: { ...filters, ...(resumes ? { after: { type: 'string', description: 'The `position` of the last message that was heard: what was missed since comes first.' } } : {}) } },
           ...(bearer ? { headers: { type: 'object', properties: { Authorization: { type: 'string', description: 'Bearer <token>; or the subprotocols `loqey, bearer.<token>`; or the message Auth.' } } } } : {}),
           bindingVersion: '0.1.0',
         },
       },
     };
     operations[`send_${channel}`] = { action: 'send', channel: { $ref: `#/channels/${channel}` }, summary, messages: heard.map(({ title }) => ({ $ref: `#/channels/${channel}/messages/${title}` })) };
-    if (bearer) operations[`receive_${channel}`] = { action: 'receive', channel: { $ref: `#/channels/${channel}` }, messages: [{ $ref: `#/channels/${channel}/messages/Auth` }] };
+    if (said.length > 0) operations[`receive_${channel}`] = { action: 'receive', channel: { $ref: `#/channels/${channel}` }, messages: said.map(({ title }) => ({ $ref: `#/channels/${channel}/messages/${title}` })) };
   }
 
   return {

@@ -1,6 +1,7 @@
 import type { HealthPart, HealthReport, PartHealth } from './api/ports.ts';
 import { createHistory } from './audit/history/history.ts';
 import { createMilestoneStore } from './audit/history/milestones.ts';
+import { createStatesBeside } from './audit/playback/states.ts';
 import { createHttpAdapter } from './bridge/http-adapter.ts';
 import { createKeyring } from './bridge/keyring.ts';
 import { createLiveDevices, isOldFirmware } from './bridge/live-devices.ts';
@@ -335,6 +336,7 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
       sealer,
       health: report,
       history,
+      statesBeside: () => createStatesBeside({ history, store }),
       proofs: createProofs({ store, queries: createProofQueries(reader), logId }),
       jobs: board,
       projections: createProjectionAdmin({ db, store, projections: allProjections, logId, clock, logger, sealer }),

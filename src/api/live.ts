@@ -9,6 +9,7 @@ import { ApiError, forbidden, invalid, notFound, toApiError, tooMany, unauthoriz
 import { linkOfToken } from './links.ts';
 import { adminMessage, courierMessage, doorMessage, ownerMessage, type Message } from './live-messages.ts';
 import { originAllowed } from './origins.ts';
+import { createPlaybacks, type PlaybackRequest } from './playback.ts';
 import type { AccountPrincipal } from './principal.ts';
 import { clientAddress, hostAllowed, namesOneHost, networkOf } from './client.ts';
 import { limit } from './rate-limit.ts';
@@ -41,8 +42,14 @@ interface Subject {
   /** @throws ApiError when it may no longer hear this */
   readonly authorise: () => Promise<void>;
   readonly message: (change: LiveChange) => Message | undefined;
-  /** What sends by itself instead, from a place on; answers what ends it. */
-  readonly follow?: (from: bigint | undefined, socket: TailSocket) => Promise<() => void>;
+  /** What sends by itself instead, from a place on. */
+  readonly follow?: (from: bigint | undefined, socket: TailSocket) => Promise<Following>;
+}
+
+interface Following {
+  readonly stop: () => void;
+  /** What the client says, where it may say anything. */
+  readonly receive?: (text: string) => void;
 }
 
 type Target =
@@ -50,11 +57,12 @@ type Target =
   | { readonly kind: 'devices' }
   | { readonly kind: 'delivery'; readonly token: string }
   | { readonly kind: 'admin' }
-  | { readonly kind: 'audit'; readonly filter: AuditFilter };
+  | { readonly kind: 'audit'; readonly filter: AuditFilter }
+  | { readonly kind: 'playback'; readonly request: PlaybackRequest };
 
 const UUID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
 
-function targetOf(path: string, auditFilterOf: () => AuditFilter): Target | undefined {
+function targetOf(path: string, auditFilterOf: () => AuditFilter, playbackOf: () => PlaybackRequest): Target | undefined {
   const [, room, what, key, ...rest] = path.replace(/^\/api(?:\/v1)?(?=\/)/, '').replace(/\/$/, '').split('/');
   if (room !== 'ws' || rest.length > 0) return undefined;
   if (what === 'devices' && key !== undefined && UUID.test(key)) return { kind: 'device', deviceId: key.toLowerCase() };
@@ -62,6 +70,7 @@ function targetOf(path: string, auditFilterOf: () => AuditFilter): Target | unde
   if (what === 'delivery' && key !== undefined && key !== '') return { kind: 'delivery', token: key };
   if (what === 'admin' && key === 'system') return { kind: 'admin' };
   if (what === 'admin' && key === 'audit') return { kind: 'audit', filter: auditFilterOf() };
+  if (what === 'admin' && key === 'playback') return { kind: 'playback', request: playbackOf() };
   return undefined;
 }
 
@@ -71,6 +80,7 @@ export function attachLive(server: Server, api: Api): Attached {
   const { settings, live, reads, clock } = deps;
   const logger = deps.logger.child({ component: 'live' });
   const tails = createAuditTails(api);
+  const playbacks = createPlaybacks(api);
   const open = deps.metrics.gauge('loqey_ws_open', 'Open WebSockets', ['kind']);
   const sent = deps.metrics.counter('loqey_ws_sent_total', 'Messages sent over WebSockets', ['kind']);
   const cut = deps.metrics.counter('loqey_ws_cut_total', 'WebSockets closed by us', ['code']);
@@ -140,7 +150,16 @@ export function attachLive(server: Server, api: Api): Attached {
           async authorise() {
             if (!(await admitted()).permissions.has('audit:read')) throw forbidden();
           },
-          follow: (from, socket) => tails.follow(target.filter, from, socket),
+          follow: async (from, socket) => ({ stop: await tails.follow(target.filter, from, socket) }),
+        };
+      case 'playback':
+        return {
+          topics: [],
+          message: () => undefined,
+          async authorise() {
+            if (!(await admitted()).permissions.has('audit:read')) throw forbidden();
+          },
+          follow: async (_, socket) => playbacks.open(target.request, claims.userId, socket),
         };
     }
   }
@@ -199,6 +218,8 @@ export function attachLive(server: Server, api: Api): Attached {
 
     /** For sockets that say who they are in their first message. */
     onFirstMessage: ((text: string) => Promise<void>) | undefined;
+    /** For those that take commands afterwards. */
+    private onCommand: ((text: string) => void) | undefined;
 
     async subscribe(subject: Subject, after: string | undefined, expiresAt?: number): Promise<void> {
       await subject.authorise();
@@ -211,7 +232,7 @@ export function attachLive(server: Server, api: Api): Attached {
         this.expiry = setTimeout(() => this.close(closeCodes.unauthorized, 'Token expired'), ms);
       }
       if (subject.follow !== undefined) {
-        const stop = await subject.follow(from, {
+        const { stop, receive } = await subject.follow(from, {
           authorise: subject.authorise,
           send: (message) => this.write(message),
           unsent: () => this.ws.bufferedAmount,
@@ -219,6 +240,7 @@ export function attachLive(server: Server, api: Api): Attached {
           fail: (error) => this.fail(error),
         });
         this.unsubscribe = stop;
+        this.onCommand = receive;
         if (this.ws.readyState !== this.ws.OPEN) stop();
         return;
       }
@@ -324,8 +346,10 @@ export function attachLive(server: Server, api: Api): Attached {
       }
       const first = this.onFirstMessage;
       this.onFirstMessage = undefined;
-      if (first === undefined) return; // nothing is asked over a socket but who it is
-      first(Buffer.isBuffer(data) ? data.toString('utf8') : '').catch((error: unknown) => this.fail(error));
+      const text = Buffer.isBuffer(data) ? data.toString('utf8') : '';
+      // Nothing else is asked over a socket than who it is, but by those that take commands.
+      if (first === undefined) this.onCommand?.(text);
+      else first(text).catch((error: unknown) => this.fail(error));
     }
 
     private release(): void {
@@ -346,7 +370,7 @@ export function attachLive(server: Server, api: Api): Attached {
     if (origin !== undefined && !isOwnOrigin(origin, req.headers.host) && !originAllowed(origin, settings)) throw forbidden('This origin is not allowed');
     // An absolute address or none at all is no path of ours.
     const url = URL.parse(req.url?.startsWith('/') === true ? `http://socket${req.url}` : '');
-    const target = url === null ? undefined : targetOf(url.pathname, () => tails.filterOf(url.searchParams));
+    const target = url === null ? undefined : targetOf(url.pathname, () => tails.filterOf(url.searchParams), () => playbacks.requestOf(url.searchParams));
     if (url === null || target === undefined) throw notFound();
     if (req.method !== 'GET') throw new ApiError('method_not_allowed', `${req.method} is not possible here`, undefined, { Allow: 'GET' });
     if (stopping) throw unavailable('The service is stopping');
@@ -413,6 +437,7 @@ export function attachLive(server: Server, api: Api): Attached {
       clearInterval(pings);
       clearInterval(checks);
       tails.stop();
+      playbacks.stop();
       for (const socket of sockets) socket.close(closeCodes.goingAway, 'The service is stopping');
       const deadline = performance.now() + CLOSE_WITHIN_MS + 500;
       while (sockets.size > 0 && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 10));

@@ -1,5 +1,6 @@
 import type { CommandBus, CommandContext, DeviceRegistration, Idempotency, UnlockService } from '../commands/port.ts';
 import type { History } from '../audit/history/history.ts';
+import type { StatesBeside } from '../audit/playback/states.ts';
 import type { AdminRoles } from '../commands/admin-roles.ts';
 import type { ErasureRecord, ErasureRequests } from '../commands/erasure.ts';
 import type { Suspension } from '../commands/policies/suspension.ts';
@@ -36,6 +37,8 @@ export interface ApiDeps {
   readonly rejected: RejectedMessages;
   readonly health: () => Promise<HealthReport>;
   readonly proofs: Proofs;
+  /** For one playback. */
+  readonly statesBeside: () => StatesBeside;
   /** States of the past. */
   readonly history: Pick<History, 'at' | 'event' | 'recorded'>;
   readonly jobs: JobBoard;

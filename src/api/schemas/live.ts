@@ -3,6 +3,7 @@ import { AuditEntry, AuditQuery } from './admin.ts';
 import { Closed, Id, LockState, Nullable, Time } from './common.ts';
 import { SettingsStatus } from './device-settings.ts';
 import { UnlockState } from './devices.ts';
+import { playbackCommands, playbackFilters, PlaybackQuery } from './playback.ts';
 import { LinkState } from './links.ts';
 
 /** What is said over WebSockets: `live-messages.ts` makes these, and `contracts/asyncapi.json` publishes them. */
@@ -121,6 +122,32 @@ export const AuditSubscribed = message('subscribed', 'AuditSubscribed', 'The fir
 export const AuditNews = message('audit_entry', 'AuditNews', 'An entry of the audit log that the filters of the address let through.', { entry: AuditEntry, ...news });
 export const AuditPlace = message('audit_place', 'AuditPlace', 'Up to here the log was looked through, and nothing more was meant: go on from here.', { position: news.position });
 
+const PlaybackState = {
+  state: Type.Enum(['playing', 'paused', 'ended']),
+  speed: Type.Union([Type.Number(), Type.Literal('max')]),
+  position: Nullable(Type.String({ description: 'Of the last entry that was shown; a playback may begin there (`from`).' })),
+};
+export const PlaybackOpened = message('subscribed', 'PlaybackOpened', 'The first message: how the playback stands.', PlaybackState);
+export const PlaybackStatus = message('playback_state', 'PlaybackStatus', 'It goes on, stands still, has ended, or goes at another speed.', PlaybackState);
+export const PlaybackFrame = message('playback_frame', 'PlaybackFrame', 'An entry of the past, when it is due, with the states beside it.', {
+  entry: AuditEntry,
+  gap_ms: Type.Number({ description: 'Since the entry before, as it happened.' }),
+  skipped_ms: Type.Number({ description: 'What of that was passed over.' }),
+  states: Type.Array(
+    Closed({
+      kind: Type.Enum(['device', 'user', 'link']),
+      id: Id,
+      state: Nullable(Type.Record(Type.String(), Type.Unknown(), { description: 'As it was right after the event, in the names of `GET /admin/devices/{device_id}/state`. null: not to be had.' })),
+      changes: Type.Array(Closed({ path: Type.String({ description: 'JSON pointer into the state.' }), before: Type.Unknown(), after: Type.Unknown() }), { description: 'What the event changed of it.' }),
+    }),
+  ),
+  ...news,
+});
+export const PlaybackRefused = message('playback_refused', 'PlaybackRefused', 'A command that was not understood; the playback goes on as it was.', {
+  message: Type.String(),
+  details: Type.Record(Type.String(), Type.Unknown()),
+});
+
 const framing = [Subscribed, Resync];
 const ofOwners = [...framing, StatusUpdate, LinkUpdate, UnlockUpdate, SettingsUpdate, Alert];
 
@@ -133,4 +160,14 @@ export const liveChannels = [
   { id: 'delivery', path: '/ws/delivery/{link_token}', summary: 'The opening by a link, for its courier', bearer: false, messages: [...framing, DeliveryConfirmation, DeliveryProgress, DoorUpdate, DeliveryLinkUpdate] },
   { id: 'system', path: '/ws/admin/system', summary: 'What happens, for administrators', bearer: true, messages: [...framing, DeviceActivity, Alert] },
   { id: 'audit', path: '/ws/admin/audit', summary: 'The audit log as it grows, for administrators with `audit:read`; filters as in the query of `GET /admin/logs/audit`', bearer: true, messages: [AuditSubscribed, AuditNews, AuditPlace], query: auditFilters },
+  {
+    id: 'playback',
+    path: '/ws/admin/playback',
+    summary: 'The past shown again at a speed, for administrators with `audit:read`. Nothing follows from it: no box, no mail and no read model hears of a playback. At most three at once',
+    bearer: true,
+    messages: [PlaybackOpened, PlaybackFrame, PlaybackStatus, PlaybackRefused],
+    commands: playbackCommands,
+    query: { ...playbackFilters, ...PlaybackQuery },
+    resumes: false,
+  },
 ] as const;
