@@ -104,23 +104,3 @@ function print(terminal: Terminal, rows: readonly Entry[], withHead: boolean, fo
 function who({ actor: { kind, id, email } }: Entry): string {
   return email ?? (UUID.test(id) ? `${kind} ${id.slice(-6)}` : `${kind} ${id}`);
 }
-
-interface Trace {
-  readonly unlock_id: string;
-  readonly status: string;
-  readonly started_at: string;
-  readonly hops: readonly { readonly hop: string; readonly type: string; readonly offset_ms: number; readonly actor: { readonly kind: string }; readonly details: Readonly<Record<string, unknown>> }[];
-}
-
-export const trace: Job<[unlock: string]> = async ({ terminal, remote }, [unlockId]) => {
-  const found = await (await remote()).get<Trace>(`/admin/unlocks/${unlockId}/trace`);
-  terminal.event('trace', { ...found });
-  if (terminal.json) return 0;
-  terminal.out(`${found.status.toUpperCase()}   ${moment(found.started_at)} UTC   ${found.unlock_id}\n`);
-  const width = Math.max(...found.hops.map(({ offset_ms: ms }) => `+${ms} ms`.length));
-  for (const { hop, type, offset_ms: ms, actor, details } of found.hops) {
-    const reason = typeof details['reason'] === 'string' ? `   ${details['reason']}` : '';
-    terminal.out(`  ${`+${ms} ms`.padStart(width)}  ${hop.padEnd(10)}  ${type.padEnd(22)}  ${actor.kind}${reason}`);
-  }
-  return 0;
-};

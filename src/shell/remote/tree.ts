@@ -8,12 +8,18 @@ const from = ['--from <time>', 'a date or an ISO time, UTC'] as const;
 const to = ['--to <time>', 'a date or an ISO time, UTC'] as const;
 const timeZone = ['--tz <zone>', 'as Europe/Istanbul (default: that of the server)'] as const;
 const aDevice = ['<device>', 'serial number, id, or the beginning of either'] as const;
+const aLink = ['<link>', 'its id, or the beginning of it where it is one of the last thousand'] as const;
+const anOpening = ['<delivery>', 'its id, or the beginning of it where it is one of the last thousand'] as const;
+const at = ['--at <moment>', 'as it was then: a time (UTC), 10m (ago), or a position of the log'] as const;
+const since = ['--from <moment>', 'a time (UTC), 10m (ago), or a position of the log'] as const;
+const until = ['--to <moment>', 'the same; default: now'] as const;
 const aUser = ['<user>', 'e-mail address, id, or a part of the address or name'] as const;
 
 /** What only one command needs is loaded when it runs. */
 const devices = () => import('./devices.ts');
 const users = () => import('./users.ts');
 const audit = () => import('./audit.ts');
+const history = () => import('./history.ts');
 const session = () => import('./session.ts');
 const figures = () => import('./figures.ts');
 
@@ -76,7 +82,23 @@ const groups: readonly { readonly name: string; readonly purpose: string; readon
         examples: ['device list --offline --assigned', 'device list --low-battery --json', "device list --search 'mill lane'"],
         run: async (...all) => (await devices()).list(...all),
       },
-      { name: 'show', purpose: 'One box, without its PIN.', args: [aDevice], examples: ['device show LB-004471', 'device show 6f1c'], run: async (...all) => (await devices()).show(...all) },
+      {
+        name: 'show',
+        purpose: 'One box, without its PIN; also as it was.',
+        args: [aDevice],
+        options: [at],
+        examples: ['device show LB-004471', 'device show 6f1c', "device show LB-004471 --at '2026-11-21 14:02'"],
+        run: async (...all) => (await devices()).show(...all),
+      },
+      { name: 'diff', purpose: 'What changed of a box between two moments, and by which events.', args: [aDevice], needs: [since], options: [until], examples: ['device diff LB-004471 --from 2h', "device diff LB-004471 --from '2026-11-21 14:00' --to '2026-11-21 15:00'"], run: async (...all) => (await history()).deviceDiff(...all) },
+      {
+        name: 'why',
+        purpose: 'Whether its owner, or somebody, could open a box then: the rule, and the event that decided.',
+        args: [aDevice],
+        options: [at, ['--user <user>', 'who would ask (default: the owner of then)']],
+        examples: ['device why LB-004471', 'device why LB-004471 --at 3d --user bob@example.com'],
+        run: async (...all) => (await history()).whyDevice(...all),
+      },
       {
         name: 'register',
         purpose: 'Register a box, or all of a CSV file; PIN and provisioning are shown once.',
@@ -138,7 +160,15 @@ const groups: readonly { readonly name: string; readonly purpose: string; readon
         examples: ['user list --suspended', 'user list --search ana'],
         run: async (...all) => (await users()).list(...all),
       },
-      { name: 'show', purpose: 'One account with its boxes.', args: [aUser], examples: ['user show ana@example.com'], run: async (...all) => (await users()).show(...all) },
+      {
+        name: 'show',
+        purpose: 'One account with its boxes; or as it was.',
+        args: [aUser],
+        options: [at],
+        examples: ['user show ana@example.com', 'user show ana@example.com --at 2026-11-01'],
+        run: async (...all) => (await users()).show(...all),
+      },
+      { name: 'diff', purpose: 'What changed of an account between two moments, and by which events.', args: [aUser], needs: [since], options: [until], examples: ['user diff ana@example.com --from 7d'], run: async (...all) => (await history()).userDiff(...all) },
       { name: 'suspend', purpose: 'Shut an account out: its sessions end, its links stop.', args: [aUser], options: [reason, yes], examples: ["user suspend ana@example.com --reason 'fraud'"], run: async (...all) => (await users()).suspend(...all) },
       { name: 'activate', purpose: 'End a suspension; links that it ended stay ended.', args: [aUser], examples: ['user activate ana@example.com'], run: async (...all) => (await users()).activate(...all) },
       {
@@ -176,9 +206,41 @@ const groups: readonly { readonly name: string; readonly purpose: string; readon
     ],
   },
   {
+    name: 'link',
+    purpose: 'access links: as they are, as they were, and why they opened or not',
+    commands: [
+      { name: 'show', purpose: 'One link; also as it was.', args: [aLink], options: [at], examples: ['link show 0198c1de', 'link show 0198c1de --at 2h'], run: async (...all) => (await history()).link(...all) },
+      { name: 'diff', purpose: 'What changed of a link between two moments, and by which events.', args: [aLink], needs: [since], options: [until], examples: ['link diff 0198c1de --from 1d'], run: async (...all) => (await history()).linkDiff(...all) },
+      { name: 'explain', aliases: ['why'], purpose: 'Whether a link would have opened its box then: the rule, and the event that decided.', args: [aLink], options: [at], examples: ['link explain 0198c1de', "link explain 0198c1de --at '2026-11-21 14:02'"], run: async (...all) => (await history()).whyLink(...all) },
+    ],
+  },
+  {
+    name: 'delivery',
+    purpose: 'openings, as far as they had come',
+    commands: [
+      { name: 'show', purpose: 'One opening; also as it was.', args: [anOpening], options: [at], examples: ['delivery show 0198c1de', 'delivery show 0198c1de --at 10m'], run: async (...all) => (await history()).delivery(...all) },
+      { name: 'diff', purpose: 'What became of an opening between two moments, and by which events.', args: [anOpening], needs: [since], options: [until], examples: ['delivery diff 0198c1de --from 10m'], run: async (...all) => (await history()).deliveryDiff(...all) },
+    ],
+  },
+  {
     name: 'unlock',
-    purpose: 'openings, hop by hop',
-    commands: [{ name: 'trace', purpose: 'How one opening came about, from the tap to the bolt.', args: [['<unlock>', 'its id: command_id of the answer, unlock_id of the audit log']], examples: ['unlock trace 0198c1de-7a10-7c3e-8f00-4b1d2e3f4a50'], run: async (...all) => (await audit()).trace(...all) }],
+    purpose: 'openings, step by step, and why they were allowed or refused',
+    commands: [
+      {
+        name: 'trace',
+        purpose: 'The way of one opening, from the request to the bolt, and where it broke.',
+        args: [['<unlock>', 'command_id of the answer, or its beginning; of a refused one: the request that the answer named, or its position']],
+        examples: ['unlock trace 0198c1de-7a10-7c3e-8f00-4b1d2e3f4a50', 'unlock trace 0198c1de', 'unlock trace 4bf92f3577b34da6a3ce929d0e0e4736'],
+        run: async (...all) => (await import('./trace.ts')).trace(...all),
+      },
+      {
+        name: 'why',
+        purpose: 'Why an opening was allowed, or a request refused: the rule, and the event that decided.',
+        args: [['<unlock>', 'as for trace']],
+        examples: ['unlock why 0198c1de', 'unlock why 4bf92f3577b34da6a3ce929d0e0e4736'],
+        run: async (...all) => (await history()).whyUnlock(...all),
+      },
+    ],
   },
   {
     name: 'analytics',
