@@ -180,6 +180,45 @@ describe('boxes', () => {
   });
 });
 
+describe('the past', () => {
+  test('is shown as past, with what changed and why', async () => {
+    const { deviceId, serialNumber: serial } = await registerBox(root);
+    await cli(['device', 'maintenance', serial, '--reason', 'hinge', '--yes']);
+    const [then] = lines(await cli(['device', 'show', serial, '--at', '0s', '--json']));
+    expect(then).toMatchObject({ event: 'device', past: true, device_id: deviceId, state: { maintenance: true }, ends_with: { type: 'MaintenanceStarted' } });
+    await cli(['device', 'maintenance', serial, '--end']);
+    const { position } = then?.['ends_with'] as { position: string };
+    const shown = await cli(['device', 'show', serial, '--at', position]);
+    expect(shown.out).toMatch(new RegExp(`^${serial} +as it was at 20..-..-.. ..:..:.. UTC\n(.|\n)*Lifecycle +maintenance\n(.|\n)*Last event +MaintenanceStarted`));
+    const diff = await cli(['device', 'diff', serial, '--from', position]);
+    expect(diff.out).toMatch(/FACT +WAS +IS +BY +WHEN \(UTC\)\n(.|\n)*maintenance +true +false +MaintenanceEnded/);
+    expect(diff.said).toBe('2 facts changed\n');
+    const why = await cli(['device', 'why', serial, '--at', position]);
+    expect(why.out).toMatch(/✖ refused: Device not found or access denied \(not_the_owner\)\n/);
+    const refused = await cli(['device', 'unlock', serial, '--yes', '--json']);
+    const [{ trace_id: request } = {}] = lines(refused) as { trace_id?: string }[];
+    const trace = await until('the refusal is in the audit log', async () => {
+      const ran = await cli(['unlock', 'trace', request ?? '']);
+      return ran.code === 0 && ran;
+    });
+    expect(trace.out).toMatch(/^REFUSED (.|\n)*✖ asked (.|\n)*✖ It was refused: Device is offline\. Nothing was sent to the box\./);
+    expect((await cli(['unlock', 'why', request ?? ''])).out).toMatch(/✔ allowed: The box would have been told to open\n(.|\n)*recorded: refused \(device_offline\), and the rules agree/);
+  });
+
+  test('is of accounts, links and openings too, and mistakes are told', async () => {
+    const owner = await newOwner(app.url);
+    expect((await cli(['user', 'show', owner.email, '--at', '0s'])).out).toMatch(new RegExp(`^${owner.email} +as it was at (.|\n)*State +active\n`));
+    expect(await cli(['user', 'diff', owner.email, '--from', '0s'])).toMatchObject({ code: 0, said: 'Nothing changed.\n' });
+    expect(await cli(['user', 'show', owner.email, '--at', '1d'])).toMatchObject({ code: 5, said: expect.stringContaining('There was no such account yet') as string });
+    expect(await cli(['user', 'show', owner.email, '--at', 'tomorrow'])).toMatchObject({ code: 2, said: expect.stringContaining('tomorrow is no moment.') as string });
+    expect(await cli(['user', 'show', owner.email, '--at', '2099-01-01'])).toMatchObject({ code: 2, said: expect.stringContaining('is in the future') as string });
+    expect(await cli(['link', 'explain', '0198ffff'])).toMatchObject({ code: 5, said: expect.stringContaining('begins with 0198ffff') as string });
+    expect(await cli(['delivery', 'show', 'what?'])).toMatchObject({ code: 2, said: expect.stringContaining('no id of an opening') as string });
+    expect(await cli(['link', 'show', '0198c1de-7a10-7c3e-8f00-4b1d2e3f4a50'])).toMatchObject({ code: 5, said: expect.stringContaining('Access link not found') as string });
+    expect(await cli(['unlock', 'trace', '4bf92f3577b34da6a3ce929d0e0e4736'])).toMatchObject({ code: 5 });
+  });
+});
+
 describe('accounts, rights and what happened', () => {
   test('are shown and changed', async () => {
     const owner = await newOwner(app.url);
