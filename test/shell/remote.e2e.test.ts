@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -232,8 +232,55 @@ describe('accounts, rights and what happened', () => {
     expect(await cli(['admin', 'revoke', owner.email, '--yes'])).toMatchObject({ code: 0, out: 'Administrator removed\n' });
     expect(await cli(['admin', 'revoke', root.email, '--yes'])).toMatchObject({ code: 3, said: expect.stringContaining('The last super_admin cannot be removed') as string });
     const audit = await cli(['audit', 'list', '--user', owner.email, '--limit', '4']);
-    expect(audit.out).toMatch(/TIME \(UTC\) +ACTION +OUTCOME +WHO +BOX +FROM\n(.+\n)+.* admin_role_revoked +accepted +admin@example.com/);
+    expect(audit.out).toMatch(/^(?:[0-9a-f]{8} {2}\d\d-\d\d [\d:]{8} {2}.+\n){4}$/);
+    expect(audit.out).toMatch(/Administrator .+ revoked the administrator role of Test Owner {2}127\.0\.0\.1\n/);
+    // Found by words, shown with what led to it, and by the beginning of its id.
+    const [found] = lines(await cli(['audit', 'search', 'granted', 'test', 'owner', '--user', owner.email, '--json']));
+    expect(found).toMatchObject({ event: 'audit', type: 'AdminRoleGranted', summary: expect.stringMatching(/granted Test Owner an administrator role: support$/) as string });
+    const entry = await cli(['audit', 'show', String(found?.['event_id']).slice(0, 8)]);
+    expect(entry.out).toMatch(/^Administrator .+ granted Test Owner an administrator role: support\n\nTime +2\d{3}(.|\n)*Account +[0-9a-f-]{36}(.|\n)*Details +\{/);
+    expect(await cli(['audit', 'show', 'xyz'])).toMatchObject({ code: 2, said: expect.stringContaining('neither the id of an event') as string });
+    expect(await cli(['audit', 'show', '00000000-0000-4000-8000-000000000000'])).toMatchObject({ code: 5 });
+    expect(await cli(['audit', 'list', '--device', 'LB-NOT-THERE'])).toMatchObject({ code: 5, out: '' });
+    expect(await cli(['audit', 'search', 'zeppelin'])).toMatchObject({ code: 0, out: '', said: '0 events\n' });
     expect(await cli(['api', 'GET', '/admin/nothing'])).toMatchObject({ code: 5 });
+  });
+
+  test('are a file to read, whole or not at all', async () => {
+    const [csv, ndjson] = [join(folder, 'audit.csv'), join(folder, 'audit.ndjson')];
+    expect(await cli(['audit', 'download', 'registered', '--output', csv])).toMatchObject({ code: 0, out: '', said: expect.stringMatching(/audit\.csv: 0\.\d MB of CSV/) as string });
+    const text = readFileSync(csv, 'utf8');
+    expect(text).toMatch(/^\u{feff}timestamp,summary,action,outcome,/u);
+    expect(text.split('\r\n').slice(1, -1).every((line) => line.includes('registered'))).toBe(true);
+    expect(statSync(csv).mode & 0o777).toBe(0o600);
+    expect(await cli(['audit', 'download', '-o', csv])).toMatchObject({ code: 2, said: expect.stringContaining('exists already') as string });
+    expect(await cli(['audit', 'download', '-o', join(folder, 'no/such.csv')])).toMatchObject({ code: 2, said: expect.stringContaining('no folder') as string });
+    expect(await cli(['audit', 'download', '-o', ndjson])).toMatchObject({ code: 0 });
+    const entries = readFileSync(ndjson, 'utf8').trimEnd().split('\n').map((line) => JSON.parse(line) as { summary: string });
+    expect(entries[0]?.summary).toMatch(/^The log was started/);
+    expect((await cli(['audit', 'download', '--format', 'ndjson', '--outcome', 'refused'])).out.trimEnd().split('\n').map((line) => (JSON.parse(line) as { outcome: string }).outcome)).toContain('refused');
+    expect(readdirSync(folder).filter((name) => name.endsWith('.part'))).toEqual([]);
+  });
+
+  test('are followed as they happen', async () => {
+    const { PATH = '', HOME = '' } = process.env;
+    const child = spawn(process.execPath, [join(import.meta.dirname, '../../src/main.ts'), 'audit', 'tail', 'registered', '-n', '1', '--json'], { env: { PATH, HOME, XDG_CONFIG_HOME: folder, LOQEY_URL: app.url }, cwd: folder });
+    try {
+      const heard: string[] = [];
+      child.stdout.on('data', (chunk: Buffer) => heard.push(...chunk.toString().trimEnd().split('\n')));
+      await until('what was before', () => heard.length === 1);
+      const boxes: string[] = [];
+      for (let n = 0; n < 2; n++) {
+        const { serialNumber } = await registerBox(root);
+        boxes.push(serialNumber);
+        await until('the next one', () => heard.some((line) => line.includes(serialNumber)));
+      }
+      expect(heard.slice(1).map((line) => (JSON.parse(line) as { serial_number: string }).serial_number)).toEqual(boxes);
+    } finally {
+      child.kill();
+    }
+    expect(await cli(['audit', 'tail', '-n', 'many'])).toMatchObject({ code: 2 });
+    expect(await cli(['audit', 'tail'], '', { LOQEY_URL: 'http://127.0.0.1:1', LOQEY_TOKEN: 'x' })).toMatchObject({ code: 7 });
   });
 
   test('are counted, by day too', async () => {
@@ -270,7 +317,7 @@ describe('accounts, rights and what happened', () => {
   });
 
   test('every command says what it is for, with examples, before its flags', async () => {
-    for (const name of [['device', 'list'], ['device', 'unlock'], ['user', 'suspend'], ['audit', 'tail'], ['admin', 'grant'], ['login'], ['api'], ['unlock', 'trace'], ['device', 'reprovision'], ['analytics', 'deliveries'], ['system', 'health']]) {
+    for (const name of [['device', 'list'], ['device', 'unlock'], ['user', 'suspend'], ['audit', 'tail'], ['audit', 'download'], ['audit', 'show'], ['admin', 'grant'], ['login'], ['api'], ['unlock', 'trace'], ['device', 'reprovision'], ['analytics', 'deliveries'], ['system', 'health']]) {
       const { code, out } = await cli([...name, '--help']);
       expect(code).toBe(0);
       expect(out.indexOf('Examples:'), name.join(' ')).toBeGreaterThan(0);

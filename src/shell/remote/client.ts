@@ -9,10 +9,17 @@ export interface Remote {
   readonly url: string;
   get<T>(path: string, query?: Query): Promise<T>;
   /** The rows of one part of a list, and how many there are in all. */
-  list<T>(path: string, query?: Query): Promise<{ readonly rows: readonly T[]; readonly total: number }>;
+  list<T>(path: string, query?: Query): Promise<{ readonly rows: readonly T[]; readonly total: number; readonly headers: Headers }>;
   send<T>(method: 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, body?: unknown): Promise<T>;
   /** Whatever it answers, as it is. */
   raw(method: string, path: string, init?: RawInit): Promise<Response>;
+  /** A WebSocket, once it is open. */
+  socket(path: string, query?: Query): Promise<RemoteSocket>;
+}
+
+export interface RemoteSocket {
+  /** Each message in order until it closes, or `take` says that it is enough. `refused`: the right to it is gone. */
+  each(take: (text: string) => boolean): Promise<'closed' | 'refused'>;
 }
 
 export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
@@ -102,11 +109,14 @@ export async function openRemote(environ: Environ, givenUrl?: string): Promise<R
   let session = stored?.url === url ? stored : undefined;
   if (token === undefined && session === undefined) throw notSignedIn();
 
-  async function fetchOnce(method: string, path: string, { query = {}, body, contentType = 'application/json', withinMs = WITHIN_MS }: RawInit): Promise<Response> {
+  function addressOf(path: string, query: Query): string {
     const search = new URLSearchParams(Object.entries(query).flatMap(([name, value]): [string, string][] => (value === undefined ? [] : [[name, `${value}`]]))).toString();
-    const address = `${url}${path.startsWith('/api/') ? '' : '/api/v1'}${path}${search === '' ? '' : `?${search}`}`;
+    return `${url}${path.startsWith('/api/') ? '' : '/api/v1'}${path}${search === '' ? '' : `?${search}`}`;
+  }
+
+  async function fetchOnce(method: string, path: string, { query = {}, body, contentType = 'application/json', withinMs = WITHIN_MS }: RawInit): Promise<Response> {
     return reach(url, () =>
-      fetch(address, {
+      fetch(addressOf(path, query), {
         method,
         headers: { authorization: `Bearer ${token ?? session?.access_token}`, ...(body === undefined ? {} : { 'content-type': contentType }) },
         ...(body === undefined ? {} : { body }),
@@ -138,11 +148,65 @@ export async function openRemote(environ: Environ, givenUrl?: string): Promise<R
     async list<T>(path: string, query: Query = {}) {
       const response = await good('GET', path, { query });
       const rows = (await response.json()) as T[];
-      return { rows, total: Number(response.headers.get('x-total-count') ?? rows.length) };
+      return { rows, total: Number(response.headers.get('x-total-count') ?? rows.length), headers: response.headers };
+    },
+    async socket(path, query = {}) {
+      const open = () => openSocket(url, addressOf(path, query).replace(/^http/, 'ws'), `${token ?? session?.access_token}`);
+      try {
+        return await open();
+      } catch (error) {
+        if (!(error instanceof RemoteFailure) || error.exitCode !== remoteExit.signIn || session === undefined) throw error;
+        await good('GET', '/auth/me'); // renews an access token that is over
+        return open();
+      }
     },
     send: async <T>(method: string, path: string, body?: unknown) => (await (await good(method, path, body === undefined ? {} : { body: JSON.stringify(body) })).json()) as T,
   };
 }
+
+async function openSocket(url: string, address: string, token: string): Promise<RemoteSocket> {
+  const { WebSocket } = await import('ws');
+  const ws = new WebSocket(address, { headers: { authorization: `Bearer ${token}` }, handshakeTimeout: WITHIN_MS });
+  const heard: string[] = [];
+  let wake = (): void => undefined;
+  let closed: number | undefined;
+  ws.on('message', (data: Buffer) => {
+    heard.push(data.toString('utf8'));
+    if (heard.length >= MOST_HEARD) ws.pause(); // what reads it is slower: the server waits
+    wake();
+  });
+  ws.on('close', (code: number) => {
+    closed = code;
+    wake();
+  });
+  await new Promise<void>((resolve, reject) => {
+    ws.once('open', resolve);
+    ws.on('error', (error) => reject(unreachable(url, error))); // later ones are followed by a close
+    ws.once('unexpected-response', (_request, answer) => {
+      let text = '';
+      answer.on('data', (chunk: Buffer) => (text += chunk.toString()));
+      answer.on('end', () => void failureOf(new Response(text, { status: answer.statusCode ?? 500 })).then(reject));
+    });
+  });
+  return {
+    async each(take) {
+      for (;;) {
+        for (let text = heard.shift(); text !== undefined; text = heard.shift()) {
+          if (take(text)) continue;
+          ws.terminate();
+          return 'closed';
+        }
+        if (closed !== undefined) return closed === CLOSED_FORBIDDEN ? 'refused' : 'closed';
+        if (ws.isPaused) ws.resume();
+        await new Promise<void>((resolve) => (wake = resolve));
+      }
+    },
+  };
+}
+
+const MOST_HEARD = 1_000;
+/** The right is gone. A token that is over is renewed with the next connection, or refused by it. */
+const CLOSED_FORBIDDEN = 4403;
 
 async function renew(url: string, session: StoredSession): Promise<StoredSession | undefined> {
   const response = await reach(url, () =>
@@ -180,9 +244,13 @@ async function reach(url: string, ask: () => Promise<Response>): Promise<Respons
   try {
     return await ask();
   } catch (error) {
-    const { message, cause } = error as Error;
-    throw new RemoteFailure(remoteExit.unreachable, `${url} cannot be reached: ${cause instanceof Error ? cause.message || (cause as NodeJS.ErrnoException).code : message}.`, ['Whether it runs here: npm run status']);
+    const { cause } = error as Error;
+    throw unreachable(url, cause instanceof Error ? cause : (error as Error));
   }
+}
+
+function unreachable(url: string, error: Error): RemoteFailure {
+  return new RemoteFailure(remoteExit.unreachable, `${url} cannot be reached: ${error.message || (error as NodeJS.ErrnoException).code}.`, ['Whether it runs here: npm run status']);
 }
 
 export async function failureOf(response: Response): Promise<RemoteFailure> {

@@ -7,6 +7,7 @@ const reason = ['--reason <text>', 'goes into the audit log'] as const;
 const from = ['--from <time>', 'a date or an ISO time, UTC'] as const;
 const to = ['--to <time>', 'a date or an ISO time, UTC'] as const;
 const timeZone = ['--tz <zone>', 'as Europe/Istanbul (default: that of the server)'] as const;
+const words = ['[words...]', 'of sentences, reasons, codes, names, addresses, serial numbers; ids or their beginnings'] as const;
 const aDevice = ['<device>', 'serial number, id, or the beginning of either'] as const;
 const aLink = ['<link>', 'its id, or the beginning of it where it is one of the last thousand'] as const;
 const anOpening = ['<delivery>', 'its id, or the beginning of it where it is one of the last thousand'] as const;
@@ -197,12 +198,35 @@ const groups: readonly { readonly name: string; readonly purpose: string; readon
       {
         name: 'list',
         aliases: ['search'],
-        purpose: 'What happened, the newest last.',
+        purpose: 'What happened, the newest last; of it what has all of the words.',
+        args: [words],
         options: [...audited, from, to, limit],
-        examples: ['audit list --device LB-004471 --limit 20', 'audit list --outcome refused --from 2026-11-21', 'audit list --ip 203.0.113.7 --json'],
+        examples: ['audit list --device LB-004471 --limit 20', 'audit search jammed LB-004471', 'audit search ana@example.com --outcome refused --from 2026-11-21', 'audit list --ip 203.0.113.7 --json'],
         run: async (...all) => (await audit()).list(...all),
       },
-      { name: 'tail', purpose: 'What happens, as it happens, until Ctrl+C.', options: [...audited, ['--limit <n>', 'events from before (default 10)']], examples: ['audit tail', 'audit tail --device LB-004471'], run: async (...all) => (await audit()).tail(...all) },
+      {
+        name: 'tail',
+        purpose: 'What happens, as it happens, until Ctrl+C.',
+        args: [words],
+        options: [...audited, ['-n, --lines <n>', 'events from before (default 10)']],
+        examples: ['audit tail', 'audit tail --device LB-004471 -n 0', 'audit tail refused --json | jq .summary'],
+        run: async (...all) => (await audit()).tail(...all),
+      },
+      {
+        name: 'show',
+        purpose: 'One entry, with what led to it and what else came of the same request.',
+        args: [['<event>', 'its id or at least 6 signs of its beginning, as lines of the list begin with']],
+        examples: ['audit show 3f2a9c01', 'audit show 3f2a9c01-7a10-5c3e-8f00-4b1d2e3f4a50 --json'],
+        run: async (...all) => (await audit()).show(...all),
+      },
+      {
+        name: 'download',
+        purpose: 'The audit log as a file to read, in words and with names. (As it is stored and sealed, for proofs: audit export.)',
+        args: [words],
+        options: [['--format <format>', 'default: as the file is named, else csv', ['csv', 'ndjson']], ['-o, --output <file>', 'a new file (default: standard output)'], ...audited, from, to],
+        examples: ['audit download --output november.csv --from 2026-11-01', 'audit download refused -o refused.ndjson', 'audit download --format ndjson | jq .summary'],
+        run: async (...all) => (await import('./audit-file.ts')).download(...all),
+      },
     ],
   },
   {
