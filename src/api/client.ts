@@ -10,10 +10,10 @@ export function hostAllowed(header: string | undefined, allowed: readonly string
 }
 
 /**
- * A request names its host once at most. Two names are two opinions: one for the proxy in front, one for us.
- * Node sees only whether there is one.
+ * A request names its host once, and before HTTP/1.1 once at most. Two names are two opinions: one for the proxy in front,
+ * one for us.
  */
-export function namesOneHost({ rawHeaders }: IncomingMessage): boolean {
+export function namesOneHost({ rawHeaders, httpVersion }: IncomingMessage): boolean {
   let seen = false;
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] ?? '';
@@ -21,7 +21,7 @@ export function namesOneHost({ rawHeaders }: IncomingMessage): boolean {
     if (seen) return false;
     seen = true;
   }
-  return true;
+  return seen || httpVersion === '1.0';
 }
 
 /** Whose X-Forwarded-For is believed: the last so many entries, or entries of those addresses. */

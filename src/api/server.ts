@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { component, type Component } from '../platform/lifecycle.ts';
@@ -54,6 +54,8 @@ export function createHttpServer(app: RequestListener, attach: ((server: Server)
   const serverOptions = {
     connectionsCheckingInterval: Math.min(5_000, requestTimeoutMs / 4),
     maxHeaderSize: MAX_HEAD_BYTES,
+    // `namesOneHost` looks at it: Node would answer without a word.
+    requireHostHeader: false,
     // Anything but a WebSocket is answered as the request that it also is: curl offers h2c with each.
     shouldUpgradeCallback: (req: IncomingMessage) => req.headers.upgrade?.toLowerCase() === 'websocket',
   };
@@ -63,6 +65,10 @@ export function createHttpServer(app: RequestListener, attach: ((server: Server)
     // A connection that is kept alive would otherwise send its next request into a closing server.
     if (stopping) res.shouldKeepAlive = false;
     app(req, res);
+  });
+  server.on('checkExpectation', (_req: IncomingMessage, res: ServerResponse) => {
+    const body = '{"error":"validation_error","message":"Expect can only be 100-continue"}';
+    res.writeHead(417, { 'Content-Type': 'application/json', 'Content-Length': body.length, Connection: 'close' }).end(body);
   });
   server.requestTimeout = requestTimeoutMs;
   server.headersTimeout = requestTimeoutMs / 2;

@@ -44,6 +44,12 @@ test('an ordinary request, so that the others mean something', async () => {
   expect(statusOf(await say(get('/health/live')))).toBe(200);
 });
 
+test('an expectation that cannot be met is refused in words', async () => {
+  const answer = await say(get('/health/live', 'Expect: a miracle'));
+  expect(statusOf(answer)).toBe(417);
+  expect(json(answer)).toEqual({ error: 'validation_error', message: 'Expect can only be 100-continue' });
+});
+
 describe('whose name was asked for', () => {
   test.each([
     ['none', 'GET /health/live HTTP/1.1\r\nConnection: close\r\n\r\n'],
