@@ -1,0 +1,109 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { silentLogger } from '../src/platform/logger.ts';
+import { Metrics } from '../src/platform/metrics.ts';
+import { createDatabase } from '../src/platform/postgres/db.ts';
+import { embeddedPostgresUrl } from '../src/platform/postgres/embedded.ts';
+import { canonicalHash } from '../src/projections/canonical.ts';
+import { projections } from '../src/projections/registry.ts';
+import { fakeVault } from '../test/support/read-side.ts';
+import { dataFolder, finish, startServerProcess, type Settings } from '../test/support/server-process.ts';
+import type { Target } from './target.ts';
+
+export interface FuzzServer extends Target {
+  readonly folder: string;
+  /** Whether it still runs; else how it ended. */
+  readonly ended: () => string | undefined;
+  /** Stops it and answers which read models are not what a rebuild makes of the log. */
+  foldsAgain(): Promise<readonly string[]>;
+  stop(): Promise<void>;
+}
+
+const MOST = '1000000';
+const limits = ['ANONYMOUS_PER_MINUTE', 'ANONYMOUS_PER_DAY', 'ACCOUNT_PER_MINUTE', 'ACCOUNT_PER_DAY', 'LOGIN_PER_MINUTE', 'REGISTER_PER_MINUTE', 'REGISTER_PER_DAY', 'REFRESH_PER_MINUTE', 'PIN_PER_MINUTE', 'UNLOCK_PER_MINUTE', 'BAD_LINK_PER_MINUTE'];
+
+/** The program as `npm start` runs it, in a process and a folder of its own. Limits are on, and too high to be what is tried. */
+export async function startFuzzServer(settings: Settings = {}): Promise<FuzzServer> {
+  const folder = await dataFolder();
+  const admin = { email: 'admin@example.com', password: randomBytes(18).toString('base64url') };
+  const environ: Settings = {
+    DATA_DIR: folder,
+    PORT: '0',
+    MQTT_BROKER_PORT: '0',
+    ADMIN_EMAIL: admin.email,
+    ADMIN_PASSWORD: admin.password,
+    RATE_LIMIT_ENABLED: 'true',
+    ACCESS_TOKEN_EXPIRE_MINUTES: '1440',
+    LOG_LEVEL: 'WARN',
+    ...Object.fromEntries(limits.map((name) => [`RATE_LIMIT_${name}`, MOST])),
+    ...settings,
+  };
+  const program = await startServerProcess(environ);
+  let ended: string | undefined;
+  void program.exited.then(({ code, signal }) => (ended = `the server ended: ${code ?? signal}\n${program.stderr.slice(-2_000)}`));
+  const log = join(folder, 'logs', 'loqey.log');
+  let read = 0;
+  const stop = async (): Promise<void> => {
+    if (ended !== undefined) return;
+    program.signal('SIGTERM');
+    await program.exited;
+  };
+  return {
+    url: program.url,
+    mqtt: program.mqtt,
+    admin,
+    folder,
+    secrets: [admin.password, ...secretsIn(folder)],
+    memory: () => memoryOf(program.pid),
+    ended: () => ended,
+    errors() {
+      if (ended !== undefined) return [ended];
+      if (!existsSync(log)) return [];
+      // It may have begun a new file: what was at its end is then in the one before, and lost here.
+      if (statSync(log).size < read) read = 0;
+      const text = readFileSync(log).subarray(read);
+      const end = text.lastIndexOf('\n') + 1;
+      read += end;
+      return text.subarray(0, end).toString().split('\n').filter((line) => /"level":(?:50|60|"error"|"fatal")/.test(line));
+    },
+    async foldsAgain() {
+      await stop();
+      const again = await startServerProcess(environ);
+      try {
+        const before = await hashesOf(folder);
+        const { code, stderr } = await finish(['projections', 'rebuild', 'all'], environ);
+        if (code !== 0) return [`the rebuild ended with ${code}: ${stderr.slice(-500)}`];
+        const after = await hashesOf(folder);
+        return Object.keys(before).filter((name) => JSON.stringify(before[name]) !== JSON.stringify(after[name]));
+      } finally {
+        again.signal('SIGTERM');
+        await again.exited;
+      }
+    },
+    stop,
+  };
+}
+
+/** Of every table of every read model. */
+async function hashesOf(folder: string): Promise<Readonly<Record<string, unknown>>> {
+  const db = createDatabase({ url: (await embeddedPostgresUrl(folder)) ?? '', max: 2, applicationName: 'loqey-fuzz', logger: silentLogger, metrics: new Metrics() });
+  try {
+    return Object.fromEntries(await Promise.all(projections({ sealer: fakeVault() }).map(async (each) => [each.name, await canonicalHash(db, each)] as const)));
+  } finally {
+    await db.stop();
+  }
+}
+
+function secretsIn(folder: string): string[] {
+  const secrets = join(folder, 'secrets');
+  return existsSync(secrets) ? readdirSync(secrets).map((name) => readFileSync(join(secrets, name), 'utf8').trim()).filter((text) => text.length >= 16) : [];
+}
+
+function memoryOf(pid: number): number | undefined {
+  try {
+    return Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) * 1_024;
+  } catch {
+    return undefined;
+  }
+}
