@@ -154,7 +154,7 @@ export function createCli(context: CliContext): { run(argv: readonly string[]): 
   const audit = program.commands.find((group) => group.name() === 'audit') ?? program.command('audit');
   audit
     .command('export')
-    .description('The whole log as it is stored, one JSON line for each event, for verify and for keeping. Needs the data folder, and no server.')
+    .description('The whole log as it is stored, what is personal sealed, one JSON line for each event, for verify and for keeping. Needs the data folder, and no server. (In words and with names, from a server: audit download.)')
     .argument('[file]', 'a new file (default: standard output)')
     .option('--backup <where>', 'of a backup instead of this log: as for verify')
     .addHelpText('after', '\nExamples:\n  loqey audit export log.ndjson\n  loqey audit export | zstd > log.ndjson.zst')
