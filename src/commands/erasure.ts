@@ -201,7 +201,8 @@ export function erasedOf({ eventId, stream, revision, position, data }: Recorded
 /** Sessions that end with it come after it; then nothing does. */
 const LAST_EVENTS = 100;
 
-async function erasureOf(store: Pick<EventStore, 'readStream'>, userId: Uuid): Promise<Erased | undefined> {
+/** How somebody was erased; undefined: this log does not know of it. */
+export async function erasureOf(store: Pick<EventStore, 'readStream'>, userId: Uuid): Promise<Erased | undefined> {
   for await (const wire of store.readStream(userAggregate.streamOf(userId), { direction: 'backwards', limit: LAST_EVENTS })) {
     if (wire.type === 'SubjectErased') return erasedOf(recordedOf(wire) as RecordedOf<'SubjectErased'>);
   }

@@ -139,12 +139,11 @@ describe('a backup from before an erasure', () => {
     const next = await start(url);
     await expectErased(next, url);
     expect(await erasures(url)).toHaveLength(1);
-    await stop(next);
   });
 });
 
 test('the last super_admin cannot be erased; another one can, and an account that administers by those who manage administrators alone', async () => {
-  const app = await start(await copyOf(live));
+  const app = running[0] ?? (await start(await copyOf(live)));
   const root = await signInAdmin(app.url, app.admin);
   const last = await root.api.call('POST', '/auth/me/erase', { password: app.admin.password, confirm: app.admin.email });
   expect(last).toMatchObject({ status: 409, body: { details: { reason: 'last_super_admin' } } });

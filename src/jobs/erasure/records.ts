@@ -11,8 +11,8 @@ export interface ErasureBook extends ErasureRecords {
   awaited(eventId: Uuid, timeoutMs: number): Promise<ErasureRecord | undefined>;
   /** Completed since, and those under way. */
   since(hours: number): Promise<readonly ErasureRecord[]>;
-  /** Those of them that are. */
-  completed(eventIds: readonly Uuid[]): Promise<ReadonlySet<Uuid>>;
+  /** All of them, in the order of their users. */
+  page(after: Uuid | undefined, limit: number): Promise<readonly ErasureRecord[]>;
 }
 
 const columns = `event_id AS "eventId", user_id AS "userId", requested_at AS "requestedAt", boxes, subjects, receipt, completed_at AS "completedAt"`;
@@ -92,9 +92,9 @@ export function createErasureBook(db: Database, notifications: Pick<Notification
       return rows;
     },
 
-    async completed(eventIds) {
-      const { rows } = await db.pool.query<{ event_id: Uuid }>('SELECT event_id FROM work.erasures WHERE event_id = ANY($1::uuid[]) AND completed_at IS NOT NULL', [eventIds]);
-      return new Set(rows.map(({ event_id: id }) => id));
+    async page(after, limit) {
+      const { rows } = await db.pool.query<ErasureRecord>(`SELECT ${columns} FROM work.erasures WHERE $1::uuid IS NULL OR user_id > $1 ORDER BY user_id LIMIT $2`, [after ?? null, limit]);
+      return rows;
     },
   };
 }
