@@ -265,6 +265,6 @@ export function createProjectionAdmin(options: ProjectionAdminOptions): Projecti
       return await cancelRun(db, name);
     },
     skip,
-    dropRetired: async (name) => dropRetired(db, 0, namesOf(name)),
+    dropRetired: async (name) => (await dropRetired(db, 0, namesOf(name))).dropped,
   };
 }

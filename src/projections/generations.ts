@@ -5,6 +5,9 @@ import { Member } from './member.ts';
 import { createIndexes, createTables, schemaOf, type AnyProjection } from './projection.ts';
 import type { Session, Statement } from './session.ts';
 
+/** Class of the advisory locks of whoever builds a read model. Any constant. */
+export const BUILDING = 20_261_121;
+
 /** How long a generation that was replaced can be gone back to, and one that waits is kept. */
 export const KEPT_MS = 24 * 3_600_000;
 
@@ -101,11 +104,12 @@ export async function dropGeneration(session: Session, member: Member): Promise<
 }
 
 /**
- * Drops the generations that were replaced, or left waiting, longer ago than that. A query that still meets one looks up the new one.
+ * Drops the generations that were replaced, or left waiting, longer ago than that. A query that still meets one looks up the
+ * new one. One whose read model is being built is left: it may be the one that is brought up to date.
  *
- * @returns the names of the dropped schemas
+ * @returns the names of the dropped schemas, and how many were left
  */
-export async function dropRetired(db: Database, olderThanMs: number, names?: readonly string[]): Promise<readonly string[]> {
+export async function dropRetired(db: Database, olderThanMs: number, names?: readonly string[]): Promise<{ readonly dropped: readonly string[]; readonly left: number }> {
   const { rows } = await db.pool.query<{ name: string; version: number; generation: number }>(
     `SELECT name, version, generation FROM work.projection_generations
       WHERE state IN ('retired', 'ready') AND retired_at <= now() - make_interval(secs => $1) AND ($2::text[] IS NULL OR name = ANY ($2))
@@ -115,11 +119,15 @@ export async function dropRetired(db: Database, olderThanMs: number, names?: rea
   const dropped: string[] = [];
   for (const { name, version, generation } of rows) {
     const schema = schemaOf(name, version, generation);
-    await db.transaction(async (client) => {
-      await client.query(`DROP SCHEMA IF EXISTS ${schema} CASCADE`);
-      await client.query('DELETE FROM work.projection_generations WHERE name = $1 AND generation = $2', [name, generation]);
+    const isGone = await db.transaction(async (client) => {
+      const { rows: free } = await client.query<{ taken: boolean }>('SELECT pg_try_advisory_xact_lock($1, hashtext($2)) AS taken', [BUILDING, name]);
+      if (free[0]?.taken !== true) return false;
+      // Nor one that somebody went back to since it was looked for.
+      const { rowCount } = await client.query(`DELETE FROM work.projection_generations WHERE name = $1 AND generation = $2 AND state IN ('retired', 'ready')`, [name, generation]);
+      if (rowCount !== 0) await client.query(`DROP SCHEMA IF EXISTS ${schema} CASCADE`);
+      return true;
     });
-    dropped.push(schema);
+    if (isGone) dropped.push(schema);
   }
-  return dropped;
+  return { dropped, left: rows.length - dropped.length };
 }

@@ -411,7 +411,11 @@ export function createProjectionGroup(options: ProjectionGroupOptions): Projecti
     /** What a rebuild replaced, or what waits, still has what was just erased. */
     function dropPersonal(): void {
       const names = projections.flatMap(({ name, personal }) => (personal === true ? [name] : []));
-      if (names.length > 0) inBackground('Former generations with personal data could not be dropped', async () => void (await dropRetired(db, 0, names)));
+      if (names.length === 0) return;
+      inBackground('Former generations with personal data could not be dropped', async () => {
+        // One that is being built takes the erasure itself; what else there is of it goes when it is done.
+        while (!signal.aborted && (await dropRetired(db, 0, names)).left > 0) await pause(SUPERVISE_MS, signal);
+      });
     }
 
     /**

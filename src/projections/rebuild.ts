@@ -6,7 +6,7 @@ import type { Logger } from '../platform/logger.ts';
 import { isTransient, sqlState, type Database } from '../platform/postgres/db.ts';
 import { problemOf, readCheckpoints, type Checkpoint, type ProjectionError } from './checkpoints.ts';
 import { compareGenerations, type Comparison } from './comparison.ts';
-import { activate, createGeneration, dropGeneration, park, reached } from './generations.ts';
+import { activate, BUILDING, createGeneration, dropGeneration, park, reached } from './generations.ts';
 import { decodeBatch, Member, stage, type Poison } from './member.ts';
 import { createIndexes, schemaOf, type AnyProjection } from './projection.ts';
 import { openSession, type Session } from './session.ts';
@@ -108,7 +108,6 @@ const BATCH = 5_000;
 const CACHE_ROWS = 50_000;
 /** A row lock that is not had in time is asked for again so often. */
 const SWITCH_TRIES = 20;
-const LOCK_CLASS = 20_261_121;
 const PROGRESS_MS = 250;
 /** How long a switch waits for the live one to have told of what the new one has. */
 const SETTLE_MS = 1_000;
@@ -326,12 +325,16 @@ async function onePass(options: RebuildOptions, chosen: readonly AnyProjection[]
     return { name, version: projection.version, generation, outcome, events: done, seconds: seconds(), ...(comparison === undefined ? {} : { comparison }) };
   }
 
-  /** To the end of the log: a rebuild is strict. To be compared, no further than a live one that stands. */
-  async function goal(comparing: boolean): Promise<bigint> {
+  /** To the end of the log: a rebuild is strict. To be compared, no further than a live one that stands, or that nobody feeds. */
+  async function goal(isCompared: boolean): Promise<bigint> {
     const head = (await store.head()) ?? -1n;
-    if (!comparing) return head;
-    const standing = (await live()).filter(({ state }) => state !== 'running');
-    return standing.reduce((lowest, { position }) => (position < lowest ? position : lowest), head);
+    if (!isCompared) return head;
+    const until = clock.monotonic() + SETTLE_MS;
+    for (;;) {
+      const behind = (await live()).filter(({ position }) => position < head);
+      if (behind.every(({ state }) => state !== 'running') || clock.monotonic() > until) return behind.reduce((lowest, { position }) => (position < lowest ? position : lowest), head);
+      await pause(10, signal);
+    }
   }
 
   async function live(): Promise<readonly Checkpoint[]> {
@@ -465,6 +468,6 @@ async function resumed(session: Session, projection: AnyProjection, generation: 
 }
 
 async function lock(session: Session, name: string): Promise<void> {
-  const [result] = await session.read([{ text: 'SELECT pg_try_advisory_lock($1, hashtext($2)) AS taken', values: [LOCK_CLASS, name] }]);
+  const [result] = await session.read([{ text: 'SELECT pg_try_advisory_lock($1, hashtext($2)) AS taken', values: [BUILDING, name] }]);
   if (result?.[0]?.['taken'] !== true) throw new RebuildRunning(name);
 }

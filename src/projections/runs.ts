@@ -1,3 +1,4 @@
+import type pg from 'pg';
 import type { Instant, Uuid } from '../domain/kernel.ts';
 import type { Database } from '../platform/postgres/db.ts';
 import { newId } from '../platform/ids.ts';
@@ -83,12 +84,7 @@ export async function askRun(
 ): Promise<ProjectionRun> {
   return await db.transaction(async (client) => {
     await client.query('SELECT pg_advisory_xact_lock($1)', [String(ASKING)]);
-    // A command line that was killed leaves nothing to be done.
-    await client.query(
-      `UPDATE work.projection_runs SET state = 'failed', error = 'It broke off', finished_at = now()
-        WHERE kind <> 'asked' AND state IN ('waiting', 'running') AND updated_at < now() - make_interval(secs => $1)`,
-      [SILENT_SECONDS * 3],
-    );
+    await endSilent(client);
     const { rows: known } = await client.query<ProjectionRun>(`SELECT ${columns} FROM work.projection_runs WHERE id = $1`, [id]);
     if (known[0] !== undefined) return known[0]; // the same request again
     const { rows: pending } = await client.query<ProjectionRun>(
@@ -118,8 +114,18 @@ export async function readRun(db: Database, id: Uuid): Promise<ProjectionRun | u
   return rows[0];
 }
 
+/** A command line that was killed leaves nothing to be done; nor does an upgrade, which is begun anew. */
+async function endSilent(client: Pick<pg.ClientBase, 'query'>): Promise<void> {
+  await client.query(
+    `UPDATE work.projection_runs SET state = 'failed', error = 'It broke off', finished_at = now()
+      WHERE kind <> 'asked' AND state IN ('waiting', 'running') AND updated_at < now() - make_interval(secs => $1)`,
+    [SILENT_SECONDS * 3],
+  );
+}
+
 /** The oldest asked one that nobody is at, as far as can be told without its locks. */
 export async function nextRun(db: Database): Promise<ProjectionRun | undefined> {
+  await endSilent(db.pool);
   await db.pool.query(
     `UPDATE work.projection_runs SET state = 'failed', error = 'It broke off ' || attempts || ' times', finished_at = now()
       WHERE kind = 'asked' AND state = 'running' AND attempts >= $2 AND updated_at < now() - make_interval(secs => $1)`,

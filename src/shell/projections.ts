@@ -35,7 +35,9 @@ export async function projectionsStatus(options: LocalOptions, terminal: Termina
     const rows = all.map((each) => [each.name, stateOf(each), each.position === undefined ? '-' : `${each.position}`, lagOf(each), each.generation ?? '-', ago(each.lastEventAt), megabytes(each.sizeBytes)]);
     terminal.out(table(['READ MODEL', 'STATE', 'POSITION', 'LAG', 'GENERATION', 'LAST EVENT', 'SIZE'], rows, { columns: terminal.columns, flexible: [1] }));
     terminal.out(`\nThe log ends at ${head ?? 'nothing: it is empty'}.`);
-    for (const each of all) sayProblems(each, terminal);
+    for (const each of all) sayStop(each, terminal);
+    const failed = new Map(all.flatMap(({ run }) => (run?.state === 'failed' ? [[run.id, run] as const] : [])));
+    for (const run of failed.values()) sayFailure(run, terminal);
   }
   return all.every(({ state }) => state === 'running') ? 0 : 1;
 }
@@ -64,7 +66,8 @@ export async function projectionsShow(options: LocalOptions, name: string, termi
     const cells = generations.map((each) => [each.generation, each.version, stateWords[each.state], each.position === undefined ? '-' : `${each.position}`, moment(each.since), moment(each.until), megabytes(each.sizeBytes)]);
     if (cells.length > 0) terminal.out(`\n${table(['GENERATION', 'VERSION', 'STATE', 'POSITION', 'SINCE (UTC)', 'UNTIL (UTC)', 'SIZE'], cells, { columns: terminal.columns, flexible: [2] })}`);
     for (const { comparison } of run?.results?.filter((result) => result.name === name) ?? []) if (comparison !== undefined) sayComparison(name, comparison, terminal);
-    sayProblems(found, terminal);
+    sayStop(found, terminal);
+    if (run?.state === 'failed') sayFailure(run, terminal);
   }
   return state === 'running' ? 0 : 1;
 }
@@ -93,12 +96,14 @@ function progressWords({ action, state, progress }: ProjectionRun): readonly str
   return [`building ${share} %, ${Math.round(perSecond).toLocaleString('en')}/s${secondsLeft === undefined ? '' : `, ${seconds(secondsLeft * 1_000)} left`}`];
 }
 
-function sayProblems({ name, error, run }: ProjectionStatus, terminal: Terminal): void {
-  if (error !== undefined) {
-    terminal.out(`✖ ${name} stands before ${error.type} ${error.eventId} at ${error.position} (${error.stream}): ${error.message}`);
-    terminal.out(`  Go on after it: loqey projections skip ${name} --position ${error.position} --reason "…"`);
-  }
-  if (run?.state === 'failed' && run.error !== null) terminal.out(`✖ ${name}: the last ${run.action} failed: ${run.error}`);
+function sayStop({ name, error }: ProjectionStatus, terminal: Terminal): void {
+  if (error === undefined) return;
+  terminal.out(`✖ ${name} stands before ${error.type} ${error.eventId} at ${error.position} (${error.stream}): ${error.message}`);
+  terminal.out(`  Go on after it: loqey projections skip ${name} --position ${error.position} --reason "…"`);
+}
+
+function sayFailure({ action, names, error, finishedAt }: ProjectionRun, terminal: Terminal): void {
+  terminal.out(`✖ The ${action} of ${names.join(', ')} failed ${ago(finishedAt)}: ${error ?? 'it is not known why'}`);
 }
 
 function eventOf({ position, behind, lagSeconds, lastEventAt, sizeBytes, programVersion, generations, ...rest }: ProjectionStatus): Record<string, unknown> {

@@ -108,7 +108,7 @@ const reportsOf = (side: ReadSide, id: Uuid) => side.reader.first<{ reports: num
 describe('a new generation held against the live one', () => {
   it('is equal at the same position while events come; one changed row is named, without what is in it, and stops the switch', async () => {
     const side = await start();
-    await side.readable(await write(side, 61, 120));
+    await side.readable(await write(side, 61, 40));
     const deviceId = await box(side);
     let going = true;
     const writing = (async () => {
@@ -185,7 +185,7 @@ describe('switching by hand, and back', () => {
   it('beside appends and reads: no read fails, none goes back in time, and the rows are those of the log', async () => {
     const side = await start();
     const other = await start({ url: side.db.url, vault: side.vault, runs: false });
-    await side.readable(await write(side, 71, 80));
+    await side.readable(await write(side, 71, 40));
     const deviceId = await box(side);
     let going = true;
     let level = 0;
@@ -376,10 +376,10 @@ describe('what is asked of a running server', () => {
 });
 
 describe('a process that rebuilds and is killed', () => {
-  const kills = Number(process.env['TEST_REBUILD_KILLS'] ?? 3);
+  const kills = Number(process.env['TEST_REBUILD_KILLS'] ?? 2);
   it(`at random points, ${kills} times, leaves the live one as it is; the next one begins clean, and the rows are those of the log`, { timeout: 60_000 + kills * 10_000 }, async () => {
     const side = await start();
-    await side.readable(await write(side, 91, 150));
+    await side.readable(await write(side, 91, 60));
     const pick = random(Number(process.env['TEST_SEED'] ?? 5));
     const script = fileURLToPath(new URL('rebuilding-process.ts', import.meta.url));
     /** Killed after so many lines of progress, or as many milliseconds after its start as it takes to begin. */
