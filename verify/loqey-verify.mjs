@@ -9,7 +9,8 @@ import { parseArgs } from 'node:util';
 
 const USAGE = `usage: node loqey-verify.mjs --export <log.ndjson> --heads <heads.ndjson> --public-key <public-key.pem>
        node loqey-verify.mjs --proof <proof.json>  [--heads <heads.ndjson>] --public-key <public-key.pem>
-       node loqey-verify.mjs --consistency <consistency.json> [--heads <heads.ndjson>] --public-key <public-key.pem>`;
+       node loqey-verify.mjs --consistency <consistency.json> [--heads <heads.ndjson>] --public-key <public-key.pem>
+       node loqey-verify.mjs --receipt <receipt.json> --public-key <public-key.pem>`;
 
 const sha256 = (...parts) => parts.reduce((hash, part) => hash.update(part), createHash('sha256')).digest();
 const parent = (left, right) => sha256('\x01', left, right);
@@ -164,6 +165,15 @@ function verifyConsistency(path, heads, key) {
   process.stdout.write(`OK: the log of ${to.size} events (${to.time}) begins with the one of ${from.size} (${from.time}): nothing of it was changed, only added.${inItself(heads)}\n`);
 }
 
+/** Of the erasure of a person. */
+function verifyReceipt(path, key) {
+  const { signature = '', ...receipt } = JSON.parse(readFileSync(path, 'utf8'));
+  if (receipt.format !== 'loqey-erasure-receipt-1') throw new Error(`${path} is no receipt of an erasure`);
+  const statement = `loqey-erasure-receipt-1\n${canonical(receipt)}\n`;
+  if (!verify(null, Buffer.from(statement), key, Buffer.from(signature, 'base64url'))) fail('The receipt is not signed by this key, or was changed.');
+  process.stdout.write(`OK: ${receipt.subject} was erased, completed at ${receipt.completed_at}; event ${receipt.event.id}. Backups hold the data until ${receipt.backups.until}.\n`);
+}
+
 function fail(message) {
   process.stderr.write(`NOT OK: ${message}\n`);
   process.exit(3);
@@ -172,7 +182,7 @@ function fail(message) {
 function optionsOf(args) {
   try {
     const text = { type: 'string' };
-    return parseArgs({ args, options: { export: text, proof: text, consistency: text, heads: text, 'public-key': text } }).values;
+    return parseArgs({ args, options: { export: text, proof: text, consistency: text, receipt: text, heads: text, 'public-key': text } }).values;
   } catch (error) {
     process.stderr.write(`${error.message}\n`);
     return {};
@@ -180,7 +190,7 @@ function optionsOf(args) {
 }
 
 const given = optionsOf(process.argv.slice(2));
-const what = ['export', 'proof', 'consistency'].filter((name) => given[name]);
+const what = ['export', 'proof', 'consistency', 'receipt'].filter((name) => given[name]);
 if (what.length !== 1 || !given['public-key'] || (given.export && !given.heads)) {
   process.stderr.write(`${USAGE}\n`);
   process.exit(2);
@@ -190,6 +200,7 @@ try {
   const heads = given.heads && headsIn(given.heads);
   if (given.export) await verifyExport(given.export, heads, key);
   else if (given.proof) verifyProof(given.proof, heads, key);
+  else if (given.receipt) verifyReceipt(given.receipt, key);
   else verifyConsistency(given.consistency, heads, key);
 } catch (error) {
   process.stderr.write(`These files cannot be checked: ${error.message}\n`);

@@ -120,8 +120,10 @@ export const Suspended = Closed({
   ),
 });
 /** Where a decision must be answered for. */
-export const NeededReason = Closed({ reason: Text(500, 3) });
-export const AdminReason = Closed({ reason: Type.Optional(Prose(500)) });
+/** The log never forgets it, and most of them are not sealed: an erasure does not reach what they say. */
+const KEPT = { description: 'Kept for ever, as a rule in clear: name nobody in it.' };
+export const NeededReason = Closed({ reason: { ...Text(500, 3), ...KEPT } });
+export const AdminReason = Closed({ reason: Type.Optional({ ...Prose(500), ...KEPT }) });
 
 export const AdminUserRow = Closed({ ...User.properties, device_count: Type.Integer() }, { title: 'AdminUserRow' });
 export const AdminUser = Closed(
