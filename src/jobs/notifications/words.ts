@@ -1,3 +1,4 @@
+import { boundedCache } from '../../platform/bounded-cache.ts';
 import type { Facts, Kind, Language } from './kinds.ts';
 
 /** What a sentence is made of. Names are what people wrote: whoever puts them into a page escapes them there. */
@@ -182,9 +183,19 @@ export function say(language: Language, kind: Kind, saying: Saying): Said {
   return words[language][kind](saying);
 }
 
+/** Making one costs as much as the mail around it. */
+const formats = boundedCache<string, Intl.DateTimeFormat>({ max: 64 });
+
 /** `Sat, 21 November 2026, 13:05 GMT+3`: never without its zone. */
 export function timeIn(language: Language, timeZone: string): (instant: string) => string {
-  const format = new Intl.DateTimeFormat(language === 'tr' ? 'tr-TR' : 'en-GB', {
+  const key = `${language} ${timeZone}`;
+  const format = formats.get(key) ?? dateFormat(language, timeZone);
+  formats.set(key, format);
+  return (instant) => format.format(new Date(instant));
+}
+
+function dateFormat(language: Language, timeZone: string): Intl.DateTimeFormat {
+  return new Intl.DateTimeFormat(language === 'tr' ? 'tr-TR' : 'en-GB', {
     weekday: 'short',
     day: 'numeric',
     month: 'long',
@@ -194,7 +205,6 @@ export function timeIn(language: Language, timeZone: string): (instant: string) 
     timeZone,
     timeZoneName: 'short',
   });
-  return (instant) => format.format(new Date(instant));
 }
 
 /** What stands around the sentences of a mail. */

@@ -77,16 +77,33 @@ export function createSmtpSender(options: SmtpOptions): MailSender {
 
 /** Into files, one a mail, for whoever reads them there (`loqey mail list`). */
 export function createFolderSender({ folder, from, clock }: { readonly folder: string; readonly from: Sender; readonly clock: Clock }): MailSender {
+  let opening: Promise<Transporter<{ readonly message: unknown }>> | undefined;
+
+  async function open() {
+    const { createTransport } = await import('nodemailer');
+    return createTransport({ streamTransport: true, buffer: true, newline: 'windows' });
+  }
+
+  /** The folder is there but for the first mail, and after somebody has removed it. */
+  async function write(file: string, message: Buffer): Promise<void> {
+    try {
+      await writeFile(file, message, { mode: 0o600 });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      await mkdir(folder, { recursive: true, mode: 0o700 });
+      await writeFile(file, message, { mode: 0o600 });
+    }
+  }
+
   return {
     describe: `the folder ${folder}`,
     async send(mail) {
-      const { createTransport } = await import('nodemailer');
-      const { message } = await createTransport({ streamTransport: true, buffer: true, newline: 'windows' }).sendMail(messageOf(mail, from));
-      await mkdir(folder, { recursive: true, mode: 0o700 });
+      const transport = await (opening ??= open());
+      const { message } = await transport.sendMail(messageOf(mail, from));
       const name = `${instant(clock.now()).replaceAll(':', '-')}-${mail.messageId.replace(/@.*$/, '')}.${mail.recipient}`;
       // Under its name only when it is whole.
       const file = join(folder, name);
-      await writeFile(`${file}.tmp`, message as Buffer, { mode: 0o600 });
+      await write(`${file}.tmp`, message as Buffer);
       await rename(`${file}.tmp`, `${file}.eml`);
     },
     stop: async () => undefined,
