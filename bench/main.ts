@@ -32,6 +32,9 @@ const HELP = `Measures this system, each figure beside its limit on this machine
   --list              names of the figures
 `;
 
+// Each engine and each program ends with this process.
+process.setMaxListeners(50);
+
 const folder = fileURLToPath(new URL('.', import.meta.url));
 const [out, reportFolder, reportFile] = [join(folder, 'out'), join(folder, 'report'), join(folder, 'report.md')];
 

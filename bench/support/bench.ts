@@ -30,7 +30,7 @@ export const sizes: Readonly<Record<'quick' | 'full', Size>> = {
     pace: quickPace,
     growthPace: { slices: 1, sliceMs: 1_000, warmupMs: 0 },
     cast: { owners: 8, boxesEach: 5, more: 120 },
-    growthCast: { owners: 4, boxesEach: 5, more: 20 },
+    growthCast: { owners: 4, boxesEach: 5, more: 40 },
     growth: [
       { boxes: 100, events: 2_000 },
       { boxes: 100, events: 10_000 },
@@ -44,7 +44,7 @@ export const sizes: Readonly<Record<'quick' | 'full', Size>> = {
     pace: fullPace,
     growthPace: { slices: 3, sliceMs: 2_000, warmupMs: 1_000 },
     cast: { owners: 32, boxesEach: 5, more: 1_840 },
-    growthCast: { owners: 32, boxesEach: 5, more: 40 },
+    growthCast: { owners: 32, boxesEach: 5, more: 200 },
     growth: [
       { boxes: 1_000, events: 10_000 },
       { boxes: 1_000, events: 100_000 },
