@@ -2140,6 +2140,7 @@ export interface Operations {
       readonly device_id: string;
     };
     readonly body?: {
+      /** Kept for ever, as a rule in clear: name nobody in it. */
       readonly reason?: string;
     };
     readonly replies: {
@@ -2159,6 +2160,7 @@ export interface Operations {
       readonly device_id: string;
     };
     readonly body?: {
+      /** Kept for ever, as a rule in clear: name nobody in it. */
       readonly reason?: string;
     };
     readonly replies: {
@@ -2177,6 +2179,7 @@ export interface Operations {
       readonly device_id: string;
     };
     readonly body: {
+      /** Kept for ever, as a rule in clear: name nobody in it. */
       readonly reason: string;
     };
     readonly replies: {
@@ -2193,6 +2196,7 @@ export interface Operations {
       readonly device_id: string;
     };
     readonly body?: {
+      /** Kept for ever, as a rule in clear: name nobody in it. */
       readonly reason?: string;
     };
     readonly replies: {
@@ -2214,6 +2218,7 @@ export interface Operations {
       readonly device_id: string;
     };
     readonly body?: {
+      /** Kept for ever, as a rule in clear: name nobody in it. */
       readonly reason?: string;
     };
     readonly replies: {
@@ -2235,6 +2240,7 @@ export interface Operations {
       readonly device_id: string;
     };
     readonly body?: {
+      /** Kept for ever, as a rule in clear: name nobody in it. */
       readonly reason?: string;
     };
     readonly replies: {
@@ -2337,6 +2343,7 @@ export interface Operations {
       readonly user_id: string;
     };
     readonly body?: {
+      /** Kept for ever, as a rule in clear: name nobody in it. */
       readonly reason?: string;
     };
     readonly replies: {
