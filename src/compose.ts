@@ -185,8 +185,7 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
   const snapshots = await start('snapshots', createSnapshots({ pool: db.pool, logger, metrics }));
   const plainBus = createCommandBus({ store, sealer, refusals, snapshots, clock, metrics });
   const bus = tracing.on ? tracedBus(plainBus, tracing) : plainBus;
-  // Its own connections: whoever looks back takes none from whoever acts.
-  const history = await start('history', createHistory({ store, milestones: createMilestoneStore(ground.database('loqey-history', 2).pool), logger, metrics }));
+  const history = await start('history', createHistory({ store, milestones: createMilestoneStore(db.pool), logger, metrics }));
   bus.onAppended((events) => {
     for (const { stream, revision } of events) history.grown(stream, revision);
   });

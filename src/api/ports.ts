@@ -40,7 +40,7 @@ export interface ApiDeps {
   /** For one playback. */
   readonly statesBeside: () => StatesBeside;
   /** States of the past. */
-  readonly history: Pick<History, 'at' | 'event' | 'recorded'>;
+  readonly history: Pick<History, 'at' | 'event'>;
   readonly jobs: JobBoard;
   readonly projections: ProjectionBoard;
   readonly inbox: Inbox;

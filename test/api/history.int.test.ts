@@ -73,7 +73,8 @@ beforeAll(async () => {
   await append(`user-${owner}`, minute(40), 'UserSuspended', {});
   positions = told.map((position) => api.api.positions.encode(position));
   const rows = world.log.all.filter(({ data }) => data['unlockId'] === unlockId).map(({ stream, revision, type }) => ({ stream, revision, type, unlockId }) as unknown as AuditRow);
-  Object.assign(world.reads.audit, { list: async ({ unlockId: of }: { unlockId?: string }) => ({ rows: of === unlockId ? rows : [], total: rows.length }) });
+  const list = async ({ unlockId: of, after = 0n }: { unlockId?: string; after?: bigint }) => ({ rows: of === undefined ? world.log.all.filter(({ position }) => position === after + 1n) : of === unlockId ? rows : [], total: rows.length });
+  Object.assign(world.reads.audit, { list });
 });
 afterAll(() => api?.stop());
 

@@ -7,8 +7,10 @@ import { lastChangeOfStatus, whyOpening, type Opening, type Reason } from '../..
 import { localTimeIn } from '../../commands/local-time.ts';
 import type { DeviceState } from '../../domain/device/state.ts';
 import type { UnlockCause } from '../../domain/device/events.ts';
+import { deviceStream } from '../../domain/device/stream.ts';
 import type { RefusalCode, Uuid } from '../../domain/kernel.ts';
 import type { UserState } from '../../domain/user/state.ts';
+import { userStream } from '../../domain/user/stream.ts';
 import { instant } from '../../platform/clock.ts';
 import type { RecordedEvent } from '../../platform/event-store/port.ts';
 import type { LinkRow, UnlockRow } from '../../projections/read-models.ts';
@@ -76,8 +78,7 @@ export const adminHistoryRoutes: readonly Route[] = [
   })(async ({ params: { device_id: id }, query }, api) => ({
     status: 200,
     body: await difference(api, query, id, 'Device not found', {
-      category: 'device',
-      stream: id,
+      stream: deviceStream(id.toLowerCase()),
       at: (moment) => pastOf(api, 'device', id, moment),
       shown: (fold) => shownDevice(fold.state as DeviceState),
       changedBy: (fold, path) => lastChange(fold.since, path),
@@ -141,8 +142,7 @@ export const adminHistoryRoutes: readonly Route[] = [
     return {
       status: 200,
       body: await difference(api, query, linkId, 'Access link not found', {
-        category: 'device',
-        stream: deviceId,
+        stream: deviceStream(deviceId),
         at: (moment) => pastOf(api, 'device', deviceId, moment, [linkId]),
         shown: (fold, now) => shownLink(fold.state as DeviceState, linkId, now),
         changedBy: (fold, path, now) => (path === '/status' ? lastChangeOfStatus(fold, linkId, now) : lastChange(fold.sinceOfLink(linkId) ?? {}, path)),
@@ -201,8 +201,7 @@ export const adminHistoryRoutes: readonly Route[] = [
   })(async ({ params: { user_id: id }, query }, api) => ({
     status: 200,
     body: await difference(api, query, id, 'User not found', {
-      category: 'user',
-      stream: id,
+      stream: userStream(id.toLowerCase()),
       at: (moment) => pastOf(api, 'user', id, moment),
       shown: (fold) => shownUser(fold.state as UserState),
       changedBy: (fold, path) => lastChange(fold.since, path),
@@ -243,8 +242,7 @@ export const adminHistoryRoutes: readonly Route[] = [
     return {
       status: 200,
       body: await difference(api, query, unlock.unlockId, 'Command not found', {
-        category: 'device',
-        stream: unlock.deviceId,
+        stream: deviceStream(unlock.deviceId),
         at: (moment) => deliveryAt(api, unlock, moment),
         shown: (fold) => shownDelivery(fold.state as DeliveryState),
         changedBy: (fold, path) => lastChange(fold.since, path),
@@ -309,8 +307,10 @@ export const adminHistoryRoutes: readonly Route[] = [
 /** A refused request to open. @throws ApiError 404 · 422 */
 export async function refusalAt(api: Api, token: string) {
   const position = api.positions.decode(token);
-  const refusal = position === undefined ? undefined : await api.deps.history.recorded(position);
-  if (refusal?.type !== 'CommandRefused') throw notFound('There is no refusal at this position');
+  // Positions are not numbered without gaps: the audit log is asked which event has this one.
+  const { rows } = position === undefined ? { rows: [] } : await api.deps.reads.audit.list({ after: position - 1n, before: position + 1n }, { limit: 1, offset: 0 });
+  const refusal = rows[0]?.type === 'CommandRefused' ? await api.deps.history.event(rows[0].stream, rows[0].revision) : undefined;
+  if (refusal === undefined) throw notFound('There is no refusal at this position');
   const { command, target, reason } = refusal.data as unknown as { command: string; target: { kind: string; id: Uuid }; reason: RefusalCode };
   if (command !== 'RequestUnlock') throw new ApiError('unprocessable', 'Only a refused opening can be explained', { command, reason });
   return { refusal, target, reason, deviceId: target.kind === 'link' ? (await linkOf(api, target.id)).deviceId : target.id };
@@ -391,7 +391,7 @@ const EVENTS_OF_ONE = 100;
 /** The events of one opening: where they are says the audit log, what they are the log. */
 async function eventsOf({ deps }: Api, deviceId: Uuid, unlockId: Uuid): Promise<readonly RecordedEvent[]> {
   const { rows } = await deps.reads.audit.list({ unlockId, deviceId }, { limit: EVENTS_OF_ONE, offset: 0 });
-  const events = await Promise.all(rows.filter(({ stream }) => stream === `device-${deviceId}`).map(({ revision }) => deps.history.event('device', deviceId, revision)));
+  const events = await Promise.all(rows.filter(({ stream }) => stream === deviceStream(deviceId)).map(({ stream, revision }) => deps.history.event(stream, revision)));
   return events.filter((event) => event !== undefined).sort((a, b) => Number(a.revision - b.revision));
 }
 
@@ -426,27 +426,26 @@ function eventView(api: Api, { eventId, type, metadata, position }: RecordedEven
 }
 
 /** Each event is read once, however many facts are of it. */
-function eventsByRevision(api: Api, category: AggregateCategory, id: Uuid) {
+function eventsByRevision(api: Api, stream: string) {
   const read = new Map<number, Promise<RecordedEvent | undefined>>();
   return async (revision: number | undefined) => {
     if (revision === undefined || revision < 0) return null;
     let event = read.get(revision);
-    if (event === undefined) read.set(revision, (event = api.deps.history.event(category, id, BigInt(revision))));
+    if (event === undefined) read.set(revision, (event = api.deps.history.event(stream, BigInt(revision))));
     const found = await event;
     return found === undefined ? null : eventView(api, found);
   };
 }
 
 interface Subject {
-  readonly category: AggregateCategory;
-  /** Whose stream it is in. */
-  readonly stream: Uuid;
+  /** That it is in. */
+  readonly stream: string;
   readonly at: (moment: Asked) => Promise<Past>;
   readonly shown: (fold: Fold, now: string) => Shown | null;
   readonly changedBy: (fold: Fold, path: string, now: string) => number | undefined;
 }
 
-async function difference(api: Api, query: { readonly from: string; readonly to?: string }, id: Uuid, never: string, { category, stream, at, shown, changedBy }: Subject) {
+async function difference(api: Api, query: { readonly from: string; readonly to?: string }, id: Uuid, never: string, { stream, at, shown, changedBy }: Subject) {
   const [from, to] = [momentOf(api, 'from', query.from), momentOf(api, 'to', query.to)];
   const [before, after] = [await at(from), await at(to)];
   if (before.kind === 'never' || after.kind === 'never') throw notFound(never);
@@ -459,7 +458,7 @@ async function difference(api: Api, query: { readonly from: string; readonly to?
     return { state, point: { ...point, ends_with: past.kind === 'state' ? endView(api, past.end) : null } };
   };
   const [first, second] = [pointOf(from, before), pointOf(to, after)];
-  const eventAt = eventsByRevision(api, category, stream);
+  const eventAt = eventsByRevision(api, stream);
   const changes = [];
   for (const { path, before: was, after: is } of differenceOf(first.state, second.state)) {
     const changed = after.kind === 'state' ? changedBy(after.fold, path, second.point.as_of) : undefined;
@@ -490,7 +489,7 @@ interface Explained {
 
 async function whyView(api: Api, asked: Asked, end: Place, { deviceId, cause, reason, unlockId, recorded, assumed }: Explained) {
   const { outcome, refusal, facts, decidedBy } = reason;
-  const eventAt = eventsByRevision(api, 'device', deviceId);
+  const eventAt = eventsByRevision(api, deviceStream(deviceId));
   const decided = decidedBy === undefined ? null : await eventAt(Number(decidedBy.revision));
   const looked = [];
   for (const { path, value, revision } of facts) looked.push({ path, value, event: await eventAt(revision) });

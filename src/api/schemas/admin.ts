@@ -2,7 +2,7 @@ import { Type } from 'typebox';
 import { Closed, Day, Id, InFlight, Lifecycle, Nullable, Prose, Serial, Text, Time } from './common.ts';
 import { Delivery, Link } from './links.ts';
 import { SettingsStatus } from './device-settings.ts';
-import { Device, DeviceAlert, UnlockState } from './devices.ts';
+import { Device, DeviceAlert } from './devices.ts';
 import { User } from './auth.ts';
 
 const Profile = Type.Enum(['loqey', 'loqey_serial', 'smartlock', 'transisttag']);

@@ -21,10 +21,8 @@ export interface History extends Component {
    * @throws UnknownEvent of a newer build
    */
   at(category: AggregateCategory, id: Uuid, until: Until, links?: readonly Uuid[]): Promise<Past>;
-  /** One event by its place in the stream. */
-  event(category: AggregateCategory, id: Uuid, revision: bigint): Promise<RecordedEvent | undefined>;
-  /** The event at a position of the log. */
-  recorded(position: bigint): Promise<RecordedEvent | undefined>;
+  /** One event by its place in its stream. */
+  event(stream: string, revision: bigint): Promise<RecordedEvent | undefined>;
   /** The stream has grown: its milestones are made when there is time. Never blocks. */
   grown(stream: string, revision: bigint): void;
   /** Resolves when what was asked for by `grown` is done or given up. */
@@ -71,7 +69,7 @@ const MAX_GROWN = 1_000;
 const CALM_MS = 1_000;
 
 export interface HistoryDeps {
-  readonly store: Pick<EventStore, 'readStream' | 'readAll'>;
+  readonly store: Pick<EventStore, 'readStream'>;
   readonly milestones: MilestoneStore;
   readonly logger: Logger;
   readonly metrics: Metrics;
@@ -246,12 +244,7 @@ export function createHistory({ store, milestones, logger: parent, metrics, calm
 
     at: (category, id, until, links = []) => turns(() => find(category, id, until, links)),
 
-    event: async (category, id, revision) => (await read(aggregateOf(category).streamOf(id), revision, 1, 'state')).find((event) => event.revision === revision),
-
-    async recorded(position) {
-      for await (const event of store.readAll({ after: position - 1n, limit: 1 })) if (event.position === position) return event;
-      return undefined;
-    },
+    event: async (stream, revision) => (await read(stream, revision, 1, 'state')).find((event) => event.revision === revision),
 
     grown(stream, revision) {
       // Milestones stand at fixed places: most appends end in here.

@@ -73,7 +73,6 @@ describe('milestones in the database', () => {
     const half = BigInt(SMALL * 10 - 1);
     // A reader for whom the stream ends earlier: as it was when the first milestones were made.
     const earlier = {
-      readAll: store.readAll,
       async *readStream(...args: Parameters<EventStore['readStream']>) {
         for await (const event of store.readStream(...args)) if (event.revision <= half) yield event;
       },

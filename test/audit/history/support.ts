@@ -131,7 +131,6 @@ export function* lifeOfABox(seed: number, steps: number): Generator<{ readonly e
 export function counting(store: HistoryDeps['store']): HistoryDeps['store'] & { events: number } {
   const counted = {
     events: 0,
-    readAll: store.readAll.bind(store),
     async *readStream(...args: Parameters<EventStore['readStream']>): AsyncGenerator<RecordedEvent> {
       for await (const event of store.readStream(...args)) {
         counted.events += 1;
