@@ -80,8 +80,9 @@ export interface ProjectionHealth {
 /** The advisory locks of the groups' leaders: any constants. The fence, not they, is what keeps two from writing. */
 const LEADER_LOCKS: Readonly<Record<Group, bigint>> = { live: 7_020_126_112_109_400n, background: 7_020_126_112_109_401n };
 /**
- * After a batch of the background group: what comes meanwhile shares one transaction, which is most of what an event costs.
- * The more there is to do, the longer: a burst of commands is not slowed by those who only read about it.
+ * Before a batch of the background group: what was asked for is answered first, and what comes meanwhile shares one
+ * transaction, which is most of what an event costs. The more there is to do, the longer: a burst of commands is not slowed by
+ * those who only read about it.
  */
 const restOf = (events: number): number => Math.min(25 + 2 * events, 250);
 const STANDBY_POLL_MS = 1_000;
@@ -379,10 +380,10 @@ export function createProjectionGroup(options: ProjectionGroupOptions): Projecti
         const after = position < 0n ? undefined : position;
         const maxBatch = options.maxBatch ?? 1_000;
         for await (const batch of store.subscribeAll({ after, signal: AbortSignal.any([signal, dead.signal]), maxBatch })) {
-          await exclusive(() => apply(batch));
-          progressAt = clock.monotonic();
           if (!isLive && batch.live) await pause(restOf(batch.events.length), signal);
           if (signal.aborted || dead.signal.aborted) break;
+          await exclusive(() => apply(batch));
+          progressAt = clock.monotonic();
         }
       } finally {
         clearInterval(watch);
