@@ -6,7 +6,7 @@ import { parseTraceparent, type Span } from '../platform/tracing.ts';
 import { nobody, type Principal } from './principal.ts';
 import type { Route } from './route.ts';
 
-const MAX_USER_AGENT = 256;
+export const MAX_USER_AGENT = 256;
 
 /** One request on its way through: what was asked, by whom, and what the answer must say besides its body. */
 export class Call<P = unknown, Q = unknown, B = unknown, Who extends Principal = Principal> {

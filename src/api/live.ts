@@ -1,11 +1,13 @@
 import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer, type RawData, type WebSocket } from 'ws';
+import { newId } from '../platform/ids.ts';
 import type { AuditFilter, LiveChange } from '../projections/read-models.ts';
 import type { Api } from './api.ts';
 import { createAuditTails, type TailSocket } from './audit-tail.ts';
 import { bearer } from './app.ts';
-import { ApiError, forbidden, invalid, notFound, toApiError, tooMany, unauthorized, unavailable } from './errors.ts';
+import { MAX_USER_AGENT } from './call.ts';
+import { ApiError, forbidden, invalid, notFound, refusalWords, toApiError, tooMany, unauthorized, unavailable } from './errors.ts';
 import { linkOfToken } from './links.ts';
 import { adminMessage, courierMessage, doorMessage, ownerMessage, type Message } from './live-messages.ts';
 import { originAllowed } from './origins.ts';
@@ -390,7 +392,7 @@ export function attachLive(server: Server, api: Api): Attached {
       const claims = claimsOf(token);
       const subject = subjectOf(target, claims);
       // Refused before the upgrade where that is possible: a client sees the status.
-      await subject.authorise();
+      await admit(subject, target, claims, req);
       accept(req, socket, head, { target, network }, (connected) => connected.subscribe(subject, after, claims.expiresAt));
       return;
     }
@@ -399,9 +401,26 @@ export function attachLive(server: Server, api: Api): Attached {
       connected.onFirstMessage = async (text) => {
         clearTimeout(late);
         const claims = claimsOf(firstMessageToken(text));
-        await connected.subscribe(subjectOf(target, claims), after, claims.expiresAt);
+        const subject = subjectOf(target, claims);
+        await admit(subject, target, claims, req);
+        await connected.subscribe(subject, after, claims.expiresAt);
       };
     });
+  }
+
+  /** Whoever reaches for what administrators hear, and is none, is in the audit log, as with any other route of theirs. */
+  async function admit(subject: Subject, { kind }: Target, { userId }: Claims, req: IncomingMessage): Promise<void> {
+    try {
+      await subject.authorise();
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 403 && kind !== 'device' && kind !== 'devices') {
+        const id = newId();
+        const userAgent = req.headers['user-agent']?.slice(0, MAX_USER_AGENT);
+        const origin = { ip: addressOf(req), ...(userAgent === undefined ? {} : { userAgent }) };
+        deps.refusals.recordAs(`listen_${kind}`, { kind: 'user', id: userId }, { code: error.message === refusalWords.user_suspended.message ? 'user_suspended' : 'role_missing' }, { commandId: id, correlationId: id, actor: { kind: 'user', id: userId }, source: 'web_dashboard', origin });
+      }
+      throw error;
+    }
   }
 
   function claimsOf(token: string | undefined): Claims {

@@ -248,6 +248,7 @@ describe('the tail of the audit log', () => {
       expect(tail.refused?.status).toBe(status);
       expect(tail.refused?.text).toContain(words);
     }
+    expect(api.world.refusals).toMatchObject([{ command: 'listen_audit', target: { kind: 'user' }, refusal: { code: 'role_missing' } }]);
     const odd = new Tail('?after=nonsense');
     await until(() => odd.closed !== undefined);
     expect(odd.closed).toBe(1008);
