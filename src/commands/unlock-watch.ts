@@ -100,17 +100,28 @@ export function createUnlockWatches(deps: {
       const others = byUnlock.get(unlockId) ?? new Set();
       others.add(watched);
       byUnlock.set(unlockId, others);
-      const stopForeign = listenToForeign(deviceId, () => {
-        read(deviceId, unlockId, from).then(
-          (progress) => {
+      /** One read at a time, however often the box's stream moves on meanwhile: a store that is slow is not asked the more. */
+      let reading = false;
+      let moved = false;
+      const follow = async (): Promise<void> => {
+        moved = true;
+        if (reading) return;
+        reading = true;
+        while (moved && others.has(watched)) {
+          moved = false;
+          try {
+            const progress = await read(deviceId, unlockId, from);
             // A read that was overtaken by what this process appended itself does not take it back.
-            if (progress === undefined || (watched.progress !== undefined && isOver(watched.progress) && !isOver(progress))) return;
+            if (progress === undefined || (watched.progress !== undefined && isOver(watched.progress) && !isOver(progress))) continue;
             watched.progress = progress;
             if (isOver(progress)) wake(watched);
-          },
-          (error: unknown) => logger.warn({ err: error, deviceId }, 'An unlock could not be followed'),
-        );
-      });
+          } catch (error) {
+            logger.warn({ err: error, deviceId }, 'An unlock could not be followed');
+          }
+        }
+        reading = false;
+      };
+      const stopForeign = listenToForeign(deviceId, () => void follow());
       const now = async () => watched.progress ?? (await read(deviceId, unlockId, from));
       return {
         now,
