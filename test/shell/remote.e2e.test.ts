@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { deriveKeys, httpBearer } from '../../src/bridge/protocol/keys.ts';
 import { createLockbox, type Provisioning } from '../../src/simulator/lockbox.ts';
 import { startApp, type RunningApp } from '../support/app.ts';
-import { newOwner, registerBox, signInAdmin, type Person } from '../support/people.ts';
+import { claim, newLink, newOwner, registerBox, signInAdmin, tap, type Person } from '../support/people.ts';
 import { until } from '../support/until.ts';
 
 /** The command line as a person uses it, against a whole server. */
@@ -203,6 +203,30 @@ describe('the past', () => {
     });
     expect(trace.out).toMatch(/^REFUSED (.|\n)*✖ asked (.|\n)*✖ It was refused: Device is offline\. Nothing was sent to the box\./);
     expect((await cli(['unlock', 'why', request ?? ''])).out).toMatch(/✔ allowed: The box would have been told to open\n(.|\n)*recorded: refused \(device_offline\), and the rules agree/);
+  });
+
+  test('of one delivery is drawn, and explained', async () => {
+    const owner = await newOwner(app.url);
+    const registered = await registerBox(root);
+    const box = createLockbox({ provisioning: registered.provisioning, firstConnectWithinMs: 0, boltMs: [5, 20] });
+    await box.start();
+    await box.ready();
+    await claim(owner, registered);
+    await until('its hello to be acknowledged', () => box.stats.sent > 0 && box.stats.acknowledged >= box.stats.sent);
+    const { id: linkId, token } = await newLink(owner, registered.deviceId, 1);
+    const opened = await tap(app.url, token);
+    expect(opened.status).toBe(200);
+    const id = opened.body.command_id ?? '';
+    await box.stop();
+    const trace = await until('the audit log has all of it', async () => {
+      const ran = await cli(['unlock', 'trace', id.slice(0, 13)]);
+      return ran.out.includes('✔ delivered') && ran;
+    });
+    expect(trace.out).toMatch(new RegExp(`^OPENED .* ${id}\n(.|\n)* ✔ request (.|\n)* ✔ asked .* allowed, use 1 of 1\n(.|\n)* ✔ confirmed (.|\n)*✔ The bolt moved \\d+ ms after it was asked for\\.`));
+    const used = await cli(['link', 'explain', linkId]);
+    expect(used.out).toMatch(/✖ refused: Access link has already been used \(link_used\)\n {2}since .* by UnlockRequested, courier .*\n {2}before that event: allowed\n(.|\n)*link\/uses +1 +UnlockRequested/);
+    expect((await cli(['delivery', 'show', id])).out).toMatch(/State +opened\n(.|\n)*Use +counted\n/);
+    expect((await cli(['unlock', 'why', id])).out).toMatch(/✔ allowed: (.|\n)*recorded: allowed, and the rules agree\n/);
   });
 
   test('is of accounts, links and openings too, and mistakes are told', async () => {

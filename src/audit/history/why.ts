@@ -137,7 +137,8 @@ function factsOf(fold: Fold, { cause }: Opening, looked: readonly string[]): rea
   const shown: Shown = { ...shownDevice(state), ...(link === undefined ? {} : { link: shownFactsOfLink(link) }) };
   return looked.flatMap((path) => {
     const value = at(shown, path);
-    return value === undefined || isObject(value) ? [] : [{ path, value, revision: revisionOf(fold, cause, path) }];
+    // Which link it is was asked for, not decided on.
+    return value === undefined || isObject(value) || path === '/link/link_id' ? [] : [{ path, value, revision: revisionOf(fold, cause, path) }];
   });
 }
 

@@ -286,7 +286,8 @@ async function explain(terminal: Terminal, api: Remote, name: string, path: stri
   if (terminal.json) return 0;
   const { paint } = terminal;
   const { outcome, reason, message, decided_by: decided, facts, recorded, assumed, asked_by: asker } = found;
-  terminal.out(`${paint.bold(name)}   ${paint.yellow(`at ${moment(found.as_of)} UTC`)}   asked by ${asker.kind} ${asker.id}`);
+  terminal.out(`${paint.bold(name)}   ${paint.yellow(`at ${moment(found.as_of)} UTC`)}`);
+  terminal.out(`asked by ${asker.kind} ${asker.id}`);
   const mark = outcome === 'refused' ? paint.red('✖ refused') : paint.green(`✔ ${outcome}`);
   terminal.out(`${mark}: ${message}${reason === null ? '' : ` (${reason})`}`);
   if (decided === null) terminal.out('  No event decided this: it was always so, or there was nothing to decide on.');
