@@ -11,7 +11,7 @@ import { startEmpty } from './generations.ts';
 import { perform } from './perform.ts';
 import type { AnyProjection } from './projection.ts';
 import { RebuildRunning, type Finish, type RebuildFailure, type RebuildResult } from './rebuild.ts';
-import { askRun, giveUp, nextRun, RunCancelled, RunPending } from './runs.ts';
+import { askRun, giveUp, nextRun, RunCancelled, RunPending, type ProjectionRun } from './runs.ts';
 import { openSession } from './session.ts';
 
 export interface BuilderOptions {
@@ -133,7 +133,7 @@ export function createBuilder(options: BuilderOptions): Component {
 
   async function asked(signal: AbortSignal): Promise<void> {
     const run = await nextRun(db);
-    if (run === undefined) return;
+    if (run === undefined || (await isOthers(run))) return;
     try {
       const results = await perform(options, run, { signal });
       for (const { name, outcome } of results) if (outcome === 'switched') failures.delete(name);
@@ -142,6 +142,16 @@ export function createBuilder(options: BuilderOptions): Component {
       await giveUp(db, run.id, (error as Error).message);
       logger.warn({ err: error, run: run.id, action: run.action, projections: run.names }, 'What was asked of read models could not be done');
     }
+  }
+
+  /** What is read in another version is built by a process that has that one, as long as there is one. */
+  async function isOthers({ names }: ProjectionRun): Promise<boolean> {
+    const checkpoints = (await readCheckpoints(db)).filter(({ name }) => names.includes(name));
+    for (const { name, version } of checkpoints) {
+      const own = projections.find((projection) => projection.name === name)?.version;
+      if (own !== version && (await canBeFed(db, name, version))) return true;
+    }
+    return false;
   }
 
   return component(
