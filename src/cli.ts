@@ -163,11 +163,21 @@ export function createCli(context: CliContext): { run(argv: readonly string[]): 
     });
   audit
     .command('proof')
-    .description('Shows to anybody that one event was in the log when it was signed last. Needs the data folder, and no server.')
+    .description('Shows to anybody that one event was in the log when it was signed. Needs the data folder, and no server.')
     .argument('<event>', 'its id, as event_id in the audit log')
+    .option('--size <events>', 'of the head that it is shown for, as in heads.ndjson (default: the newest)')
     .addHelpText('after', '\nExample:\n  loqey audit proof 0198c1de-7a10-7c3e-8f00-4b1d2e3f4a50 > proof.json')
-    .action(async (event: string, _: unknown, self: Command) => {
-      result = await (await import('./shell/verify.ts')).auditProof(local, event, terminalOf(self));
+    .action(async (event: string, { size }: { size?: string }, self: Command) => {
+      result = await (await import('./shell/verify.ts')).auditProof(local, event, size, terminalOf(self));
+    });
+  audit
+    .command('consistency')
+    .description('Shows to anybody that of the log between two heads nothing was changed, only added to it. Needs the data folder, and no server.')
+    .argument('<from>', 'size of the earlier head, as in heads.ndjson')
+    .argument('[to]', 'size of the later one (default: the newest)')
+    .addHelpText('after', '\nExample:\n  loqey audit consistency 10482 > consistency.json\n  node verify/loqey-verify.mjs --consistency consistency.json --heads kept.ndjson --public-key public-key.pem')
+    .action(async (from: string, to: string | undefined, _: unknown, self: Command) => {
+      result = await (await import('./shell/verify.ts')).auditConsistency(local, from, to, terminalOf(self));
     });
   audit
     .command('verify')

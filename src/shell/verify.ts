@@ -10,6 +10,7 @@ import type { SignedHead } from '../audit/heads.ts';
 import { verifyLog, type Finding, type Verification } from '../audit/verify.ts';
 import { auditFolder } from '../compose/jobs.ts';
 import type { RecordedEvent } from '../platform/event-store/port.ts';
+import { createProofs, type Proofs } from '../projections/proof/proofs.ts';
 import { createProofQueries, type ProofQueries, type StoredLeaf } from '../projections/proof/queries.ts';
 import { createReader } from '../projections/schemas.ts';
 import { withLocal, type LocalOptions } from './local.ts';
@@ -134,27 +135,58 @@ async function exportTo(options: LocalOptions, path: string | undefined, backup:
   return 0;
 }
 
-/** What shows that one event was in the log when a head was signed: for verify/loqey-verify.mjs. 2: no event id; 5: it is not in it. */
-export async function auditProof(options: LocalOptions, eventId: string, terminal: Terminal): Promise<number> {
+/**
+ * What shows that one event was in the log when a head was signed: for verify/loqey-verify.mjs.
+ *
+ * @param size of the head; default: the newest
+ * @returns 2: no event id, no size; 5: it is not in it, or there is no such head
+ */
+export async function auditProof(options: LocalOptions, eventId: string, size: string | undefined, terminal: Terminal): Promise<number> {
   if (!UUID.test(eventId)) {
     terminal.say(`✖ ${eventId} is no event id. \`loqey audit list --json\` shows them as event_id.`);
     return 2;
   }
-  const heads = await readHeads(join(auditFolder(configOf(options.environ)), HEADS_FILE));
-  const size = heads.at(-1)?.size ?? 0;
-  return withLocal({ ...options, mending: true }, async ({ ground: { store, logId }, db }) => {
-    const proof = await createProofQueries(createReader(db)).inclusion(eventId, size);
-    if (proof === undefined) {
-      terminal.say(`No event ${eventId} is among the ${size.toLocaleString('en')} that are signed.`);
-      return 5;
-    }
-    const { index, path, position } = proof;
-    for await (const event of store.readAll({ after: position - 1n, limit: 1 })) {
-      const { stream, revision, type, data, metadata } = event;
-      terminal.out(JSON.stringify({ logId, event: { stream, revision: String(revision), eventId, type, data, metadata }, index, size, path }, undefined, 2));
-    }
-    return 0;
+  return withProofs(options, terminal, async (proofs) => {
+    const head = await headOf(proofs, size);
+    const proof = await proofs.ofEvent(eventId.toLowerCase(), head);
+    if (proof === undefined) throw new NoHead(`No event ${eventId} is among the ${head.size.toLocaleString('en')} that were signed at ${head.time}.`);
+    return proof;
   });
+}
+
+/** What shows that the log of one head begins with the log of an earlier one: for verify/loqey-verify.mjs. Codes as above. */
+export async function auditConsistency(options: LocalOptions, from: string, to: string | undefined, terminal: Terminal): Promise<number> {
+  return withProofs(options, terminal, async (proofs) => {
+    const [earlier, later] = [await headOf(proofs, from), await headOf(proofs, to)];
+    if (later.size < earlier.size) throw new Unusable(`The head of ${later.size} events is older than the one of ${earlier.size}.`);
+    return proofs.between(earlier, later);
+  });
+}
+
+class NoHead extends Error {
+  override readonly name = 'NoHead';
+}
+
+async function withProofs(options: LocalOptions, terminal: Terminal, make: (proofs: Proofs) => Promise<object>): Promise<number> {
+  return withFiles(terminal, () =>
+    withLocal({ ...options, mending: true }, async ({ ground: { store, logId }, db }) => {
+      try {
+        terminal.out(JSON.stringify(await make(createProofs({ store, logId, queries: createProofQueries(createReader(db)) })), undefined, 2));
+        return 0;
+      } catch (error) {
+        if (!(error instanceof NoHead)) throw error;
+        terminal.say(error.message);
+        return 5;
+      }
+    }),
+  );
+}
+
+async function headOf(proofs: Proofs, size: string | undefined): Promise<SignedHead> {
+  if (size !== undefined && !/^[1-9]\d{0,14}$/.test(size)) throw new Unusable(`${size} is no size of a head: it is a number of events, as in heads.ndjson.`);
+  const head = await proofs.head(size === undefined ? undefined : Number(size));
+  if (head !== undefined) return head;
+  throw new NoHead(size === undefined ? 'Nothing is signed yet: `loqey jobs run audit.heads` does it now.' : `No head of ${Number(size).toLocaleString('en')} events was signed.`);
 }
 
 /** `loqey audit export | head`: whoever read had enough, and that is no mistake. */

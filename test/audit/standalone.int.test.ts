@@ -156,6 +156,6 @@ describe('a file that cannot be used', () => {
   });
 
   it('is no event id', async () => {
-    expect(await told((terminal) => auditProof(local, 'LinkCreated', terminal))).toEqual({ code: 2, words: expect.stringContaining('LinkCreated is no event id') as string });
+    expect(await told((terminal) => auditProof(local, 'LinkCreated', undefined, terminal))).toEqual({ code: 2, words: expect.stringContaining('LinkCreated is no event id') as string });
   });
 });

@@ -20,6 +20,8 @@ export interface Remote {
 export interface RemoteSocket {
   /** Each message in order until it closes, or `take` says that it is enough. `refused`: the right to it is gone. */
   each(take: (text: string) => boolean): Promise<'closed' | 'refused'>;
+  send(text: string): void;
+  close(): void;
 }
 
 export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
@@ -201,6 +203,8 @@ async function openSocket(url: string, address: string, token: string): Promise<
         await new Promise<void>((resolve) => (wake = resolve));
       }
     },
+    send: (text) => ws.send(text, () => undefined), // where it has closed, `each` says so
+    close: () => ws.close(),
   };
 }
 

@@ -220,6 +220,21 @@ const groups: readonly { readonly name: string; readonly purpose: string; readon
         run: async (...all) => (await audit()).show(...all),
       },
       {
+        name: 'playback',
+        purpose: 'The past again, line by line as it came, with the states beside it. It shows, and nothing follows from it: read models are built anew by `projections rebuild`.',
+        args: [words],
+        options: [
+          ['--from <moment>', 'where it begins: a time (UTC), 10m (ago), or a position of the log (default: the beginning)'],
+          ['--to <moment>', 'where it ends (default: the end)'],
+          ['--speed <speed>', '1x as it was, 10x, 1000x, max (default: 1x on a screen, else max)'],
+          ['--skip-idle <seconds>', 'waits no longer than this where nothing happened (default 2)'],
+          ['--step', 'stands still; → or n shows the next line, ← the one before, space plays'],
+          ...audited,
+        ],
+        examples: ["audit playback --from 2h --speed 10x", 'audit playback --device LB-004471 --from 2026-11-21T14:00:00Z --step', 'audit playback refused --from 1d --json | jq .entry.summary'],
+        run: async (...all) => (await import('./playback.ts')).playback(...all),
+      },
+      {
         name: 'download',
         purpose: 'The audit log as a file to read, in words and with names. (As it is stored and sealed, for proofs: audit export.)',
         args: [words],
