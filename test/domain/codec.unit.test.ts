@@ -47,7 +47,9 @@ describe('what is sealed, and for whom', () => {
   );
   const user = userAggregate.decider.evolve(userAggregate.decider.initialState, decoded('UserRegistered') as never, '2026-11-21T10:30:00.000Z');
 
-  it.each(fixtures)('$file: each sealed member is declared, for its subject', ({ wire }) => {
+  // As it is written today: what an older version had in clear stays so.
+  const today = fixtures.filter(({ wire }) => wire.metadata.schemaVersion === schemaVersionOf(wire.type as DomainEvent['type']));
+  it.each(today)('$file: each sealed member is declared, for its subject', ({ wire }) => {
     const event = decodeEvent(wire);
     const declared = (deviceAggregate.codec.types as readonly string[]).includes(event.type)
       ? codec.sealedPaths(owned, event as never)

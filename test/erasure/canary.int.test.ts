@@ -46,6 +46,7 @@ const canaries = {
   address: 'Zqstreet twelve',
   linkName: 'Zqparcelname',
   unlinkReason: 'Zqmovingaway',
+  suspension: 'Zqsuspendedbecause',
 } as const;
 const couriers = { name: 'Zqcourierjo', company: 'Zqcargocompany', phone: '+90 111 777 2299', notes: 'Zqleftatneighbour', agent: 'ZqCourierPhone/3.3', ip: '198.51.100.188' } as const;
 const needles = [...Object.values(canaries), ...Object.values(couriers)];
@@ -149,7 +150,7 @@ test('who was erased is nowhere, and the log is what it was', { timeout: 120_000
   expect(tapped.status).toBe(200);
   await admin.api.post(`/admin${devicePath}/unlock`, { reason: 'somebody is inside' });
   await as('POST', `${devicePath}/unlink-request`, { reason: canaries.unlinkReason });
-  await admin.api.put(`/admin/users/${user.id}/suspend`, { reason: 'fraud' });
+  await admin.api.put(`/admin/users/${user.id}/suspend`, { reason: canaries.suspension });
   await admin.api.put(`/admin/users/${user.id}/activate`);
   const third = (await ask<SignedIn>('POST', '/auth/login', { body: { email: canaries.email, password: PASSWORD } })).body;
   const last = third.access_token;
@@ -170,6 +171,9 @@ test('who was erased is nowhere, and the log is what it was', { timeout: 120_000
   const all = JSON.parse(shown) as { complete: boolean; devices: unknown[]; links: { access_url: string }[]; log: { type: string }[] };
   expect(all).toMatchObject({ complete: true, devices: [{ id: registered.deviceId }], links: [{ id: link.id }], deliveries: [{ courier_company: couriers.company }] });
   expect(all.log.map(({ type }) => type)).toEqual(expect.arrayContaining(['UserRegistered', 'LoginRefused', 'DeviceAssigned', 'UserSuspended']));
+
+  const suspended = await admin.api.get<{ details: { reason?: string } }[]>(`/admin/logs/audit?user_id=${user.id}&type=UserSuspended`);
+  expect(suspended.map(({ details }) => details.reason)).toEqual([canaries.suspension]);
 
   const socket = new WebSocket(`${app.url.replace('http', 'ws')}/ws/device-status`, { headers: { authorization: `Bearer ${last}` } });
   await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject));

@@ -18,7 +18,7 @@ export const userCodec = createCodec<UserState, UserEvent>({
   LoginRefused: v1,
   SessionEnded: v1,
   RefreshTokenReused: v1,
-  UserSuspended: v1,
+  UserSuspended: { version: 2, upcasts: [(data) => data], sealed: { reason: self } },
   UserActivated: v1,
   AdminRoleGranted: v1,
   AdminRoleRevoked: v1,

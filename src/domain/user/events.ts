@@ -12,7 +12,8 @@ export type UserEvent =
   | E<'SessionEnded', { sessionId: Uuid; reason: SessionEndReason }>
   /** A rotated refresh token came again: its whole family ended. */
   | E<'RefreshTokenReused', { sessionId: Uuid }>
-  | E<'UserSuspended', { reason?: string }>
+  /** `reason`: words about this person, which go with the person's key. Version 1 had them in clear. */
+  | E<'UserSuspended', { reason?: Sensitive<string> }>
   | E<'UserActivated', Empty>
   | E<'AdminRoleGranted', { role: AdminRole; permissions: readonly string[] }>
   | E<'AdminRoleRevoked', Empty>

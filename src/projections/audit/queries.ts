@@ -16,7 +16,7 @@ const columns = `
   coalesce(nullif(concat_ws(' ', whom.fields->>'firstName', whom.fields->>'lastName'), ''), whom.fields->>'email') AS "userName",
   a.unlock_id AS "unlockId", coalesce(courier.fields->>'name', courier.fields->>'company') AS "courierName",
   a.occurred_at AS "occurredAt", a.recorded_at AS "recordedAt", a.command_id AS "commandId",
-  a.correlation_id AS "correlationId", a.causation_id AS "causationId", a.stream, a.revision, a.data`;
+  a.correlation_id AS "correlationId", a.causation_id AS "causationId", a.stream, a.revision, a.data, said.fields->>'reason' AS said`;
 
 /** What a search by name looks in. */
 const names = `lower(concat_ws(' ', who.words, whom.words, box.serial_number, place.words, link.fields->>'name', courier.fields->>'name', courier.fields->>'company')) AS names`;
@@ -32,15 +32,17 @@ const joined = (s: Schemas, lines: string, order: string, more = '') => `
     LEFT JOIN ${s['people']}.people whom ON whom.ref = a.user_id AND whom.kind = 'user'
     LEFT JOIN ${s['people']}.people link ON link.ref = a.link_id AND link.kind = 'link'
     LEFT JOIN ${s['people']}.people courier ON courier.ref = a.unlock_id AND courier.kind = 'courier'
+    LEFT JOIN ${s['people']}.people said ON said.ref = a.command_id AND said.kind = 'reason' AND said.fields->>'type' = a.type
     LEFT JOIN ${s['devices']}.devices box ON box.device_id = a.device_id
     LEFT JOIN ${s['people']}.people place ON place.ref = box.assignment_id AND place.kind = 'box'
    ORDER BY a.position ${order}`;
 
 const lineOf = (s: Schemas, positions: string) => `SELECT l.* FROM (${positions}) hit JOIN ${s['audit']}.audit l USING (position)`;
 
-type Stored = Omit<AuditRow, 'position' | 'revision' | 'summary'> & { readonly position: string; readonly revision: string };
+type Stored = Omit<AuditRow, 'position' | 'revision' | 'summary'> & { readonly position: string; readonly revision: string; /** A reason that is sealed in the log. */ readonly said: string | null };
 
-function rowOf(row: Stored): AuditRow {
+function rowOf({ said, ...stored }: Stored): AuditRow {
+  const row = said === null ? stored : { ...stored, data: { ...stored.data, reason: said } };
   return { ...row, position: BigInt(row.position), revision: BigInt(row.revision), summary: summaryOf(row) };
 }
 

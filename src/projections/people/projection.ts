@@ -20,9 +20,9 @@ export interface SealOpener {
  * One row per thing that somebody's words describe; all rows of a person go with its data key.
  */
 interface PeopleRow {
-  /** User, assignment, link, unlock or event id. */
+  /** User, assignment, link, unlock, event or command id. */
   readonly ref: Uuid;
-  readonly kind: 'user' | 'box' | 'link' | 'courier' | OriginKind;
+  readonly kind: 'user' | 'box' | 'link' | 'courier' | 'reason' | OriginKind;
   /** Whose key sealed it: `user:<id>`, `delivery:<id>`, `refusals:<day>`. */
   readonly subject_id: string;
   readonly fields: Readonly<Record<string, unknown>>;
@@ -66,6 +66,7 @@ function sealedOf(event: Recorded): { readonly path: string; readonly value: unk
     case 'DeviceLocationChanged':
       return { path: 'location', value: event.data.location };
     case 'DeviceUnlinkRequested':
+    case 'UserSuspended':
       return { path: 'reason', value: event.data.reason };
     case 'UnlockRequested':
       return { path: 'courier', value: event.data.courier };
@@ -162,7 +163,7 @@ export function peopleProjection(opener: SealOpener): AnyProjection {
 
   return defineProjection({
     name: 'people',
-    version: 3,
+    version: 4,
     personal: true,
     categories: ['device', 'user', 'refusal'],
     tables: { people },
@@ -217,6 +218,11 @@ export function peopleProjection(opener: SealOpener): AnyProjection {
       UnlockRequested(event, rows) {
         const courier = plain<CourierDetails>(event);
         if (courier !== undefined) put(rows.people, event, event.data.unlockId, 'courier', courier.subject, { ...courier.value });
+      },
+      /** Why somebody was suspended is said in the audit log, beside the entry of this command and type. */
+      UserSuspended(event, rows) {
+        const reason = plain<string>(event);
+        if (reason !== undefined) put(rows.people, event, event.metadata.commandId, 'reason', reason.subject, { type: event.type, reason: reason.value });
       },
       /** The key is destroyed already: what is left is to forget what it opened. */
       SubjectErased(event, rows) {
