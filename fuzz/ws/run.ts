@@ -16,6 +16,8 @@ export interface SocketOptions {
   readonly requests: number;
   readonly lanes: number;
   readonly onProgress: (done: number, failures: number) => void;
+  /** As soon as it is found. */
+  readonly onFound?: (what: string) => void;
 }
 
 export interface SocketReport {
@@ -35,7 +37,7 @@ interface Case {
   readonly token: string;
 }
 
-export async function fuzzSockets(target: Target, { seed, requests, lanes, onProgress }: SocketOptions): Promise<SocketReport> {
+export async function fuzzSockets(target: Target, { seed, requests, lanes, onProgress, onFound = () => undefined }: SocketOptions): Promise<SocketReport> {
   const { hostname, port } = new URL(target.url);
   const check = liveConformance();
   const admin = await signInAdmin(target.url, target.admin);
@@ -52,6 +54,10 @@ export async function fuzzSockets(target: Target, { seed, requests, lanes, onPro
   const addresses = Object.values(paths).map(({ address }) => address).filter((address) => address.startsWith('/ws/')).map((address) => address.replaceAll(/\{(\w+)\}/g, (_all, name: string) => fills[name] ?? registered.deviceId));
 
   const failures: string[] = [];
+  const found = (what: string): void => {
+    failures.push(what);
+    onFound(what);
+  };
   const outcomes: Record<string, number> = {};
   const began = performance.now();
   let next = 0;
@@ -84,7 +90,7 @@ export async function fuzzSockets(target: Target, { seed, requests, lanes, onPro
     const asked = caseOf(dice, addresses, [owner.token, owner.token, admin.token, stranger.token, linkToken, 'garbage']);
     const sent: Buffer[] = [];
     const fail = (what: string): void =>
-      void failures.push(`✖ ${what}\n  case ${number} of seed ${seed}\n${asked.head.replaceAll('\r\n', '\n').replaceAll(/^/gm, '  ')}\n  frames: ${sent.map((bytes) => bytes.subarray(0, 200).toString('hex')).join(' ')}`);
+      found(`✖ ${what}\n  case ${number} of seed ${seed}\n${asked.head.replaceAll('\r\n', '\n').replaceAll(/^/gm, '  ')}\n  frames: ${sent.map((bytes) => bytes.subarray(0, 200).toString('hex')).join(' ')}`);
     const socket = connect({ host: hostname, port: Number(port), noDelay: true });
     let closed = false;
     let status: number | undefined;
@@ -166,7 +172,7 @@ export async function fuzzSockets(target: Target, { seed, requests, lanes, onPro
     socket.destroy();
     done++;
     if (done % 200 !== 0) return;
-    for (const error of target.errors()) failures.push(`✖ the server logged an error, near case ${number} of seed ${seed}: ${error.slice(0, 1_500)}`);
+    for (const error of target.errors()) found(`✖ the server logged an error, near case ${number} of seed ${seed}: ${error.slice(0, 1_500)}`);
     onProgress(done, failures.length);
   }
 
@@ -178,15 +184,15 @@ export async function fuzzSockets(target: Target, { seed, requests, lanes, onPro
   stopping = true;
   await opening;
   await until('the listener to have heard of the last opening', () => heard.opened >= opened || heard.failed !== '', 5_000).catch(() => undefined);
-  if (heard.failed !== '') failures.push(`✖ the socket of somebody else ended: ${heard.failed}`);
-  else if (opened === 0 || heard.opened < opened) failures.push(`✖ the socket of somebody else heard of ${heard.opened} of ${opened} openings`);
+  if (heard.failed !== '') found(`✖ the socket of somebody else ended: ${heard.failed}`);
+  else if (opened === 0 || heard.opened < opened) found(`✖ the socket of somebody else heard of ${heard.opened} of ${opened} openings`);
   const left = async (): Promise<number> => {
     const metrics = await (await fetch(`${target.url}/metrics`)).text();
     return [...metrics.matchAll(/^loqey_ws_open\{[^}]*\} (\d+)/gm)].reduce((sum, [, value]) => sum + Number(value), 0);
   };
   // Those that were left in the middle are found by the next ping.
   const leak = await until('the sockets to be gone', async () => (await left()) <= 1, 75_000).then(() => undefined, async () => `✖ ${(await left()) - 1} sockets are left that nobody holds`);
-  if (leak !== undefined) failures.push(leak);
+  if (leak !== undefined) found(leak);
   listener.terminate();
   await box.stop();
   return {
