@@ -6,7 +6,7 @@ import { WebSocket } from 'ws';
 import { createLockbox, type Lockbox } from '../../src/simulator/lockbox.ts';
 import { createClient } from '../../test/support/api-client.ts';
 import type { Bench, Limits, Rig } from '../support/bench.ts';
-import { signIn, type OwnedBox } from '../support/cast.ts';
+import type { OwnedBox } from '../support/cast.ts';
 import { interleave, reading, type Figure, type Lane, type Pace, type Point, type Reading } from '../support/figure.ts';
 
 /**
@@ -60,10 +60,9 @@ interface Taps {
   close(): Promise<void>;
 }
 
-async function openCouriers({ server, cast }: Rig, agent: Agent): Promise<Taps> {
-  const chosen = cast.boxes.slice(0, BOXES);
-  const tokens = new Map<number, string>();
-  for (const owner of new Set(chosen.map((box) => box.owner))) tokens.set(owner, await signIn(server.url, cast.owners[owner]!));
+async function openCouriers(rig: Rig, agent: Agent): Promise<Taps> {
+  const { server, cast } = rig;
+  const tokens = await rig.tokens();
   let commandAt = 0;
   let confirmedAt = 0;
   let onConfirmed: (() => void) | undefined;
@@ -77,7 +76,7 @@ async function openCouriers({ server, cast }: Rig, agent: Agent): Promise<Taps> 
     });
     await box.start();
     await box.ready();
-    const token = tokens.get(owner)!;
+    const token = tokens[owner]!;
     const { link_id: link } = await createClient(server.url).as(token).post<{ link_id: string }>('/access/create-link', { device_id: deviceId, max_uses: 1_000 });
     const socket = new WebSocket(`${server.url.replace('http', 'ws')}/ws/delivery/${link}`);
     await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject));
@@ -92,7 +91,7 @@ async function openCouriers({ server, cast }: Rig, agent: Agent): Promise<Taps> 
     });
     return { box, link, token, socket };
   };
-  const boxes = await Promise.all(chosen.map(one));
+  const boxes = await Promise.all(cast.boxes.slice(0, BOXES).map(one));
 
   let turn = 0;
   async function round() {

@@ -1,7 +1,7 @@
 import type { Profiler } from 'node:inspector';
 import { commandFilters, uplinkFilters } from '../../src/bridge/topics.ts';
 import type { BoxesCalls } from './boxes-program.ts';
-import { signIn, type Cast, type CastSize } from './cast.ts';
+import { signInAll, type Cast, type CastSize } from './cast.ts';
 import type { Engines, Lane, Pace, Point } from './figure.ts';
 import { folderBeside, folderWith, type Contents, type Folder } from './folders.ts';
 import type { LimitsCalls } from './limits-program.ts';
@@ -44,7 +44,7 @@ export const sizes: Readonly<Record<'quick' | 'full', Size>> = {
     pace: fullPace,
     growthPace: { slices: 3, sliceMs: 2_000, warmupMs: 1_000 },
     cast: { owners: 32, boxesEach: 5, more: 1_840 },
-    growthCast: { owners: 32, boxesEach: 5, more: 200 },
+    growthCast: { owners: 16, boxesEach: 5, more: 200 },
     growth: [
       { boxes: 1_000, events: 10_000 },
       { boxes: 1_000, events: 100_000 },
@@ -163,7 +163,7 @@ export function createBench(options: BenchOptions): Bench {
       cast: folder.cast,
       limits: beside,
       boxes: fleet,
-      tokens: once(() => Promise.all(folder.cast.owners.map((owner) => signIn(server.url, owner)))),
+      tokens: once(() => signInAll(server.url, folder.cast)),
       stop: () => server.stop(),
     };
   }

@@ -71,6 +71,7 @@ export async function makeCast(url: string, { owners: count, boxesEach, more }: 
   return { owners, boxes, unclaimed };
 }
 
+/** A few at once: passwords wait for each other. */
 async function inTurn(count: number, one: (index: number) => Promise<void>): Promise<void> {
   let next = 0;
   await Promise.all(
@@ -83,6 +84,13 @@ async function inTurn(count: number, one: (index: number) => Promise<void>): Pro
 export async function signIn(url: string, { email, password }: CastOwner): Promise<string> {
   const { access_token: token } = await createClient(url).post<{ access_token: string }>('/auth/login', { email, password });
   return token;
+}
+
+/** All owners, each with the access token of a new session. */
+export async function signInAll(url: string, { owners }: Cast): Promise<readonly string[]> {
+  const tokens: string[] = [];
+  await inTurn(owners.length, async (index) => void (tokens[index] = await signIn(url, owners[index]!)));
+  return tokens;
 }
 
 export const loginOf = ({ deviceId, provisioning }: CastBox): BoxLogin => ({ deviceId, master: provisioning.device_key });
