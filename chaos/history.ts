@@ -31,6 +31,8 @@ export interface LinkHistory {
   maxUses: number;
   expiresAt: number;
   ended: boolean;
+  /** With the right of who granted it; nobody is told of each of its links. */
+  void: boolean;
   uses: number;
 }
 
@@ -61,12 +63,13 @@ export function historyOf(log: readonly RecordedEvent[]): History {
         device.suspended = false;
         break;
       case 'DeviceUnlinked':
+        for (const each of links.values()) if (each.assignmentId === device.assignment?.id) each.void = true;
         device.assignment = undefined;
         break;
       case 'OwnerSuspended':
         device.suspended = true;
         // What a suspension ends stays ended.
-        for (const each of links.values()) if (each.assignmentId === device.assignment?.id) each.ended = true;
+        for (const each of links.values()) if (each.assignmentId === device.assignment?.id) each.ended = each.void = true;
         break;
       case 'OwnerActivated':
         device.suspended = false;
@@ -74,7 +77,7 @@ export function historyOf(log: readonly RecordedEvent[]): History {
       case 'LinkCreated':
         if (links.has(text('linkId'))) wrong.push(`${at(event)}: the link ${text('linkId')} is made a second time`);
         if (device.assignment === undefined || device.suspended) wrong.push(`${at(event)}: a link to a box that nobody may grant`);
-        links.set(text('linkId'), { id: text('linkId'), deviceId, assignmentId: text('assignmentId'), maxUses: event.data['maxUses'] as number, expiresAt: Date.parse(text('expiresAt')), ended: false, uses: 0 });
+        links.set(text('linkId'), { id: text('linkId'), deviceId, assignmentId: text('assignmentId'), maxUses: event.data['maxUses'] as number, expiresAt: Date.parse(text('expiresAt')), ended: false, void: false, uses: 0 });
         break;
       case 'LinkUpdated':
         if (link !== undefined) Object.assign(link, { maxUses: event.data['maxUses'] ?? link.maxUses, expiresAt: event.data['expiresAt'] === undefined ? link.expiresAt : Date.parse(text('expiresAt')) });

@@ -1,5 +1,5 @@
-import { createPublicKey } from 'node:crypto';
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { createPublicKey, randomUUID } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { HEADS_FILE, PUBLIC_KEY_FILE, readHeads } from '../src/audit/head-file.ts';
 import { verifyLog } from '../src/audit/verify.ts';
@@ -10,6 +10,7 @@ import { withLocal } from '../src/shell/local.ts';
 import { createClient } from '../test/support/api-client.ts';
 import { until } from '../test/support/until.ts';
 import { historyOf, type History } from './history.ts';
+import { readLog } from './liveness.ts';
 import { send, unlockOf, type Asked, type Box, type Model } from './model.ts';
 import type { Crew } from './people.ts';
 import { query, type World } from './world.ts';
@@ -213,17 +214,105 @@ export const invariants: readonly Invariant[] = [
     },
   },
   {
+    id: 'I12',
+    text: 'a refusal of somebody known is in the audit log',
+    async check({ world, model, crew }) {
+      // One that is made for this: with a link of its own it is not one of many, which are counted together.
+      const [box] = model.boxes;
+      const owner = createClient(world.url, box!.owner.token);
+      const { id, link_id: token } = await owner.post<{ id: string; link_id: string }>('/access/create-link', { device_id: box!.deviceId, max_uses: 1 });
+      await owner.post(`/access/links/${id}/deactivate`);
+      const key = randomUUID();
+      const answer = await fetch(`${world.url}/api/v1/delivery/link/${token}/unlock`, { method: 'POST', headers: { 'idempotency-key': key }, signal: AbortSignal.timeout(10_000) });
+      if (answer.status !== 422) return [`a tap on a link that was revoked a moment ago is answered ${answer.status}: ${await answer.text()}`];
+      const recorded = await until(
+        'the refusal in the log',
+        async () => {
+          await readLog(world, model);
+          return model.log.some(({ type, data }) => type === 'CommandRefused' && (data['target'] as { readonly id?: string }).id === id);
+        },
+        15_000,
+      ).catch((error: unknown) => (error as Error).message);
+      const dropped = await figures(crew, world, 'loqey_refusals_dropped_total');
+      return [...(recorded === true ? [] : [`the refusal of a tap on the link ${id} is not in the log 15 s after it was answered: ${recorded}`]), ...(dropped > 0 ? [`${dropped} refusals were dropped`] : [])];
+    },
+  },
+  {
+    id: 'I13',
+    text: 'what sockets told adds up to what requests show',
+    async check(state) {
+      let different: readonly string[] = [];
+      await until('sockets and requests to say the same', async () => (different = await unlikeTold(state)).length === 0, 15_000).catch(() => undefined);
+      return different;
+    },
+  },
+  {
     id: 'I15',
-    text: 'connections, files and locks are given back',
-    async check({ world }) {
-      const rows = await query<{ application_name: string; state: string; n: string }>(await world.databaseUrl(), 'SELECT application_name, state, count(*)::text AS n FROM pg_stat_activity WHERE datname = current_database() GROUP BY 1, 2');
-      process.stderr.write(`${JSON.stringify(rows.map(({ application_name: a, state, n }) => `${a} ${state} ${n}`))}\n`);
-      return [];
+    text: 'connections, files, locks and memory are given back',
+    async check({ world, crew }) {
+      const url = await world.databaseUrl();
+      const sessions = await query<{ application_name: string; what: string }>(
+        url,
+        `SELECT application_name, 'idle in a transaction' AS what FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%' AND state_change < now() - interval '5 seconds'
+         UNION ALL SELECT a.application_name, 'waits for a lock' FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted AND l.waitstart < now() - interval '5 seconds'`,
+      );
+      const found = sessions.map(({ application_name: name, what }) => `a connection of ${name} ${what}`);
+      const waiting = await figures(crew, world, 'loqey_unlock_requests_waiting');
+      if (waiting > 0) found.push(`${waiting} requests wait at boxes that are free`);
+      const sockets = await figures(crew, world, 'loqey_ws_open');
+      if (sockets > crew.listeners.length) found.push(`${sockets} WebSockets are open, ${crew.listeners.length} have somebody at the other end`);
+      for (const { name, pid } of world.roles) {
+        if (pid === undefined || process.platform !== 'linux') continue;
+        const now = { files: readdirSync(`/proc/${pid}/fd`).length, megabytes: residentMegabytes(pid) };
+        const before = crew.baseline.get(pid) ?? now;
+        crew.baseline.set(pid, before);
+        // Pools may have filled up meanwhile, and crowds have come: what grows with each round passes any bound.
+        if (now.files > before.files + MORE_FILES) found.push(`${name} has ${now.files} files and sockets open, ${before.files} at its first rest`);
+        if (now.megabytes > before.megabytes + MORE_MEGABYTES) found.push(`${name} has ${now.megabytes} MB in memory, ${before.megabytes} at its first rest`);
+      }
+      return found;
     },
   },
 ];
 
 // ── Parts ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const MORE_FILES = 150;
+const MORE_MEGABYTES = 300;
+
+function residentMegabytes(pid: number): number {
+  return Math.round(Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1_024);
+}
+
+/** The sum of a figure over all processes. */
+async function figures({ admin }: Crew, { roles }: World, name: string): Promise<number> {
+  const each = await Promise.all(
+    roles.map(async ({ url }) => {
+      const text = await (await fetch(`${url}/metrics`, { headers: { authorization: `Bearer ${admin.token}` }, signal: AbortSignal.timeout(10_000) })).text();
+      return [...text.matchAll(new RegExp(`^${name}(?:\\{[^}]*\\})? ([0-9.e+]+)$`, 'gm'))].reduce((sum, [, value]) => sum + Number(value), 0);
+    }),
+  );
+  return each.reduce((sum, value) => sum + value, 0);
+}
+
+/** Of boxes and links that a socket spoke of since they are their owner's. */
+async function unlikeTold({ world: { url }, model: { boxes }, crew: { listeners }, history }: State): Promise<readonly string[]> {
+  const found: string[] = [];
+  for (const { owner, connected, boxes: told, links } of listeners) {
+    if (!connected) found.push(`the socket of ${owner.userId} is not connected`);
+    for (const { deviceId, claimedAt } of boxes.filter((box) => box.owner === owner)) {
+      const heard = told.get(deviceId);
+      if (heard === undefined || heard.at < claimedAt) continue;
+      const shown = await createClient(url, owner.token).get<{ lock_status: string; is_online: boolean }>(`/devices/${deviceId}/status`);
+      if (shown.lock_status !== heard.status || shown.is_online !== heard.online) found.push(`${deviceId} is ${heard.status}, ${heard.online ? 'online' : 'offline'} by the socket, ${JSON.stringify(shown)} by request`);
+    }
+    for (const { id, current_uses: uses, status } of await everyPage<{ id: string; current_uses: number; status: string }>(url, owner.token, '/access/my-links')) {
+      const heard = links.get(id);
+      if (heard !== undefined && (heard.uses !== uses || (heard.status !== status && history.links.get(id)?.void !== true))) found.push(`the link ${id} is ${heard.status} with ${heard.uses} uses by the socket, ${status} with ${uses} by request`);
+    }
+  }
+  return found;
+}
 
 function answered(model: Model, kind: Asked['kind'], status?: number): readonly Asked[] {
   return model.asked.filter((asked) => asked.kind === kind && asked.answer !== undefined && (status === undefined ? asked.answer.status < 300 : asked.answer.status === status));

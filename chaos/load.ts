@@ -98,7 +98,7 @@ async function claim(world: World, model: Model, admin: { token: string }, box: 
   if (renewed?.status !== 200) return void model.troubles.push(`a new PIN for a box that nobody has was answered ${JSON.stringify(renewed)}`);
   box.pin = String(renewed.body['new_pin']);
   const claimed = await untilAnswered(world, model, await ask(model, world.url, { kind: 'claim', method: 'POST', path: '/devices/assign', as: to, owner: to, deviceId, body: { serial_number: serialNumber, pin: box.pin } }));
-  if (claimed !== undefined && claimed.status < 300) box.owner = to;
+  if (claimed !== undefined && claimed.status < 300) Object.assign(box, { owner: to, claimedAt: Date.now() });
   else model.troubles.push(`the claim of a free box with its PIN was answered ${JSON.stringify(claimed)}`);
 }
 

@@ -32,6 +32,8 @@ export interface Box {
   readonly serialNumber: string;
   pin: string;
   owner: Owner;
+  /** When it became that owner's. */
+  claimedAt: number;
   readonly lockbox: Lockbox;
   /** Command ids that it says it carried out; also one after the other, so that twice is seen. */
   readonly opened: string[];

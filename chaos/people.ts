@@ -4,6 +4,7 @@ import { mqttConnector } from '../src/simulator/mqtt-connector.ts';
 import type { Connector } from '../src/simulator/session.ts';
 import { createClient } from '../test/support/api-client.ts';
 import { until } from '../test/support/until.ts';
+import { listen, type Listener } from './listeners.ts';
 import type { Box, Model, Owner } from './model.ts';
 import { ADMIN, type World } from './world.ts';
 
@@ -12,6 +13,10 @@ export interface Crew {
   readonly admin: { token: string };
   /** Boxes that nobody has: they only come and go. */
   readonly crowd: Lockbox[];
+  /** What each owner's app hears. */
+  readonly listeners: readonly Listener[];
+  /** What each process had at its first rest, by pid. */
+  readonly baseline: Map<number, { readonly files: number; readonly megabytes: number }>;
   stop(): Promise<void>;
 }
 
@@ -36,10 +41,14 @@ export async function gather(world: World, model: Model, { owners, boxes, seed }
   }
   for (const { lockbox } of model.boxes) await until(`${lockbox.deviceId} to have its settings`, () => lockbox.state?.config.auto_lock_delay === RELOCK_SECONDS);
   const crowd: Lockbox[] = [];
+  const listeners = listen(world.url, model);
   return {
     admin,
     crowd,
+    listeners,
+    baseline: new Map(),
     async stop() {
+      for (const listener of listeners) listener.stop();
       await Promise.all([...crowd, ...model.boxes.map(({ lockbox }) => lockbox)].map((lockbox) => lockbox.stop()));
     },
   };
@@ -85,7 +94,7 @@ function powered(model: Model, registered: { readonly device_id: string; readonl
     driftPpm: (seed % 3) * 50,
     rtcSkewMs: 86_400_000,
   });
-  const box: Box = { deviceId: registered.device_id, serialNumber: registered.serialNumber, pin: registered.pin, owner, lockbox, opened: [], acked: new Set(), ...notes, lapses: [] };
+  const box: Box = { deviceId: registered.device_id, serialNumber: registered.serialNumber, pin: registered.pin, owner, claimedAt: Date.now(), lockbox, opened: [], acked: new Set(), ...notes, lapses: [] };
   lockbox.on((event) => {
     if (event.type === 'opened' && event.commandId !== undefined) box.opened.push(event.commandId);
     if (event.type === 'acked') box.acked.add(event.reportSeq);

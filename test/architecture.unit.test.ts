@@ -168,3 +168,15 @@ describe('cycles', () => {
     expect(cycles).toEqual([]);
   });
 });
+
+describe('what is not the program', () => {
+  it('is not in it: src imports neither its tests nor what breaks or measures it', () => {
+    const outside = imports.filter(({ to }) => to.startsWith('../') && !to.startsWith('../migrations/') && !to.startsWith('../package.json'));
+    expect(found(outside).filter((each) => /\.\.\/(test|chaos|bench|fuzz|scripts)\//.test(each))).toEqual([]);
+  });
+  it('chaos tells history by itself: of the domain it knows nothing, but through what it starts', () => {
+    const folder = join(src, '../chaos');
+    const told = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));
+    expect(told.filter((file) => /from '[./]*\/src\/domain\//.test(readFileSync(join(folder, file), 'utf8')))).toEqual([]);
+  });
+});
