@@ -355,3 +355,28 @@ describe('accounts, rights and what happened', () => {
     expect((await cli(['whoami'])).code).toBe(4);
   });
 });
+
+describe('playback', () => {
+  test('shows the past in its order with the states beside it, and what is wrong with what was asked', async () => {
+    const [shown, listed] = [lines(await cli(['audit', 'playback', '--json'])), lines(await cli(['audit', 'list', '--limit', '1000', '--json']))];
+    const frames = shown.filter(({ event }) => event === 'playback_frame') as unknown as { entry: { event_id: string; type: string }; states: { kind: string; state: object | null }[] }[];
+    expect(frames.slice(0, listed.length).map(({ entry }) => entry.event_id)).toEqual(listed.map(({ event_id: id }) => id).slice(0, frames.length));
+    expect(shown.at(-1)).toMatchObject({ event: 'playback_state', state: 'ended' });
+    const registered = frames.find(({ entry }) => entry.type === 'UserRegistered');
+    expect(registered?.states[0]).toMatchObject({ kind: 'user', state: { suspended: false } });
+    expect((await cli(['audit', 'playback', '--type', 'UserRegistered', '--to', '2020-01-01T00:00:00Z'])).said).toContain('0 events.');
+    const wrong: readonly (readonly [string, string, string])[] = [
+      ['--speed', 'fast', 'is no speed'],
+      ['--from', 'yesterday', 'is no moment'],
+      ['--skip-idle', '-3', 'is a number of seconds'],
+      ['--device', 'LB-NOWHERE', 'LB-NOWHERE'],
+    ];
+    for (const [option, value, said] of wrong) {
+      const ran = await cli(['audit', 'playback', `${option}=${value}`]);
+      expect([ran.out, ran.said], option).toEqual(['', expect.stringContaining(said)]);
+      expect([2, 5], option).toContain(ran.code);
+    }
+    expect((await cli(['audit', 'playback', '--step'])).said).toContain('needs a terminal');
+    expect((await cli(['audit', 'playback', '--help'])).out).toMatch(/projections\s+rebuild/);
+  });
+});
