@@ -71,9 +71,7 @@ function stateOf({ lifecycle_status: lifecycle, status, is_online: online }: Dev
   return online ? status : 'offline';
 }
 
-export const show: Job<[device: string], { at?: string }> = async (context, [named], options) => {
-  if (options.at !== undefined) return (await import('./history.ts')).deviceThen(context, [named], options);
-  const { terminal, remote } = context;
+export const show: Job<[device: string]> = async ({ terminal, remote }, [named]) => {
   const device = await theDevice(await remote(), named);
   terminal.event('device', { ...device });
   if (terminal.json) return 0;

@@ -16,6 +16,8 @@ const since = ['--from <moment>', 'a time (UTC), 10m (ago), or a position of the
 const until = ['--to <moment>', 'the same; default: now'] as const;
 const aUser = ['<user>', 'e-mail address, id, or a part of the address or name'] as const;
 
+const isPast = (options: { readonly at?: string }): boolean => options.at !== undefined;
+
 /** What only one command needs is loaded when it runs. */
 const devices = () => import('./devices.ts');
 const users = () => import('./users.ts');
@@ -89,7 +91,7 @@ const groups: readonly { readonly name: string; readonly purpose: string; readon
         args: [aDevice],
         options: [at],
         examples: ['device show LB-004471', 'device show 6f1c', "device show LB-004471 --at '2026-11-21 14:02'"],
-        run: async (...all) => (await devices()).show(...all),
+        run: async (...all) => (isPast(all[2]) ? (await history()).deviceThen(...all) : (await devices()).show(...all)),
       },
       { name: 'diff', purpose: 'What changed of a box between two moments, and by which events.', args: [aDevice], needs: [since], options: [until], examples: ['device diff LB-004471 --from 2h', "device diff LB-004471 --from '2026-11-21 14:00' --to '2026-11-21 15:00'"], run: async (...all) => (await history()).deviceDiff(...all) },
       {
@@ -167,7 +169,7 @@ const groups: readonly { readonly name: string; readonly purpose: string; readon
         args: [aUser],
         options: [at],
         examples: ['user show ana@example.com', 'user show ana@example.com --at 2026-11-01'],
-        run: async (...all) => (await users()).show(...all),
+        run: async (...all) => (isPast(all[2]) ? (await history()).userThen(...all) : (await users()).show(...all)),
       },
       { name: 'diff', purpose: 'What changed of an account between two moments, and by which events.', args: [aUser], needs: [since], options: [until], examples: ['user diff ana@example.com --from 7d'], run: async (...all) => (await history()).userDiff(...all) },
       { name: 'suspend', purpose: 'Shut an account out: its sessions end, its links stop.', args: [aUser], options: [reason, yes], examples: ["user suspend ana@example.com --reason 'fraud'"], run: async (...all) => (await users()).suspend(...all) },

@@ -33,9 +33,7 @@ interface Detail extends User {
   readonly delivery_history: readonly { readonly attempted_at: string; readonly status: string }[];
 }
 
-export const show: Job<[user: string], { at?: string }> = async (context, [named], options) => {
-  if (options.at !== undefined) return (await import('./history.ts')).userThen(context, [named], options);
-  const { terminal, remote } = context;
+export const show: Job<[user: string]> = async ({ terminal, remote }, [named]) => {
   const api = await remote();
   const user = await api.get<Detail>(`/admin/users/${(await theUser(api, named)).id}`);
   terminal.event('user', { ...user });
