@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -74,6 +74,8 @@ if (given.help) {
   process.stdout.write(HELP);
 } else if (given.list) {
   print(table(['figure', 'what, and beside which limit'], figures.map(({ name, about }) => [name, about])));
+  const others = readdirSync(folder).filter((name) => name.endsWith('.ts') && !['main.ts', 'registry.ts'].includes(name));
+  if (others.length > 0) print(`\nBeside these, each a program of its own: ${others.map((name) => `npx node bench/${name}`).join(', ')}`);
 } else if (given.from !== undefined) {
   writeReport(given.from.map((file) => JSON.parse(readFileSync(file, 'utf8')) as Run));
 } else {

@@ -47,6 +47,8 @@ export function barChart({ title, bars, axis }: { readonly title: string; readon
   return svg(WIDTH, height + 4, title, body);
 }
 
+const LEGEND_ROW = 20;
+
 export interface Series {
   readonly name: string;
   readonly points: readonly { readonly x: number; readonly y: number }[];
@@ -54,7 +56,9 @@ export interface Series {
 
 /** Lines over an axis where each step is ten times the one before. */
 export function lineChart({ title, series, axis, level }: { readonly title: string; readonly series: readonly Series[]; readonly axis: string; readonly level: string }): string {
-  const [height, top, bottom, left, right] = [360, TOP, 310, 60, 560];
+  const [top, left, right] = [TOP, 60, 560];
+  const bottom = Math.max(310, top + series.length * LEGEND_ROW);
+  const height = bottom + 50;
   const points = series.flatMap((each) => each.points);
   const x = logScale(Math.min(...points.map((point) => point.x)), Math.max(...points.map((point) => point.x)), left, right);
   const most = Math.max(2, ...points.map((point) => point.y)) * 1.1;
@@ -72,8 +76,8 @@ export function lineChart({ title, series, axis, level }: { readonly title: stri
       return [
         `<path d="${path}" fill="none" stroke="${colour}" stroke-width="2"${dashed}/>`,
         ...of.map((point) => `<circle cx="${fixed(x.at(point.x))}" cy="${fixed(y(point.y))}" r="3" fill="${colour}"><title>${escaped(name)}: ${short(point.y)}</title></circle>`),
-        rect(right + 24, top + index * 20 - 9, 12, 10, colour, name),
-        text(right + 42, top + index * 20, name, 'start'),
+        `<path d="M${right + 20} ${top + index * LEGEND_ROW - 4}h22" stroke="${colour}" stroke-width="3"${dashed}/>`,
+        text(right + 48, top + index * LEGEND_ROW, name, 'start'),
       ];
     }),
   ];

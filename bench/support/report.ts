@@ -54,7 +54,7 @@ function sectionOf(run: Run, beyond: Readonly<Record<string, string>>, charts: R
   };
   const ofUnits = (units: readonly string[]) => base.filter(({ unit, limit }) => units.includes(unit) && limit !== undefined);
   const bars = (list: readonly Reading[]) =>
-    list.map(({ what, unit, value, limit }): Bar => ({ name: fitted(what), value: value.median, low: value.low, high: value.high, ...(limit === undefined ? {} : { limit: limit.value.median }), told: `${withUnit(value.median, unit)}, ${limit === undefined ? '' : withUnit(limit.value.median, unit)}` }));
+    list.map(({ what, unit, value, limit }): Bar => ({ name: fitted(what), value: value.median, low: value.low, high: value.high, ...(limit === undefined ? {} : { limit: limit.value.median }), told: `${withUnit(value.median, unit)}${limit === undefined ? '' : `, limit ${withUnit(limit.value.median, unit)}`}` }));
   const [times, rates] = [ofUnits(['ms']), ofUnits(['/s'])];
   return [
     `## ${NAMES[engines]}`,
