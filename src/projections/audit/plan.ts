@@ -109,6 +109,9 @@ export class Sql {
         const each = `SELECT position FROM ${this.#audit} a WHERE a.${way.by} = v.id AND ${this.#within('a.position')} ${cut}`;
         return `SELECT h.position FROM unnest(${this.place(way.values)}::${type}[]) v(id) CROSS JOIN LATERAL (${each}) h`;
       }
+      case 'time':
+        // By the index of times, whose places are put in order: by the log's own index it would be read from its end to that time.
+        return ordered ? `SELECT position FROM (${this.#allOf(way)} OFFSET 0) t ${cut}` : `${this.#allOf(way)} ${cut}`;
       default:
         return `SELECT position FROM ${this.#audit} a WHERE ${this.#metBy(way)} AND ${this.#within('a.position')} ${cut}`;
     }

@@ -119,15 +119,17 @@ async function namesOf(reader: Reader, terms: readonly Term[]): Promise<Named> {
   const values: unknown[] = [];
   const place = (value: unknown) => `$${values.push(value)}`;
   const pieces: ((s: Schemas) => string)[] = [];
+  /** People and boxes of a name, looked through once. */
+  const called: ((s: Schemas) => string)[] = [];
   const piece = (term: number, kind: Kind, text: (s: Schemas) => string) =>
     pieces.push((s) => `(SELECT ${term} AS term, '${kind}' AS kind, found::text AS id FROM (${text(s)}) f(found) LIMIT ${MOST_NAMED + 1})`);
 
   terms.forEach((term, n) => {
     if (term.text.length >= 2) {
       const at = place(term.text);
-      const called = (s: Schemas) => `SELECT ref FROM ${s['people']}.people WHERE strpos(words, ${at}::text) > 0`;
-      piece(n, 'user', (s) => `SELECT ref FROM (${called(s)}) p JOIN ${s['users']}.users u ON u.user_id = p.ref`);
-      piece(n, 'device', (s) => `SELECT device_id FROM ${s['devices']}.devices WHERE strpos(lower(serial_number), ${at}::text) > 0 OR assignment_id IN (${called(s)})`);
+      called.push((s) => `called${n} AS MATERIALIZED (SELECT ref FROM ${s['people']}.people WHERE strpos(words, ${at}::text) > 0)`);
+      piece(n, 'user', (s) => `SELECT user_id FROM called${n} JOIN ${s['users']}.users ON user_id = ref`);
+      piece(n, 'device', (s) => `SELECT device_id FROM ${s['devices']}.devices WHERE strpos(lower(serial_number), ${at}::text) > 0 OR assignment_id IN (SELECT ref FROM called${n})`);
       const newest = (s: Schemas, kind: string) => `SELECT ref, fields FROM ${s['people']}.people WHERE kind = '${kind}' ORDER BY since DESC LIMIT ${LOOKED_THROUGH}`;
       piece(n, 'link', (s) => `SELECT ref FROM (${newest(s, 'link')}) p WHERE strpos(lower(fields->>'name'), ${at}::text) > 0`);
       piece(n, 'unlock', (s) => `SELECT ref FROM (${newest(s, 'courier')}) p WHERE strpos(lower(concat_ws(' ', fields->>'name', fields->>'company')), ${at}::text) > 0`);
@@ -157,7 +159,9 @@ async function namesOf(reader: Reader, terms: readonly Term[]): Promise<Named> {
     }
   });
   if (pieces.length > 0) {
-    const rows = await reader.all<{ term: number; kind: Kind; id: string }>({ name: 'audit.names', text: (s) => pieces.map((text) => text(s)).join(' UNION ALL '), once: true }, values);
+    const listed = (s: Schemas, texts: readonly ((s: Schemas) => string)[], between: string) => texts.map((text) => text(s)).join(between);
+    const text = (s: Schemas) => `${called.length === 0 ? '' : `WITH ${listed(s, called, ', ')} `}${listed(s, pieces, ' UNION ALL ')}`;
+    const rows = await reader.all<{ term: number; kind: Kind; id: string }>({ name: 'audit.names', text, once: true }, values);
     for (const { term, kind, id } of rows) {
       const key = `${term} ${kind}`;
       const list = found.get(key) ?? [];
