@@ -80,7 +80,7 @@ export function createRefusalLog(deps: {
         },
       });
       waiting.set(queue.length);
-      timer ??= setTimeout(() => void flush(), BATCH_EVERY_MS);
+      flushIn(BATCH_EVERY_MS);
     };
     if (origin === undefined) {
       put();
@@ -93,6 +93,14 @@ export function createRefusalLog(deps: {
       })
       .finally(() => sealing.delete(sealed));
     sealing.add(sealed);
+  }
+
+  /** A timer that has run is none: one that runs out during a flush must not keep the next from being set. */
+  function flushIn(ms: number): void {
+    timer ??= setTimeout(() => {
+      timer = undefined;
+      void flush();
+    }, ms);
   }
 
   /** One flush at a time; what cannot be written stays queued and is tried again with back-off. */
@@ -110,7 +118,9 @@ export function createRefusalLog(deps: {
         } catch (error) {
           failures++;
           logger.warn({ err: error, waiting: queue.length }, 'Refusals could not be recorded; trying again');
-          timer = setTimeout(() => void flush(), fullJitter(failures, { baseMs: 100 }));
+          clearTimeout(timer);
+          timer = undefined;
+          flushIn(fullJitter(failures, { baseMs: 100 }));
           return;
         }
         failures = 0;

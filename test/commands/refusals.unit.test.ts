@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createRefusalLog } from '../../src/commands/refusals.ts';
 import type { CommandContext } from '../../src/commands/port.ts';
 import { AppendOutcomeUnknown, EventStoreUnavailable, type EventStore, type RecordedEvent } from '../../src/platform/event-store/port.ts';
@@ -68,6 +68,30 @@ describe('refusals', () => {
     clock.advance(200);
     await until('counted', () => of(store, 'RefusalsSuppressed').length === 1);
     await log.stop();
+  });
+
+  it('are written also after a log that was slow: those of during it, and those of later', async () => {
+    vi.useFakeTimers();
+    try {
+      const store = createMemoryStore(Date.now);
+      let go = () => {};
+      const slow = new Promise<void>((resolve) => (go = resolve));
+      const { log } = logOn({ ...store, append: (...args) => slow.then(() => store.append(...args)) });
+      await log.start();
+      const record = () => log.recordAs('RenameDevice', target, refusal, someone());
+      record();
+      await vi.advanceTimersByTimeAsync(1_000);
+      record(); // while the first is being written: its own time runs out before that ends
+      await vi.advanceTimersByTimeAsync(1_000);
+      go();
+      await vi.advanceTimersByTimeAsync(1_000);
+      record();
+      await vi.advanceTimersByTimeAsync(1_000);
+      expect(of(store, 'CommandRefused')).toHaveLength(3);
+      await log.stop();
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it('are tried again while the log is away, each once', async () => {
