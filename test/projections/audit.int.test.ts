@@ -3,8 +3,10 @@ import type { DomainEvent } from '../../src/domain/events.ts';
 import type { Actor } from '../../src/domain/kernel.ts';
 import { newId } from '../../src/platform/ids.ts';
 import type { AuditFilter, AuditRow } from '../../src/projections/read-models.ts';
+import { projections } from '../../src/projections/registry.ts';
 import { personal, startReadSide, toAppend, type ReadSide } from '../support/read-side.ts';
 import { startPostgres, type TestPostgres } from '../support/servers.ts';
+import { until } from '../support/until.ts';
 
 let postgres: TestPostgres;
 let side: ReadSide;
@@ -214,5 +216,39 @@ describe('one entry', () => {
     expect(asked).toMatchObject({ summary: 'Courier Jo March asked to unlock LB-004471 by the link “Parcel of Tuesday”', ip: '203.0.113.7', courierName: 'Jo March', linkName: 'Parcel of Tuesday' });
     const [other] = (await list({ types: ['PaymentTaken'] })).rows;
     expect(other?.summary).toBe('The system (shop) recorded PaymentTaken: a kind of event that this version does not know');
+  });
+});
+
+describe('an installation of a former version', () => {
+  it('has its audit log built anew by itself, and answers meanwhile that it is', async () => {
+    const url = await postgres.migratedDatabase();
+    const former = await startReadSide(postgres, {
+      url,
+      projections: (vault) =>
+        projections({ sealer: vault }).map((each) => {
+          const { audit, words: _, ...others } = each.tables;
+          if (each.name !== 'audit' || audit === undefined) return each;
+          return { ...each, version: 1, tables: { ...others, audit }, every: (event, rows) => each.every?.(event, { ...rows, words: { put: () => undefined } } as never) };
+        }),
+    });
+    const stream = `device-${newId()}`;
+    await former.happened(stream, [{ type: 'MaintenanceStarted', data: { reason: 'new hinge' } }]);
+    await former.stop();
+    const now = await startReadSide(postgres, { url });
+    try {
+      const found = async () => {
+        try {
+          return typesOf((await now.reads.audit.list({ q: 'hinge' }, { limit: 10, offset: 0 })).rows);
+        } catch (error) {
+          expect((error as Error).name).toBe('ReadModelUnavailable');
+          return [];
+        }
+      };
+      expect(await until('the new generation', async () => ((rows) => rows.length > 0 && rows)(await found()))).toEqual(['MaintenanceStarted']);
+      await now.happened(stream, [{ type: 'MaintenanceEnded', data: {} }]);
+      expect(typesOf((await now.reads.audit.list({ q: 'maintenance' }, { limit: 10, offset: 0 })).rows)).toEqual(['MaintenanceEnded', 'MaintenanceStarted']);
+    } finally {
+      await now.stop();
+    }
   });
 });
