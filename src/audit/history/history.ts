@@ -5,7 +5,7 @@ import { component, type Component } from '../../platform/lifecycle.ts';
 import type { Logger } from '../../platform/logger.ts';
 import type { Metrics } from '../../platform/metrics.ts';
 import { aggregateOf, createFold, foldVersionOf, linksNamedBy, linksUnderWay, type Fold, type Place } from './fold.ts';
-import type { Milestone, MilestoneStore } from './milestones.ts';
+import type { Milestone, MilestonePlace, MilestoneStore } from './milestones.ts';
 
 /**
  * What a stream folded to at a place of the past (docs/decisions/0119). A read costs at most two blocks of events, however
@@ -98,22 +98,6 @@ export function createHistory({ store, milestones, logger: parent, metrics, calm
     return events;
   }
 
-  /** What came after the last milestone, once that is less than a block; milestones that are not of this log are gone then. */
-  async function tailOf(stream: string, fold: string, category: AggregateCategory): Promise<{ readonly from: bigint; readonly events: readonly RecordedEvent[] }> {
-    for (;;) {
-      const last = await milestones.last(stream, fold);
-      const events = await read(stream, last?.revision ?? 0n, blockSize + (last === undefined ? 0 : 1), 'state');
-      if (last !== undefined && events.shift()?.eventId !== last.eventId) {
-        made.inc({ outcome: 'foreign' });
-        await milestones.forget(stream);
-        continue;
-      }
-      if (events.length < blockSize) return { from: last === undefined ? 0n : last.revision + 1n, events };
-      if (stopping.signal.aborted) throw new HistoryNotReady('This process stops');
-      await within(READY_WITHIN_MS, build(stream, fold, category));
-    }
-  }
-
   /** Milestones up to the last whole block. Those that ask while one builds wait for the same. */
   function build(stream: string, fold: string, category: AggregateCategory): Promise<void> {
     let running = building.get(stream);
@@ -160,49 +144,58 @@ export function createHistory({ store, milestones, logger: parent, metrics, calm
     for (const linkId of missing) fold.putLink(linkId, parts.get(linkId));
   }
 
-  /** The fold up to `revision`: the milestone before its block and the block's `events`; without those, the milestone that it is. */
-  async function foldTo(
-    stream: string,
-    version: string,
-    category: AggregateCategory,
-    revision: bigint,
-    links: readonly Uuid[],
-    events: readonly RecordedEvent[] | undefined,
-  ): Promise<Past> {
-    const start = events === undefined ? revision + 1n : revision - (revision % block);
-    const base = start === 0n ? undefined : await milestones.load(stream, version, start - 1n);
-    if (start > 0n && base === undefined) throw new HistoryNotReady(`The milestone of ${stream} at ${start - 1n} is gone`);
-    const rest = (events ?? []).filter((event) => event.revision <= revision);
+  /** `events` up to `revision` on top of the milestone before them. */
+  async function foldOn(base: Milestone | undefined, stream: string, category: AggregateCategory, events: readonly RecordedEvent[], links: readonly Uuid[], revision = events.at(-1)?.revision): Promise<Past> {
     const fold = foldFrom(category, base);
-    if (base !== undefined) await giveLinks(stream, version, base.revision, fold, [...linksUnderWay(fold.state), ...rest.flatMap(linksNamedBy), ...links]);
+    const rest = revision === undefined ? [] : events.filter((event) => event.revision <= revision);
+    if (base !== undefined) await giveLinks(stream, versionOf(category), base.revision, fold, [...linksUnderWay(fold.state), ...rest.flatMap(linksNamedBy), ...links]);
     for (const event of rest) fold.take(event);
     return { kind: 'state', fold, end: fold.end as Place };
+  }
+
+  async function milestoneAt(stream: string, version: string, revision: bigint): Promise<Milestone> {
+    const found = await milestones.load(stream, version, revision);
+    if (found === undefined) throw new HistoryNotReady(`The milestone of ${stream} at ${revision} is gone`);
+    return found;
   }
 
   async function find(category: AggregateCategory, id: Uuid, until: Until, links: readonly Uuid[]): Promise<Past> {
     const stream = aggregateOf(category).streamOf(id);
     const version = versionOf(category);
-    const tail = await tailOf(stream, version, category);
     const isIn = inPrefix(until);
-    const lastOf = (events: readonly RecordedEvent[]) => events.findLast(isIn)?.revision;
-
-    const inTail = lastOf(tail.events);
-    if (inTail !== undefined) return foldTo(stream, version, category, inTail, links, tail.events);
-    if (tail.from > 0n) {
-      const start = await blockStart(stream, version, until);
-      if (start !== undefined) {
-        const events = await read(stream, start, blockSize, 'state');
-        const revision = lastOf(events);
-        if (revision !== undefined) return foldTo(stream, version, category, revision, links, events);
-        // Nothing of the block itself: the prefix ends with the one before.
-        if (start > 0n) return foldTo(stream, version, category, start - 1n, links, undefined);
+    for (;;) {
+      const [last, start] = await Promise.all([milestones.last(stream, version), blockStart(stream, version, until)]);
+      const looksBack = last !== undefined && start !== undefined && start <= last.revision;
+      // What came after the last milestone, and the block that the prefix ends in where that has nothing of it: both at once.
+      const [tail, events = [], base] = await Promise.all([
+        read(stream, last?.revision ?? 0n, last === undefined ? blockSize : endsBefore(until, last) ? 1 : blockSize + 1, 'state'),
+        looksBack ? read(stream, start, blockSize, 'state') : undefined,
+        looksBack && start > 0n ? milestoneAt(stream, version, start - 1n) : undefined,
+      ]);
+      if (last !== undefined && tail.shift()?.eventId !== last.eventId) {
+        made.inc({ outcome: 'foreign' });
+        await milestones.forget(stream);
+        continue;
       }
+      if (tail.length >= blockSize) {
+        if (stopping.signal.aborted) throw new HistoryNotReady('This process stops');
+        await within(READY_WITHIN_MS, build(stream, version, category));
+        continue;
+      }
+
+      const inTail = tail.findLast(isIn)?.revision;
+      if (inTail !== undefined) return foldOn(last === undefined ? undefined : await milestoneAt(stream, version, last.revision), stream, category, tail, links, inTail);
+      const inBlock = events.findLast(isIn)?.revision;
+      if (inBlock !== undefined) return foldOn(base, stream, category, events, links, inBlock);
+      // Nothing of the block itself: the prefix ends with the one before.
+      if (base !== undefined) return foldOn(base, stream, category, [], links);
+      if (last !== undefined && start === last.revision + 1n) return foldOn(await milestoneAt(stream, version, last.revision), stream, category, [], links);
+      const first = last === undefined ? tail[0] : (await read(stream, 0n, 1, 'state'))[0];
+      return first === undefined ? { kind: 'never' } : { kind: 'not_yet', begins: placeOf(first) };
     }
-    const first = tail.from === 0n ? tail.events[0] : (await read(stream, 0n, 1, 'state'))[0];
-    return first === undefined ? { kind: 'never' } : { kind: 'not_yet', begins: placeOf(first) };
   }
 
-  /** Where the block begins that has the last event of the prefix, given that the tail has none of it. */
+  /** Where the block begins that has the last event of the prefix, where what comes after the last milestone has none of it. */
   async function blockStart(stream: string, version: string, until: Until): Promise<bigint | undefined> {
     switch (until.kind) {
       case 'revision':
@@ -277,6 +270,18 @@ function inPrefix(until: Until): (event: RecordedEvent) => boolean {
       return ({ position }) => position <= until.position;
     case 'revision':
       return ({ revision }) => revision <= until.revision;
+  }
+}
+
+/** Whether all of the prefix is known to be at a milestone or before it. By instants nothing is: they may go back. */
+function endsBefore(until: Until, { revision, position }: MilestonePlace): boolean {
+  switch (until.kind) {
+    case 'instant':
+      return false;
+    case 'position':
+      return until.position <= position;
+    case 'revision':
+      return until.revision <= revision;
   }
 }
 

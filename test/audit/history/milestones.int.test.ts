@@ -77,7 +77,7 @@ describe('milestones in the database', () => {
         for await (const event of store.readStream(...args)) if (event.revision <= half) yield event;
       },
     };
-    const until = { kind: 'revision', revision: 5n } as const;
+    const until = { kind: 'instant', at: events[5]!.metadata.occurredAt } as const;
     await historyOver(earlier, { milestones: createMilestoneStore(pool), blockSize: SMALL }).at('device', deviceId, until);
     expect(await kept()).toMatchObject({ milestones: 10 });
     const both = [0, 1].map(() => historyOver(store, { milestones: createMilestoneStore(pool), blockSize: SMALL }));
