@@ -40,12 +40,12 @@ export const download: Job<[words?: readonly string[]], Options> = async ({ term
   }
   counted.tell('');
   terminal.event('downloaded', { file: output, format, bytes: counted.bytes() });
-  terminal.say(`${output}: ${megabytes(counted.bytes())} MB of ${format === 'csv' ? 'CSV' : 'NDJSON'}, with names and addresses of people. Only you can read it.`);
+  terminal.say(`${output}: ${sizeOf(counted.bytes())} of ${format === 'csv' ? 'CSV' : 'NDJSON'}, with names and addresses of people. Only you can read it.`);
   return 0;
 };
 
 const exists = (path: string): Promise<boolean> => stat(path).then(() => true, () => false);
-const megabytes = (bytes: number): string => (bytes / 1_048_576).toFixed(1);
+const sizeOf = (bytes: number): string => (bytes < 1_048_576 ? `${Math.ceil(bytes / 1_024)} kB` : `${(bytes / 1_048_576).toFixed(1)} MB`);
 
 /** Passes on what comes, and tells how much that was. */
 function counter(tell: (line: string) => void): { readonly stream: Transform; readonly bytes: () => number; readonly tell: (line: string) => void } {
@@ -55,7 +55,7 @@ function counter(tell: (line: string) => void): { readonly stream: Transform; re
       bytes += chunk.length;
       if (performance.now() - toldAt > TELL_EVERY_MS) {
         toldAt = performance.now();
-        tell(`${megabytes(bytes)} MB`);
+        tell(sizeOf(bytes));
       }
       taken(null, chunk);
     },

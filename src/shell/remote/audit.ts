@@ -200,7 +200,7 @@ function printLines({ columns, out, paint }: Terminal, head: string, text: strin
     if (line !== '' && line.length + 1 + word.length > space) lines.push(word);
     else lines[lines.length - 1] = line === '' ? word : `${line} ${word}`;
   }
-  out(lines.map((line, n) => (n === 0 ? paint.dim(head) : ' '.repeat(head.length)) + coloured(line)).join('\n'));
+  out(lines.map((line, n) => (n === 0 ? paint.dim(head) : ' '.repeat(head.length)) + coloured(line.trimEnd())).join('\n'));
 }
 
 const LEAST_COLUMNS = 24;
