@@ -74,7 +74,7 @@ if (given.help) {
   process.stdout.write(HELP);
 } else if (given.list) {
   print(table(['figure', 'what, and beside which limit'], figures.map(({ name, about }) => [name, about])));
-  const others = readdirSync(folder).filter((name) => name.endsWith('.ts') && !['main.ts', 'registry.ts'].includes(name));
+  const others = readdirSync(folder).filter((name) => name.endsWith('.ts') && !name.endsWith('.tmp.ts') && !['main.ts', 'registry.ts'].includes(name));
   if (others.length > 0) print(`\nBeside these, each a program of its own: ${others.map((name) => `npx node bench/${name}`).join(', ')}`);
 } else if (given.from !== undefined) {
   writeReport(given.from.map((file) => JSON.parse(readFileSync(file, 'utf8')) as Run));

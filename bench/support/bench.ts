@@ -23,7 +23,7 @@ export interface Size {
 }
 
 const quickPace: Pace = { slices: 2, sliceMs: 1_000, warmupMs: 300 };
-const fullPace: Pace = { slices: 5, sliceMs: 3_000, warmupMs: 2_000 };
+const fullPace: Pace = { slices: 5, sliceMs: 2_500, warmupMs: 1_000 };
 
 export const sizes: Readonly<Record<'quick' | 'full', Size>> = {
   quick: {
@@ -42,7 +42,7 @@ export const sizes: Readonly<Record<'quick' | 'full', Size>> = {
   },
   full: {
     pace: fullPace,
-    growthPace: { slices: 3, sliceMs: 2_000, warmupMs: 1_000 },
+    growthPace: { slices: 3, sliceMs: 1_500, warmupMs: 500 },
     cast: { owners: 32, boxesEach: 5, more: 1_840 },
     growthCast: { owners: 16, boxesEach: 5, more: 200 },
     growth: [

@@ -15,6 +15,7 @@ import { createEmbeddedPostgres } from '../../src/platform/postgres/embedded.ts'
 import { createNotifications } from '../../src/platform/postgres/notifications.ts';
 import { createMasterKey } from '../../src/platform/vault/master-key.ts';
 import { createSealer, type Sealer } from '../../src/platform/vault/sealer.ts';
+import { projections } from '../../src/projections/registry.ts';
 import { makeCast, type Cast, type CastSize } from './cast.ts';
 import type { Point } from './figure.ts';
 import { PAST_VERSION, writePast, type KnownBox } from './past.ts';
@@ -37,12 +38,21 @@ export interface Folder {
 /** Where filled folders are kept from one run to the next. */
 export const cacheFolder = join(tmpdir(), `loqey-bench-cache-${userInfo().username}`);
 
+const unopened = () => Promise.reject(new Error('Only names and versions are asked for here'));
+
+/** What a folder depends on besides: with any of these changed it is another one. */
+const madeBy = {
+  past: PAST_VERSION,
+  migrations: migrations.map(({ id }) => id),
+  readModels: projections({ sealer: { open: unopened, openMany: unopened } }).map(({ name, version }) => `${name} ${version}`),
+};
+
 /**
- * A copy of the folder with these contents; they are made on first use and kept by what they are: with other migrations, or
- * another way to write a past, it is another folder. Its read models end before the past: each run builds them itself.
+ * A copy of the folder with these contents; they are made on first use and kept by what they are. Its read models end before
+ * the past: each run builds them itself.
  */
 export async function folderWith(contents: Contents, say: (text: string) => void): Promise<Folder> {
-  const name = createHash('sha256').update(JSON.stringify({ ...contents, PAST_VERSION, migrations: migrations.map(({ id }) => id) })).digest('hex').slice(0, 16);
+  const name = createHash('sha256').update(JSON.stringify({ ...contents, ...madeBy })).digest('hex').slice(0, 16);
   const kept = join(cacheFolder, name);
   if (!existsSync(kept)) {
     mkdirSync(cacheFolder, { recursive: true });
