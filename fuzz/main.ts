@@ -161,8 +161,8 @@ async function main(): Promise<number> {
     const left = [...server.errors()].map((line) => `✖ the server logged an error: ${line.slice(0, 2_000)}`);
     const alive = await livesOn(server);
     const folds = values['no-fold'] ? undefined : await server.foldsAgain();
-    const failures = [...result.failures, ...left, ...(alive === 'yes' ? [] : [`✖ afterwards the server was not well: ${alive}`]), ...(folds ?? []).map((name) => `✖ the read model ${name} is not what the log says`)];
-    results.push({ ...result, failures, alive, notes: [...result.notes, ...(folds === undefined ? [] : [folds.length === 0 ? 'every read model is what a rebuild makes of the log' : `read models that are not what the log says: ${folds.join(', ')}`])] });
+    const failures = [...result.failures, ...left, ...(alive === 'yes' ? [] : [`✖ afterwards the server was not well: ${alive}`]), ...(folds === undefined ? [] : [`✖ a read model is not what the log says:\n${folds}`])];
+    results.push({ ...result, failures, alive, notes: [...result.notes, ...(values['no-fold'] || folds !== undefined ? [] : ['every read model is what a rebuild makes of the log'])] });
     await server.stop();
     await mosquitto?.stop();
     for (const failure of failures) onFound(failure);

@@ -168,12 +168,13 @@ function spoilPath(parts: Parts, dice: Dice, known: KnownThings): void {
 function spoilQuery(parts: Parts, dice: Dice): void {
   const one = parts.query.length === 0 ? undefined : dice.pick(parts.query);
   const name = one?.[0] ?? dice.pick(['limit', 'page', 'search', 'cursor', 'offset', 'page_size', 'date_from', 'status']);
+  const raw = encode(name);
   switch (dice.int(9)) {
     case 0:
       parts.query.push([name, one?.[1] ?? '1'], [name, '2']);
       break;
     case 1:
-      parts.rawQuery = dice.pick([`${name}[]=1`, `${name}[a]=1`, `${name}`, `${name}=`, `=${name}`, '&&&', '%00=%00', '%ff=%ff', '__proto__=1', '__proto__[a]=1', 'constructor=1', `${name}=%`, `${name}=%zz`, '?', `${name}=1;${name}=2`, `${name}=1#x`, `a=${'1'.repeat(8_000)}`, `${'a=1&'.repeat(1_500)}b=1`, '%f0%9f=1', `${name}=+1+`, 'token=x']);
+      parts.rawQuery = dice.pick([`${raw}[]=1`, `${raw}[a]=1`, `${raw}`, `${raw}=`, `=${raw}`, '&&&', '%00=%00', '%ff=%ff', '__proto__=1', '__proto__[a]=1', 'constructor=1', `${raw}=%`, `${raw}=%zz`, '?', `${raw}=1;${raw}=2`, `${raw}=1#x`, `a=${'1'.repeat(8_000)}`, `${'a=1&'.repeat(1_500)}b=1`, '%f0%9f=1', `${raw}=+1+`, 'token=x']);
       break;
     case 2:
       parts.query.push([dice.pick(texts.filter((each) => each !== '')).toWellFormed(), '1']);

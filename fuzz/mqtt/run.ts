@@ -242,7 +242,13 @@ async function startWitness(target: Target, admin: Person, owner: Person) {
   const opening = (async () => {
     while (!stopping) {
       const link = await newLink(owner, registered.deviceId, 1);
-      const { status, body } = await tap(target.url, link.token, randomUUID(), 40_000).catch((error: unknown) => ({ status: 0, body: { message: String(error) } as { message?: string; command_id?: string } }));
+      const press = () => tap(target.url, link.token, randomUUID(), 40_000).catch((error: unknown) => ({ status: 0, body: { message: String(error) } as { message?: string; command_id?: string } }));
+      let { status, body } = await press();
+      // A link that was just made may not be among the read models yet.
+      for (let attempt = 0; status === 404 && attempt < 20; attempt++) {
+        await new Promise((resolve) => setTimeout(resolve, 500));
+        ({ status, body } = await press());
+      }
       if (status === 200) seen.opened++;
       else {
         seen.failed++;
