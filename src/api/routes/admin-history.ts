@@ -57,7 +57,8 @@ export const adminHistoryRoutes: readonly Route[] = [
     query: AsOf,
     replies: { 200: PastDevice },
     errors: [404, 503],
-  })(async ({ params: { device_id: id }, query, who }, api) => {
+  })(async ({ params, query, who }, api) => {
+    const id = params.device_id.toLowerCase();
     const asked = momentOf(api, 'as_of', query.as_of);
     const { fold, end } = there(await pastOf(api, 'device', id, asked), 'box', 'Device not found');
     const state = shownDevice(fold.state as DeviceState) as unknown as DeviceThen;
@@ -75,15 +76,18 @@ export const adminHistoryRoutes: readonly Route[] = [
     query: Between,
     replies: { 200: Difference },
     errors: [404, 503],
-  })(async ({ params: { device_id: id }, query }, api) => ({
-    status: 200,
-    body: await difference(api, query, id, 'Device not found', {
-      stream: deviceStream(id.toLowerCase()),
-      at: (moment) => pastOf(api, 'device', id, moment),
-      shown: (fold) => shownDevice(fold.state as DeviceState),
-      changedBy: (fold, path) => lastChange(fold.since, path),
-    }),
-  })),
+  })(async ({ params, query }, api) => {
+    const id = params.device_id.toLowerCase();
+    return {
+      status: 200,
+      body: await difference(api, query, id, 'Device not found', {
+        stream: deviceStream(id),
+        at: (moment) => pastOf(api, 'device', id, moment),
+        shown: (fold) => shownDevice(fold.state as DeviceState),
+        changedBy: (fold, path) => lastChange(fold.since, path),
+      }),
+    };
+  }),
 
   route({
     id: 'whyDevice',
@@ -96,7 +100,8 @@ export const adminHistoryRoutes: readonly Route[] = [
     query: WhyDevice,
     replies: { 200: Why },
     errors: [404, 503],
-  })(async ({ params: { device_id: deviceId }, query }, api) => {
+  })(async ({ params, query }, api) => {
+    const deviceId = params.device_id.toLowerCase();
     const asked = momentOf(api, 'as_of', query.as_of);
     const past = there(await pastOf(api, 'device', deviceId, asked), 'box', 'Device not found');
     const state = past.fold.state as DeviceState;
@@ -181,7 +186,8 @@ export const adminHistoryRoutes: readonly Route[] = [
     query: AsOf,
     replies: { 200: PastUser },
     errors: [404, 503],
-  })(async ({ params: { user_id: id }, query, who }, api) => {
+  })(async ({ params, query, who }, api) => {
+    const id = params.user_id.toLowerCase();
     const asked = momentOf(api, 'as_of', query.as_of);
     const { fold, end } = there(await pastOf(api, 'user', id, asked), 'account', 'User not found');
     return { status: 200, body: { ...saidOf(api, asked, end), user_id: id, email: await emailOf(api, who, id), state: shownUser(fold.state as UserState) as unknown as UserThen } };
@@ -198,15 +204,18 @@ export const adminHistoryRoutes: readonly Route[] = [
     query: Between,
     replies: { 200: Difference },
     errors: [404, 503],
-  })(async ({ params: { user_id: id }, query }, api) => ({
-    status: 200,
-    body: await difference(api, query, id, 'User not found', {
-      stream: userStream(id.toLowerCase()),
-      at: (moment) => pastOf(api, 'user', id, moment),
-      shown: (fold) => shownUser(fold.state as UserState),
-      changedBy: (fold, path) => lastChange(fold.since, path),
-    }),
-  })),
+  })(async ({ params, query }, api) => {
+    const id = params.user_id.toLowerCase();
+    return {
+      status: 200,
+      body: await difference(api, query, id, 'User not found', {
+        stream: userStream(id),
+        at: (moment) => pastOf(api, 'user', id, moment),
+        shown: (fold) => shownUser(fold.state as UserState),
+        changedBy: (fold, path) => lastChange(fold.since, path),
+      }),
+    };
+  }),
 
   route({
     id: 'deliveryThen',
