@@ -307,7 +307,7 @@ describe('accounts, rights and what happened', () => {
     expect(await cli(['audit', 'download', '-o', ndjson])).toMatchObject({ code: 0 });
     const entries = readFileSync(ndjson, 'utf8').trimEnd().split('\n').map((line) => JSON.parse(line) as { summary: string });
     expect(entries[0]?.summary).toMatch(/^The log was started/);
-    expect((await cli(['audit', 'download', '--format', 'ndjson', '--outcome', 'refused'])).out.trimEnd().split('\n').map((line) => (JSON.parse(line) as { outcome: string }).outcome)).toContain('refused');
+    expect((await cli(['audit', 'download', '--format', 'ndjson', '--action', 'log_started'])).out.trimEnd().split('\n').map((line) => (JSON.parse(line) as { type: string }).type)).toEqual(['LogStarted']);
     expect(readdirSync(folder).filter((name) => name.endsWith('.part'))).toEqual([]);
   });
 
