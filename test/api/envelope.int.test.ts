@@ -252,6 +252,10 @@ describe('validation of every route', () => {
       pin: '123456',
       old_password: 'long enough',
       new_password: 'longer still',
+      confirm: 'a@example.com',
+      ground: 'requested',
+      position: '42',
+      reason: 'a row that is not needed',
       device_id: '00000000-0000-4000-8000-000000000001',
     };
     return examples[name];
