@@ -108,7 +108,7 @@ export const adminHistoryRoutes: readonly Route[] = [
     const owner = state.kind === 'registered' ? state.assignment?.userId : undefined;
     const cause = { kind: 'owner', id: query.user_id?.toLowerCase() ?? owner ?? NOBODY } as const;
     const reason = await explained(api, past.fold, { deviceId, cause, now: nowOf(asked, past.end) });
-    return { status: 200, body: await whyView(api, asked, past.end, { deviceId, cause, reason, assumed: [] }) };
+    return { status: 200, body: await whyView(api, asked, past.end, { deviceId, cause, reason, assumed: [HEARD_OF] }) };
   }),
 
   route({
