@@ -5,6 +5,7 @@ import { createDeadlineQueue } from '../../src/projections/deadlines/queries.ts'
 import { forgetCouriers, forgetRefused } from '../../src/projections/people/retention.ts';
 import type { DeviceFilter } from '../../src/projections/read-models.ts';
 import { personal, startReadSide, type ReadSide } from '../support/read-side.ts';
+import { until } from '../support/until.ts';
 import { startPostgres, type TestPostgres } from '../support/servers.ts';
 
 let postgres: TestPostgres;
@@ -249,6 +250,21 @@ describe('links', () => {
     expect(await side.reads.links.byId(linkId)).toMatchObject({ status: 'active' });
     await side.happened(box.stream, [{ type: 'LinkExpired', data: { linkId } }]);
     expect(await side.reads.links.byId(linkId)).toMatchObject({ status: 'expired', isActive: false });
+  });
+
+  it.each(['LinkRevoked', 'LinkExpired'] as const)('a use that comes back after %s does not make it active again, for who listens either', async (type) => {
+    const box = await anOwnedBox();
+    const { linkId, event } = linkCreated(box);
+    const unlockId = newId();
+    const told: unknown[][] = [];
+    const stop = side.feed.on(`link:${linkId}`, ({ type: what, payload }) => void (what === 'link_update' && told.push([payload['status'], payload['usage_count']])));
+    await side.happened(box.stream, [event, requested(box, linkId, unlockId)]);
+    await side.happened(box.stream, [{ type, data: { linkId } }, { type: 'UnlockCancelled', data: { unlockId, reason: 'link_revoked' } }]);
+    await until('the use to be told as returned', () => told.at(-1)?.[1] === 0);
+    stop();
+    const ended = type === 'LinkRevoked' ? 'revoked' : 'expired';
+    expect(told.at(-1)).toEqual([ended, 0]);
+    expect(await side.reads.links.byId(linkId)).toMatchObject({ status: ended, currentUses: 0 });
   });
 
   it.each(['DeviceUnlinked', 'OwnerSuspended'] as const)('%s voids what was made before, not after', async (type) => {

@@ -232,10 +232,17 @@ function tell(emit: Emit, row: LinkTableRow, change: 'created' | 'updated' | 'us
   emit([change === 'created' ? undefined : `link:${row.link_id}`, `user:${row.owner_id}`], 'link_update', {
     link_id: row.link_id,
     device_id: row.device_id,
-    status: change === 'created' || change === 'updated' ? (row.current_uses >= row.max_uses ? 'used' : 'active') : change,
+    status: statusAfter(row),
     change,
     usage_count: row.current_uses,
     max_uses: row.max_uses,
     timestamp: at,
   });
+}
+
+/** In the order of the query, as far as rows tell it. A use that comes back to a link that has ended does not bring it back. */
+function statusAfter({ revoked_at: revokedAt, expiry_recorded: expired, current_uses: uses, max_uses: most }: LinkTableRow): 'active' | 'used' | 'expired' | 'revoked' {
+  if (revokedAt !== null) return 'revoked';
+  if (uses >= most) return 'used';
+  return expired ? 'expired' : 'active';
 }
