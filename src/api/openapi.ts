@@ -50,6 +50,7 @@ const headers: Readonly<Record<string, Json>> = {
   'X-Next-Cursor': header('`?cursor=` of what follows; absent at the end.', { type: 'string' }),
   Link: header('Addresses of what follows (`rel="next"`) and what was before (`rel="prev"`).', { type: 'string' }),
   'Loqey-Position': header('Of the last event that came of this request; opaque.', { type: 'string' }),
+  'Loqey-Count': header('`at_least`: there are more than `X-Total-Count`, which was not counted to its end.', { type: 'string', enum: ['at_least'] }),
   'Loqey-Search': header('`partial`: a name in `q` is that of so many people, boxes, links or couriers that only what happened to the newest of them was looked for.', { type: 'string', enum: ['partial'] }),
   'Loqey-Consistency': header('`pending`: lists may not show yet what this request changed.', { type: 'string', enum: ['pending'] }),
 };
@@ -205,7 +206,7 @@ function responsesOf(route: Route, alias: boolean, schemas: Record<string, unkno
     'X-Request-Id',
     ...(route.limit === 'none' ? [] : rateLimit),
     ...('page_size' in route.query.properties ? ['X-Total-Count', 'X-Next-Cursor', 'Link'] : []),
-    ...(route.id === 'auditLog' ? ['Loqey-Search'] : []),
+    ...(route.id === 'auditLog' ? ['Loqey-Count', 'Loqey-Search'] : []),
     ...(route.method === 'GET' ? [] : ['Loqey-Position', 'Loqey-Consistency']),
   );
   const contentTypes = route.contentTypes?.map((type) => type.split(';', 1)[0] ?? type) ?? ['application/json'];

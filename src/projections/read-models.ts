@@ -355,10 +355,10 @@ export interface AuditFilter {
 
 export interface AuditQueries {
   /**
-   * Newest first unless `after` is given. The total is counted up to 10,000.
+   * Newest first unless `after` is given. `atLeast`: the total was not counted to its end.
    * `partial`: a name in `q` is that of so many that only what happened to the newest of them was looked for.
    */
-  list(filter: AuditFilter, page: Page): Promise<Paged<AuditRow> & { readonly partial: boolean }>;
+  list(filter: AuditFilter, page: Page): Promise<Paged<AuditRow> & { readonly atLeast: boolean; readonly partial: boolean }>;
   /** Everything up to a position, oldest first, piece by piece: for exports. */
   pages(filter: AuditFilter, until: bigint): AsyncIterable<readonly AuditRow[]>;
   /** What came after a position, in order: the first `limit` entries are looked at, and `through` says how far that went. */

@@ -244,7 +244,7 @@ export class World {
       list: async (filter: AuditFilter, page: Page) => {
         this.auditAsked.push(filter);
         const meant = this.audit.filter((row) => (filter.action === undefined || row.action === filter.action) && (filter.before === undefined || row.position < filter.before));
-        return { ...paged(meant, page), partial: filter.q === 'everybody' };
+        return { ...paged(meant, page), atLeast: filter.q === 'everybody', partial: filter.q === 'everybody' };
       },
       pages: (filter: AuditFilter, until: bigint) => this.pagesOf(filter, until),
       news: async (filter: AuditFilter, after: bigint, until: bigint, limit: number) => {

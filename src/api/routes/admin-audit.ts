@@ -23,8 +23,8 @@ export const adminAuditRoutes: readonly Route[] = [
     most: 1_000,
     cursorOf: ({ position }) => position,
   })(async (call, api, page) => {
-    const { rows, total, partial } = await api.deps.reads.audit.list(auditFilter(api, call.query), page);
-    return { rows: rows.map((row) => auditView(row, api.positions.encode(row.position))), total, ...(partial ? { headers: { 'Loqey-Search': 'partial' } } : {}) };
+    const { rows, total, atLeast, partial } = await api.deps.reads.audit.list(auditFilter(api, call.query), page);
+    return { rows: rows.map((row) => auditView(row, api.positions.encode(row.position))), total, headers: { ...(atLeast ? { 'Loqey-Count': 'at_least' } : {}), ...(partial ? { 'Loqey-Search': 'partial' } : {}) } };
   }),
 
   route({

@@ -59,6 +59,8 @@ const PIECE = 1_000;
 interface Hits {
   readonly positions: readonly string[];
   readonly total: number;
+  /** True: there may be more than `total`. */
+  readonly atLeast: boolean;
 }
 
 interface Places extends Record<string, unknown> {
@@ -101,7 +103,7 @@ export function createAuditQueries(reader: Reader): AuditQueries {
   /** `count`: whether anybody wants to know how many there are. */
   async function hits(conditions: readonly Condition[], part: Part): Promise<Hits> {
     const { range, limit, offset, count } = part;
-    if (conditions.some((condition) => condition.length === 0)) return { positions: [], total: 0 };
+    if (conditions.some((condition) => condition.length === 0)) return { positions: [], total: 0, atLeast: false };
     const [first] = conditions;
     if (conditions.length <= 1) {
       const inOrder = (sql: Sql, most: number) => (first === undefined ? sql.everything(most) : sql.first(first, most));
@@ -122,7 +124,8 @@ export function createAuditQueries(reader: Reader): AuditQueries {
       const others = conditions.filter((condition) => condition !== driver).map((condition) => sql.met(condition));
       return `SELECT position FROM (${some}) d JOIN ${s['audit']}.audit a USING (position) WHERE ${others.join(' AND ')} ORDER BY position ${range.order} LIMIT ${most}`;
     });
-    if (few || found.total > offset + limit || (!count && found.positions.length === limit)) return found;
+    if (few) return found;
+    if (found.total > offset + limit || (!count && found.positions.length === limit)) return { ...found, atLeast: true };
     // All that meet each of them, put together: what that costs depends on how many they are and not on where.
     return page(part, (sql, most) => `SELECT position FROM (${conditions.map((condition) => `(${sql.all(condition)})`).join(' INTERSECT ')}) b ORDER BY position ${range.order} LIMIT ${most}`);
   }
@@ -139,12 +142,13 @@ export function createAuditQueries(reader: Reader): AuditQueries {
           ? `WITH hits AS MATERIALIZED (${make(sql, COUNTED, s)}) SELECT (SELECT count(*)::integer FROM hits) AS total, ${cut('SELECT position FROM hits', limit)}`
           : `SELECT ${totalOf(sql)} AS total, ${cut(make(sql, offset + limit, s), limit)}`,
       );
-      return { positions: row?.positions ?? [], total: row?.total ?? 0 };
+      const total = row?.total ?? 0;
+      return { positions: row?.positions ?? [], total, atLeast: total >= COUNTED };
     }
     // So far down the list nobody needs the total but to know whether there is more.
     const [row] = await ask<Places>(range, (sql, s) => `SELECT ${cut(make(sql, offset + limit + 1, s), limit + 1)}`);
     const positions = row?.positions ?? [];
-    return { positions: positions.slice(0, limit), total: positions.length === 0 ? Math.min(offset, COUNTED) : offset + positions.length };
+    return { positions: positions.slice(0, limit), total: positions.length === 0 ? Math.min(offset, COUNTED) : offset + positions.length, atLeast: positions.length === 0 || positions.length > limit };
   }
 
   /** Of each condition how many there are, up to `FEW`; Infinity where only reading the log would tell. */
@@ -164,8 +168,8 @@ export function createAuditQueries(reader: Reader): AuditQueries {
       await caughtUp(reader, name);
       const { conditions, partial } = await conditionsOf(reader, filter);
       const range = { after: filter.after, before: filter.before, until: filter.until, order: filter.after === undefined ? 'DESC' : 'ASC' } as const;
-      const { positions, total } = await hits(conditions, { range, limit, offset, count: true });
-      return { rows: await lines(positions, range.order), total, partial };
+      const { positions, total, atLeast } = await hits(conditions, { range, limit, offset, count: true });
+      return { rows: await lines(positions, range.order), total, atLeast, partial };
     },
 
     async *pages(filter, until) {

@@ -68,15 +68,12 @@ export async function auditQuery(api: Remote, words: readonly string[], options:
   };
 }
 
-/** The server counts no further. */
-const COUNTED = 10_000;
-
 export const list: Job<[words?: readonly string[]], AuditOptions> = async ({ terminal, remote }, [words = []], options) => {
   const api = await remote();
   const { rows, total, headers } = await api.list<Entry>(LOG, { ...(await auditQuery(api, words, options)), limit: options.limit ?? 50 });
   // The newest at the end, where the eye is.
   for (const row of [...rows].reverse()) print(terminal, row);
-  terminal.say(total < COUNTED ? shown(rows.length, total, 'event') : `${rows.length.toLocaleString('en')} of ${total.toLocaleString('en')} events or more`);
+  terminal.say(`${shown(rows.length, total, 'event')}${headers.get('loqey-count') === 'at_least' ? ' or more' : ''}`);
   if (headers.get('loqey-search') === 'partial') terminal.say('Many have such a name: only what happened to the newest of them was looked for.');
   return 0;
 };
