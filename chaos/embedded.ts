@@ -88,6 +88,17 @@ export async function startEmbedded({ database, onTrouble, diskBytes }: Embedded
       return store;
     },
     dataDir: database === 'own' ? dataDir : undefined,
+    backUp: database === 'apart' ? undefined : async () => {
+      const copy = join(folder, 'backup');
+      rmSync(copy, { recursive: true, force: true });
+      execFileSync('cp', ['-a', dataDir, copy]);
+      return async () => {
+        for (const pid of processesOf(dataDir)) process.kill(pid, 'SIGKILL');
+        await until('nothing to run on what is replaced', () => processesOf(dataDir).length === 0);
+        for (const name of readdirSync(dataDir)) rmSync(join(dataDir, name), { recursive: true, force: true });
+        execFileSync('cp', ['-a', `${copy}/.`, dataDir]);
+      };
+    },
     smallDisk: diskBytes === undefined ? undefined : dataDir,
     headFolder: join(dataDir, 'audit'),
     logFiles: () => [logs, join(dataDir, 'logs')].flatMap((each) => readdirSync(each).map((name) => join(each, name))),

@@ -109,6 +109,7 @@ export async function startOnEngines({ onTrouble }: { readonly onTrouble: (what:
       return store;
     },
     dataDir: undefined,
+    backUp: undefined,
     smallDisk: undefined,
     headFolder,
     logFiles: () => readdirSync(logs).map((name) => join(logs, name)),

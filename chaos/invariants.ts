@@ -65,7 +65,7 @@ export const invariants: readonly Invariant[] = [
       return [
         ...history.wrong,
         ...model.boxes.flatMap((box) => {
-          const moved = commandMovements(box);
+          const moved = commandMovements(model, box);
           return [
             ...moved.flatMap(({ commandId, at }) => {
               const unlock = history.unlocks.get(commandId);
@@ -73,7 +73,7 @@ export const invariants: readonly Invariant[] = [
               const late = at - unlock.expiresAt;
               return late <= LATE_MS ? [] : [`${box.deviceId} moved its bolt for ${commandId} ${late} ms after its end`];
             }),
-            ...duplicates(moved.map(({ commandId }) => commandId)).map((id) => `${box.deviceId} moved its bolt twice for ${id}`),
+            ...duplicates(commandMovements({ forgotten: new Set() }, box).map(({ commandId }) => commandId)).map((id) => `${box.deviceId} moved its bolt twice for ${id}`),
             ...duplicates(box.opened).map((id) => `${box.deviceId} carried ${id} out twice`),
           ];
         }),
@@ -86,7 +86,7 @@ export const invariants: readonly Invariant[] = [
     id: 'I3',
     text: 'no link opened more often than it may; a use came back only where no bolt moved; what is shown is what was used',
     async check({ model, history, world }) {
-      const moved = new Set(model.boxes.flatMap((box) => commandMovements(box).map(({ commandId }) => commandId)));
+      const moved = new Set(model.boxes.flatMap((box) => commandMovements(model, box).map(({ commandId }) => commandId)));
       const found = [...history.unlocks.values()].filter(({ id, returned }) => returned && moved.has(id)).map(({ id, end }) => `the bolt moved for ${id}, and its use came back by ${end?.type}`);
       const openings = countBy([...history.unlocks.values()].filter(({ id }) => moved.has(id)), ({ cause }) => cause.id);
       for (const link of history.links.values()) {
@@ -109,7 +109,7 @@ export const invariants: readonly Invariant[] = [
     text: 'nothing opens after an answered revocation, unlink or suspension, but what that answer named',
     check({ model, history }) {
       return model.boxes.flatMap((box) =>
-        commandMovements(box).flatMap(({ commandId, at }) => {
+        commandMovements(model, box).flatMap(({ commandId, at }) => {
           const cause = history.unlocks.get(commandId)?.cause;
           const ended = model.asked.filter(
             ({ kind, linkId, deviceId, answer, answeredAt }) =>
@@ -319,8 +319,8 @@ function answered(model: Model, kind: Asked['kind'], status?: number): readonly 
 }
 
 /** Movements that a command began, also those that did not arrive. */
-export function commandMovements({ lockbox }: Box): readonly { readonly at: number; readonly commandId: string }[] {
-  return lockbox.movements.flatMap(({ at, to, cause, commandId }) => (to === 'unlocked' && cause === 'command' && commandId !== undefined ? [{ at, commandId }] : []));
+export function commandMovements({ forgotten }: Pick<Model, 'forgotten'>, { lockbox }: Box): readonly { readonly at: number; readonly commandId: string }[] {
+  return lockbox.movements.flatMap(({ at, to, cause, commandId }) => (to === 'unlocked' && cause === 'command' && commandId !== undefined && !forgotten.has(commandId) ? [{ at, commandId }] : []));
 }
 
 /** Whatever a box did by a command: its bolt may have been open already. */
@@ -328,7 +328,7 @@ function deedsOf(model: Model): ReadonlySet<string> {
   return new Set(
     model.boxes.flatMap((box) => [
       ...box.opened,
-      ...commandMovements(box).map(({ commandId }) => commandId),
+      ...commandMovements(model, box).map(({ commandId }) => commandId),
       ...(box.lockbox.state?.ring.filter(({ result }) => result === 'opened').map(({ commandId }) => commandId) ?? []),
     ]),
   );

@@ -11,7 +11,8 @@ export interface Load {
 
 const COURIERS = 3;
 
-export function startLoad(world: World, model: Model, admin: { token: string }, dice: Dice): Load {
+/** @param options.administrator false: nobody changes whose a box is */
+export function startLoad(world: World, model: Model, admin: { token: string }, dice: Dice, { administrator = true } = {}): Load {
   const ended = new AbortController();
   const { url } = world;
 
@@ -75,7 +76,7 @@ export function startLoad(world: World, model: Model, admin: { token: string }, 
     ...model.owners.map((owner, n) => forever(`owner ${n}`, (own) => ownersTurn(owner, own), [20, 150])),
     ...Array.from({ length: COURIERS }, (_, n) => forever(`courier ${n}`, couriersTurn, [20, 150])),
     forever('boxes', boxesTurn, [100, 400]),
-    forever('administrator', adminsTurn, [500, 2_500]),
+    ...(administrator ? [forever('administrator', adminsTurn, [500, 2_500])] : []),
   ];
   return {
     async stop() {

@@ -4,6 +4,7 @@ import { smallDiskMissing, startEmbedded } from './embedded.ts';
 import { enginesMissing, startOnEngines } from './engines.ts';
 import { faults as allFaults, type Fault } from './faults.ts';
 import { invariants, stateOf } from './invariants.ts';
+import { eraseSomebody, restoreFromBackup } from './last-acts.ts';
 import { comeToRest } from './liveness.ts';
 import { startLoad } from './load.ts';
 import { createModel, pause, type Model } from './model.ts';
@@ -20,6 +21,8 @@ const HELP = `Breaks a whole installation at random while people use it, and che
   --faults <n>             ends after so many faults (default 30)
   --minutes <m>            ends after so many minutes, whichever comes first
   --seed <n>               the run with that number again: the same faults in the same order, the same people
+  --round <n>              so many faults between two looks, instead of 1 to 4
+  --brief                  without what is done at the end of each installation: a restored backup, an erasure
   --only <part of a name>  only faults with that in their name; more than once: any of them
   --list                   the faults and the invariants, and what of them this machine cannot have
   --json                   one JSON object a line
@@ -42,6 +45,8 @@ function read() {
         faults: { type: 'string', default: '30' },
         minutes: { type: 'string', default: '1000' },
         seed: { type: 'string', default: `${Date.now() % 1_000_000_000}` },
+        round: { type: 'string', default: '0' },
+        brief: { type: 'boolean', default: false },
         only: { type: 'string', multiple: true, default: [] },
         list: { type: 'boolean', default: false },
         json: { type: 'boolean', default: false },
@@ -49,7 +54,7 @@ function read() {
         help: { type: 'boolean', short: 'h', default: false },
       },
     });
-    const wrong = (['faults', 'minutes', 'seed'] as const).find((name) => !(Number(given[name]) >= 0));
+    const wrong = (['faults', 'minutes', 'seed', 'round'] as const).find((name) => !(Number(given[name]) >= 0));
     if (wrong !== undefined) return { values: given, problem: `--${wrong} ${given[wrong]} is not a number.` };
     return { values: given, problem: ['embedded', 'engines'].includes(given.set) ? undefined : `--set ${given.set}: there are embedded and engines.` };
   } catch (error) {
@@ -96,12 +101,13 @@ async function run(options: NonNullable<typeof values>): Promise<number> {
       crew = await gather(world, model, { owners: 2, boxes: 4, seed: dice.between(1, 1_000_000) });
       const draw = bagOf(chosen, world, dice.of('faults'));
       for (let here = 0; here < FAULTS_PER_WORLD && !over() && tally.findings.length === before; ) {
-        const next = Array.from({ length: Math.min(most - struck, dice.between(...FAULTS_PER_ROUND)) }, draw);
+        const next = Array.from({ length: Math.min(most - struck, Number(options.round) > 0 ? Number(options.round) : dice.between(...FAULTS_PER_ROUND)) }, draw);
         if (next.some((fault) => fault === undefined)) break;
         await round(world, model, crew, next as Fault[], dice);
         here += next.length;
         struck += next.length;
       }
+      if (tally.findings.length === before && options.only.length === 0 && !options.brief) await lastActs(world, model, crew, dice);
     } catch (error) {
       note({ of: 'trouble', text: (error as Error).stack ?? String(error), round: tally.rounds, faults: [], world: world.name });
     }
@@ -114,7 +120,7 @@ async function run(options: NonNullable<typeof values>): Promise<number> {
     if (struck === strikes) break; // a world in which nothing can strike, or that nobody could begin in
   }
 
-  const again = `npm run chaos -- --set ${options.set} --seed ${seed} --faults ${most}${options.only.map((part) => ` --only '${part}'`).join('')}`;
+  const again = `npm run chaos -- --set ${options.set} --seed ${seed} --faults ${most}${options.round === '0' ? '' : ` --round ${options.round}`}${options.brief ? ' --brief' : ''}${options.only.map((part) => ` --only '${part}'`).join('')}`;
   reporter.summary(tally, again, kept, (performance.now() - began) / 1_000);
   return tally.findings.length === 0 ? 0 : 1;
 
@@ -145,6 +151,29 @@ async function run(options: NonNullable<typeof values>): Promise<number> {
     for (const text of second.findings) note({ of: 'liveness', text, ...at });
 
     progress('looking');
+    await look(world, model, crew, at);
+    terminal.event('round', { ...at, findings: tally.findings.length, ms: Math.round(ms), last: first.last });
+  }
+
+  /** A restored server, and somebody who is erased. */
+  async function lastActs(world: World, model: Model, crew: Crew, dice: Dice): Promise<void> {
+    tally.rounds++;
+    const at = { round: tally.rounds, faults: ['server restored from a backup'], world: world.name };
+    if (world.backUp === undefined) tally.leftOut.set(`server restored from a backup, ${world.name}`, 'done where log and vault are one folder');
+    else {
+      count(tally.faults, 'server restored from a backup');
+      await restoreFromBackup(world, model, crew, dice);
+      const { findings } = await comeToRest(world, model, crew);
+      count(tally.checks, 'liveness');
+      for (const text of findings) note({ of: 'liveness', text, ...at });
+      await look(world, model, crew, at);
+    }
+    count(tally.checks, 'I14');
+    for (const text of await eraseSomebody(world, model, crew)) note({ of: 'I14', text, ...at });
+    terminal.event('last acts', { ...at, findings: tally.findings.length });
+  }
+
+  async function look(world: World, model: Model, crew: Crew, at: Omit<Finding, 'of' | 'text'>): Promise<void> {
     const state = stateOf(world, model, crew);
     for (const { id, check } of invariants) {
       count(tally.checks, id);
@@ -154,7 +183,6 @@ async function run(options: NonNullable<typeof values>): Promise<number> {
     count(tally.checks, 'trouble');
     const ours = model.asked.filter(({ answer }) => answer !== undefined && answer.status >= 500).map(({ path, answer }) => `${path} was answered ${JSON.stringify(answer)}`);
     for (const text of [...model.troubles.splice(0), ...ours]) note({ of: 'trouble', text, ...at });
-    terminal.event('round', { ...at, findings: tally.findings.length, ms: Math.round(ms), last: first.last });
   }
 
   function startWorld(number: number, model: Model): Promise<World> {

@@ -15,6 +15,8 @@ export interface Model {
   readonly log: RecordedEvent[];
   /** What is nobody's business: never in the log, in a file of the server, or on a wire where it does not belong. */
   readonly canaries: Canary[];
+  /** What boxes did by commands that a restored server has never heard of. */
+  readonly forgotten: Set<string>;
   /** Of what no order of events excuses: a role that ended by itself, an error of ours. */
   readonly troubles: string[];
 }
@@ -23,6 +25,7 @@ export interface Owner {
   readonly userId: string;
   readonly email: string;
   readonly password: string;
+  readonly name: string;
   /** Of the last sign-in. */
   token: string;
 }
@@ -94,7 +97,7 @@ export interface Asked extends Ask {
 }
 
 export function createModel(): Model {
-  return { owners: [], boxes: [], links: [], asked: [], log: [], canaries: [], troubles: [] };
+  return { owners: [], boxes: [], links: [], asked: [], log: [], canaries: [], forgotten: new Set(), troubles: [] };
 }
 
 const ANSWER_WITHIN_MS = 12_000;

@@ -76,7 +76,7 @@ async function newOwner(url: string, model: Model): Promise<Owner> {
   const { access_token: token } = await createClient(url).post<{ access_token: string }>('/auth/register', { ...owner, full_name: name, state: 'Izmir' });
   const { id: userId } = await createClient(url, token).get<{ id: string }>('/auth/me');
   model.canaries.push({ what: 'the password of an owner', text: owner.password }, { what: 'the name of an owner', text: name }, { what: 'the address of an owner', text: owner.email });
-  return { ...owner, userId, token };
+  return { ...owner, name, userId, token };
 }
 
 /** A simulated box whose deeds the model keeps. */

@@ -87,7 +87,7 @@ export function createReporter(json: boolean): Reporter {
       terminal.out(table(['FAULT', 'TIMES', 'FINDINGS IN ITS ROUNDS'], struck.map(([name, times]) => [name, times, of(name)]), { columns, flexible: [0] }));
       for (const [name, why] of tally.leftOut) terminal.out(`left out: ${name} (${why})`);
       terminal.out('');
-      const known = new Map([...invariants.map(({ id, text }) => [id, text] as const), ['liveness', 'everything comes to its end'], ['trouble', 'no process ends by itself, and no answer is an error of ours']]);
+      const known = new Map([...invariants.map(({ id, text }) => [id, text] as const), ['I14', 'of somebody who was erased nothing is left'], ['liveness', 'everything comes to its end'], ['trouble', 'no process ends by itself, and no answer is an error of ours']]);
       const found = (id: string) => tally.findings.filter((finding) => finding.of === id).length;
       terminal.out(table(['', 'INVARIANT', 'CHECKED', 'FINDINGS'], [...known].map(([id, text]) => [id, text, tally.checks.get(id) ?? 0, found(id)]), { columns, flexible: [1] }));
       terminal.out(

@@ -22,6 +22,8 @@ export interface World {
   openStore(): Promise<EventStore>;
   /** Folder of an embedded installation's data; undefined where each engine keeps its own. */
   readonly dataDir: string | undefined;
+  /** Copies everything that it keeps, and answers how to put it back; each only while nothing runs. */
+  readonly backUp: (() => Promise<() => Promise<void>>) | undefined;
   /** A data folder that is a file system of its own, and small. */
   readonly smallDisk: string | undefined;
   /** Where it keeps the signed heads of the log, by role. */
