@@ -37,7 +37,7 @@ export class Sql {
 
   /** Positions of the range, of all entries. */
   everything(most: number): string {
-    return `SELECT position FROM ${this.#audit} a WHERE ${this.#within('a.position')} ORDER BY position ${this.#range.order} LIMIT ${most}`;
+    return `SELECT position FROM ${this.#audit} a WHERE ${this.inRange('a.position')} ORDER BY position ${this.#range.order} LIMIT ${most}`;
   }
 
   /** Positions of the entries that meet a condition, the first `most` in order; each once. */
@@ -74,7 +74,7 @@ export class Sql {
     return condition.length === 0 ? 'false' : `(${condition.map((way) => this.#metBy(way)).join(' OR ')})`;
   }
 
-  #within(column: string): string {
+  inRange(column: string): string {
     const { after, before, until } = this.#range;
     const bounds = [
       after === undefined ? undefined : `${column} > ${this.place(String(after))}::numeric`,
@@ -95,9 +95,9 @@ export class Sql {
         return `SELECT right(h.entry, 20)::numeric AS position FROM unnest(${this.place(way.values)}::text[]) v(word) CROSS JOIN LATERAL (${entries}) h`;
       }
       case 'position':
-        return `SELECT position FROM unnest(${this.place(way.values)}::numeric[]) p(position) WHERE ${this.#within('p.position')}`;
+        return `SELECT position FROM unnest(${this.place(way.values)}::numeric[]) p(position) WHERE ${this.inRange('p.position')}`;
       case 'ip':
-        return `SELECT position FROM (${this.#ofAddress(way.value)}) p WHERE ${this.#within('p.position')} ${cut}`;
+        return `SELECT position FROM (${this.#ofAddress(way.value)}) p WHERE ${this.inRange('p.position')} ${cut}`;
       case 'action':
       case 'actor_id':
       case 'device_id':
@@ -106,14 +106,14 @@ export class Sql {
       case 'unlock_id':
       case 'correlation_id': {
         const type = way.by === 'action' || way.by === 'actor_id' ? 'text' : 'uuid';
-        const each = `SELECT position FROM ${this.#audit} a WHERE a.${way.by} = v.id AND ${this.#within('a.position')} ${cut}`;
+        const each = `SELECT position FROM ${this.#audit} a WHERE a.${way.by} = v.id AND ${this.inRange('a.position')} ${cut}`;
         return `SELECT h.position FROM unnest(${this.place(way.values)}::${type}[]) v(id) CROSS JOIN LATERAL (${each}) h`;
       }
       case 'time':
         // By the index of times, whose places are put in order: by the log's own index it would be read from its end to that time.
         return ordered ? `SELECT position FROM (${this.#allOf(way)} OFFSET 0) t ${cut}` : `${this.#allOf(way)} ${cut}`;
       default:
-        return `SELECT position FROM ${this.#audit} a WHERE ${this.#metBy(way)} AND ${this.#within('a.position')} ${cut}`;
+        return `SELECT position FROM ${this.#audit} a WHERE ${this.#metBy(way)} AND ${this.inRange('a.position')} ${cut}`;
     }
   }
 
@@ -126,9 +126,9 @@ export class Sql {
       case 'position':
         return this.#firstOf(way, 0);
       case 'ip':
-        return `SELECT position FROM (${this.#ofAddress(way.value)}) p WHERE ${this.#within('p.position')}`;
+        return `SELECT position FROM (${this.#ofAddress(way.value)}) p WHERE ${this.inRange('p.position')}`;
       default:
-        return `SELECT position FROM ${this.#audit} a WHERE ${this.#metBy(way)} AND ${this.#within('a.position')}`;
+        return `SELECT position FROM ${this.#audit} a WHERE ${this.#metBy(way)} AND ${this.inRange('a.position')}`;
     }
   }
 

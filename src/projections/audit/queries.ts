@@ -126,8 +126,19 @@ export function createAuditQueries(reader: Reader): AuditQueries {
     });
     if (few) return found;
     if (found.total > offset + limit || (!count && found.positions.length === limit)) return { ...found, atLeast: true };
-    // All that meet each of them, put together: what that costs depends on how many they are and not on where.
-    return page(part, (sql, most) => `SELECT position FROM (${conditions.map((condition) => `(${sql.all(condition)})`).join(' INTERSECT ')}) b ORDER BY position ${range.order} LIMIT ${most}`);
+    // All that meet each of them, put together as far as an index has them: what that costs depends on how many they are and not on where.
+    const sets = conditions.filter((condition, at) => counts[at] !== Infinity || condition.every(({ by }) => by === 'time'));
+    const rest = conditions.filter((condition) => !sets.includes(condition));
+    return page(part, (sql, most, s) => {
+      const entry = `${s['audit']}.audit a`;
+      const isRest = rest.map((condition) => sql.met(condition)).join(' AND ');
+      const end = `ORDER BY position ${range.order} LIMIT ${most}`;
+      if (sets.length === 0) return `SELECT position FROM ${entry} WHERE ${isRest} AND ${sql.inRange('a.position')} ${end}`;
+      const both = sets.map((condition) => `(${sql.all(condition)})`).join(' INTERSECT ');
+      if (rest.length === 0) return `SELECT position FROM (${both}) b ${end}`;
+      // In order and one by one, so that it ends with the page; OFFSET 0 keeps it from being made a join with the whole log.
+      return `SELECT position FROM (SELECT DISTINCT position FROM (${both}) u ORDER BY position ${range.order}) b WHERE EXISTS (SELECT FROM ${entry} WHERE a.position = b.position AND ${isRest} OFFSET 0) LIMIT ${most}`;
+    });
   }
 
   /**
