@@ -35,7 +35,15 @@ afterAll(async () => {
 /** What a command writes in a terminal of so many columns, and its exit code or what it throws. */
 async function said(work: (terminal: ReturnType<typeof createTerminal>) => Promise<number>, { json = false, columns = 80 } = {}): Promise<{ out: string; err: string; code: number }> {
   const texts = { out: '', err: '' };
-  const into = (name: 'out' | 'err') => Object.assign(new Writable({ write: (chunk: Buffer, _, done) => void ((texts[name] += chunk.toString()), done()) }), { isTTY: name === 'out', columns });
+  const into = (name: 'out' | 'err') => {
+    const stream = new Writable({
+      write(chunk: Buffer, _encoding, done) {
+        texts[name] += chunk.toString();
+        done();
+      },
+    });
+    return Object.assign(stream, { isTTY: name === 'out', columns });
+  };
   const terminal = createTerminal({ json, stdout: into('out'), stderr: into('err'), color: false });
   try {
     return { code: await work(terminal), ...texts };
