@@ -118,6 +118,7 @@ async function http(server: FuzzServer, { seed, requests, lanes, slowMs }: Optio
       `operations: ${operations} tried, ${reached} of them with success${never.length === 0 ? '' : `; never: ${never.join(', ')}`}`,
       ...Object.entries(unavailable).map(([message, count]) => `503 × ${count}: ${message}`),
       `slowest: ${slowest.map(({ ms, operation }) => `${operation} ${ms} ms`).join(', ')}`,
+      ...(report.busy === 0 ? [] : [`${report.busy} answers were late, and so was one that needs nothing: the machine had too much to do`]),
       ...(memory === undefined ? [] : [`memory of the server: ${mb(memory.warm)} after a tenth, ${mb(memory.end)} at the end, ${mb(memory.most)} at most`]),
     ],
   };
@@ -187,6 +188,9 @@ async function livesOn(server: FuzzServer): Promise<string> {
     return String(error);
   }
 }
+
+// Ended by hand: what was found is said already, and nothing is left running.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void cleanUp().finally(() => process.exit(130)));
 
 let code = 1;
 try {

@@ -5,7 +5,7 @@ import { KnownThings } from './known.ts';
 import { operations } from './operations.ts';
 import { CANARY, gatherPeople } from './people.ts';
 import { makeRequest, type Tried } from './requests.ts';
-import { openLane, type Outcome, type RawAnswer } from './wire.ts';
+import { openLane, type Lane, type Outcome, type RawAnswer } from './wire.ts';
 
 export interface HttpOptions {
   readonly seed: number;
@@ -40,6 +40,8 @@ export interface HttpReport {
   readonly never: readonly string[];
   readonly unavailable: Readonly<Record<string, number>>;
   readonly slowest: readonly { readonly ms: number; readonly operation: string }[];
+  /** Slow twice, on a machine that was slow altogether. */
+  readonly busy: number;
   readonly memory: { readonly warm: number; readonly end: number; readonly most: number } | undefined;
 }
 
@@ -81,6 +83,7 @@ export async function fuzzHttp(target: Target, options: HttpOptions): Promise<Ht
   const began = performance.now();
   let next = 0;
   let done = 0;
+  let busy = 0;
 
   const isMeant = (answer: RawAnswer): boolean => {
     const { message = '' } = JSON.parse(answer.body.toString()) as { message?: string };
@@ -155,6 +158,12 @@ export async function fuzzHttp(target: Target, options: HttpOptions): Promise<Ht
     }
   }
 
+  /** What needs nothing but a free processor takes its time as well: then it is the machine. */
+  async function isBusy(lane: Lane): Promise<boolean> {
+    const outcome = await lane.send({ method: 'GET', target: '/health/live', headers: [['Host', 'localhost']], body: Buffer.alloc(0), crooked: false });
+    return outcome.kind === 'answer' && outcome.answer.ms > slowMs / 20;
+  }
+
   async function work(): Promise<void> {
     const lane = openLane(hostname, Number(port), HANG_MS);
     while (next < requests && failures.length < options.mostFailures) {
@@ -168,6 +177,7 @@ export async function fuzzHttp(target: Target, options: HttpOptions): Promise<Ht
         // Once more by itself: a machine that stands still is not a server that does.
         outcome = await lane.send(tried.request);
         problem = judge(tried, outcome);
+        if (problem?.startsWith('took') === true && (await isBusy(lane))) problem = void busy++;
       }
       const answer = outcome.kind === 'answer' ? outcome.answer : undefined;
       if (problem !== undefined) found({ number, seed, what: problem, tried, answer });
@@ -194,7 +204,7 @@ export async function fuzzHttp(target: Target, options: HttpOptions): Promise<Ht
   }
   const never = all.filter(({ id, deprecated }) => !deprecated && !reached.has(id)).map(({ id }) => id);
   const seconds = (performance.now() - began) / 1_000;
-  return { requests: done, seconds, failures, statuses, operations: all.length, reached: reached.size, never, unavailable, slowest, memory: memory.most === 0 ? undefined : memory };
+  return { requests: done, seconds, failures, statuses, operations: all.length, reached: reached.size, never, unavailable, slowest, busy, memory: memory.most === 0 ? undefined : memory };
 }
 
 const mayKnow: ReadonlySet<string> = new Set(['a super_admin', 'an admin', 'support', 'support with a right']);

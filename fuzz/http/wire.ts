@@ -49,8 +49,8 @@ export function openLane(host: string, port: number, hangMs: number): Lane {
       }
       const outcome = await connection.exchange(request);
       if (request.crooked) connection.close();
-      // The server may close an idle connection just when the next request leaves.
-      if (outcome.kind === 'closed' && reused && outcome.ms < 50) {
+      // The server may close an idle connection just when the next request leaves: only on a new one it is no coincidence.
+      if (outcome.kind === 'closed' && reused) {
         kept = undefined;
         return this.send(request);
       }
