@@ -1,5 +1,5 @@
 import { caughtUp } from '../caught-up.ts';
-import type { AuditFilter, AuditQueries, AuditRow } from '../read-models.ts';
+import type { AuditQueries, AuditRow } from '../read-models.ts';
 import type { Reader, Schemas } from '../schemas.ts';
 import { Sql, type Range } from './plan.ts';
 import { auditProjection } from './projection.ts';
@@ -206,7 +206,7 @@ export function createAuditQueries(reader: Reader): AuditQueries {
       });
       const [end] = await ask<{ position: string | null }>(range, (sql) => `SELECT max(position)::text AS position FROM (${sql.everything(limit)}) d`);
       const isMeant = (row: Stored & { names: string }) => isFound(row as Searched, terms);
-      return { rows: rows.filter(isMeant).map(({ names: _, ...row }) => rowOf(row)), through: end?.position == null ? until : BigInt(end.position) };
+      return { rows: rows.filter(isMeant).map(rowOf), through: end?.position == null ? until : BigInt(end.position) };
     },
 
     async head() {
