@@ -91,7 +91,8 @@ export async function startOnEngines({ onTrouble }: { readonly onTrouble: (what:
     },
     ...restarted('EventStoreDB', eventStore.kill, eventStore.start),
     ...restarted('Mosquitto', mosquitto.kill, mosquitto.start),
-    ...restarted('Kafka', kafka.down, kafka.up),
+    // Its brokers name their own addresses: it is slowed by itself, not by a proxy.
+    ...restarted('Kafka', kafka.down, kafka.up).map((engine) => ({ ...engine, ...(kafka.slow === undefined ? {} : { slow: kafka.slow }) })),
   ];
 
   return {

@@ -4,7 +4,7 @@ import { byClients } from './faults/clients.ts';
 import { onTheDisk } from './faults/disk.ts';
 import { messages } from './faults/messages.ts';
 import { network } from './faults/network.ts';
-import { processes, restartOf } from './faults/processes.ts';
+import { processes, restartOf, slowEngine } from './faults/processes.ts';
 import type { Model } from './model.ts';
 import type { Crew } from './people.ts';
 import type { World } from './world.ts';
@@ -27,6 +27,7 @@ export interface Scene {
 export const faults: readonly Fault[] = [
   ...processes,
   ...['PostgreSQL', 'EventStoreDB', 'Mosquitto', 'Kafka'].map(restartOf),
+  slowEngine,
   ...network,
   ...messages,
   ...atBoxes,

@@ -41,6 +41,8 @@ export interface Engine {
   readonly name: string;
   /** Kills it, and sees to it that it is back `downMs` later. */
   crash(downMs: number): Promise<void>;
+  /** Each of its answers takes so much longer, where no proxy can do that: 0 ends it. */
+  slow?(milliseconds: number): Promise<void>;
 }
 
 /** Between two parts. */

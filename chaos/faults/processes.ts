@@ -54,3 +54,14 @@ export function restartOf(engine: string): Fault {
     },
   };
 }
+
+export const slowEngine: Fault = {
+  name: 'Kafka slow',
+  missing: ({ engines }) => (engines.some(({ slow }) => slow !== undefined) ? undefined : 'no Kafka in this set-up'),
+  async strike({ world, dice }) {
+    const engine = world.engines.find(({ slow }) => slow !== undefined)!;
+    await engine.slow!(dice.between(50, 1_000));
+    await pause(dice.between(500, 3_000));
+    await engine.slow!(0);
+  },
+};
