@@ -67,7 +67,7 @@ export const broker: Figure = {
   },
 };
 
-const heard = (socket: Socket) => new Promise<Buffer>((resolve, reject) => socket.once('error', reject).once('data', resolve));
+const heard = (socket: Socket) => once(socket, 'data');
 
 function timed(name: string, one: () => Promise<void>): Lane {
   return {

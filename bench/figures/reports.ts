@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Bench, Rig } from '../support/bench.ts';
+import { startLimits, type Bench, type Rig } from '../support/bench.ts';
 import { IN_FLIGHT } from '../support/boxes.ts';
 import { loginOf } from '../support/cast.ts';
 import { cpuSeconds, type CpuSeconds } from '../support/cpu.ts';
@@ -19,16 +19,18 @@ export const fleet: Figure = {
   beyond: 'What a box said last is kept in memory, with its keys; each report is checked and stored.',
   engines: ['embedded'],
   async run(bench) {
-    // A server of its own: what others have left in its memory would be counted.
+    // A server and a broker of their own: what others have left in their memory would be counted.
     const opened = await bench.open({ cast: bench.size.cast, seed: bench.seed });
+    const limits = await startLimits();
     try {
       const rig = await bench.rigOn(opened);
       try {
-        return await measureFleet(bench, rig);
+        return await measureFleet(bench, { ...rig, limits });
       } finally {
         await rig.stop();
       }
     } finally {
+      await limits.stop();
       await opened.close();
     }
   },

@@ -80,6 +80,12 @@ export interface Limits {
   readonly call: Program<LimitsCalls>['call'];
 }
 
+export async function startLimits(environ?: Readonly<Record<string, string>>): Promise<Limits & { stop(): Promise<void> }> {
+  const program = await startProgram<LimitsCalls>('limits-program', environ);
+  const { http, taps, mqtt } = await program.call.addresses();
+  return { http, taps, mqtt, mqttPort: Number(new URL(mqtt).port), pid: program.pid, call: program.call, stop: () => program.stop() };
+}
+
 /** What a figure is given: how long, how large, and what it is measured on. */
 export interface Bench {
   readonly engines: Engines;
@@ -128,10 +134,9 @@ export function createBench(options: BenchOptions): Bench {
   const limits = once(async (): Promise<Limits> => {
     const beside = engines === 'real' ? await startLimitEngines() : undefined;
     if (beside !== undefined) closing.push(() => beside.stop());
-    const program = await startProgram<LimitsCalls>('limits-program', beside?.environ);
-    closing.push(() => program.stop());
-    const { http, taps, mqtt } = await program.call.addresses();
-    return { http, taps, mqtt, mqttPort: Number(new URL(mqtt).port), pid: program.pid, call: program.call };
+    const started = await startLimits(beside?.environ);
+    closing.push(() => started.stop());
+    return started;
   });
   const boxes = once(async () => {
     const program = await startProgram<BoxesCalls>('boxes-program');

@@ -30,8 +30,6 @@ export async function startProgram<Calls extends object>(name: string, environ: 
   const child = fork(fileURLToPath(new URL(`./${name}.ts`, import.meta.url)), { env: { ...process.env, ...environ }, serialization: 'advanced' });
   const waiting = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
   const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-  const onExit = () => child.kill('SIGKILL');
-  process.once('exit', onExit);
   child.once('exit', (code) => {
     for (const { reject } of waiting.values()) reject(new Error(`${name} ended with exit code ${code}`));
   });
@@ -43,7 +41,7 @@ export async function startProgram<Calls extends object>(name: string, environ: 
   });
   let asked = 0;
   const answer = (id: number) => new Promise<unknown>((resolve, reject) => waiting.set(id, { resolve, reject }));
-  const timer = setTimeout(onExit, READY_MS);
+  const timer = setTimeout(() => child.kill(), READY_MS);
   await answer(READY);
   clearTimeout(timer);
   return {
@@ -59,7 +57,6 @@ export async function startProgram<Calls extends object>(name: string, environ: 
       waiting.clear();
       if (child.connected) child.send(STOP);
       await exited;
-      process.removeListener('exit', onExit);
     },
   };
 }
@@ -67,7 +64,14 @@ export async function startProgram<Calls extends object>(name: string, environ: 
 /** In the program: answers calls until it is told to stop. */
 export function serve(calls: object, stop: () => Promise<void>): void {
   const told = process as unknown as Pick<ChildProcess, 'send' | 'on'>;
-  const end = () => void stop().finally(() => process.exit());
+  let ending = false;
+  const end = () => {
+    if (!ending) void stop().finally(() => process.exit());
+    ending = true;
+  };
+  const reply = (answered: Answered) => {
+    if (process.connected) told.send(answered);
+  };
   told.on('message', (message: Asked | typeof STOP) => {
     if (message === STOP) return end();
     void (async () => {
@@ -75,13 +79,15 @@ export function serve(calls: object, stop: () => Promise<void>): void {
       try {
         const call = (calls as Record<string, (...args: readonly unknown[]) => unknown>)[name];
         if (call === undefined) throw new Error(`There is no call ${name}`);
-        told.send({ id, result: await call(...args) } satisfies Answered);
+        reply({ id, result: await call(...args) });
       } catch (error) {
-        told.send({ id, error: (error as Error).stack ?? String(error) } satisfies Answered);
+        reply({ id, error: (error as Error).stack ?? String(error) });
       }
     })();
   });
-  // Whoever started this is gone: nothing may stay behind.
+  // Ctrl+C is for whoever started this; its end is what is heard here, so that no database stays behind.
+  process.on('SIGINT', () => undefined);
   process.once('disconnect', end);
-  told.send({ id: READY } satisfies Answered);
+  if (!process.connected) return end();
+  reply({ id: READY });
 }
