@@ -1,6 +1,6 @@
-import { mkdir, open, readFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { receiptOf, type SignedReceipt } from './erasure-receipt.ts';
+import { appendLines, readLines } from './lines.ts';
 
 export const LEDGER_FILE = 'erasures.ndjson';
 
@@ -18,36 +18,9 @@ export function createErasureLedger(folder: string) {
     /** Once for each erasure; on disk when it resolves. */
     async add(receipt: SignedReceipt): Promise<void> {
       if ((await readLedger(path)).some(({ event }) => event.id === receipt.event.id)) return;
-      await mkdir(dirname(path), { recursive: true });
-      const before = await readFile(path, 'utf8').catch(() => '');
-      // A line that a crash cut off is left as it is, on a line of its own; its receipt comes again.
-      const start = before === '' || before.endsWith('\n') ? '' : '\n';
-      const file = await open(path, 'a', 0o644);
-      try {
-        await file.write(`${start}${JSON.stringify(receipt)}\n`);
-        await file.sync();
-      } finally {
-        await file.close();
-      }
+      await appendLines(path, [receipt]);
     },
   };
 }
 
-export async function readLedger(path: string): Promise<SignedReceipt[]> {
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw error;
-  }
-  return text.split('\n').flatMap((line) => receiptIn(line) ?? []);
-}
-
-function receiptIn(line: string): SignedReceipt | undefined {
-  try {
-    return receiptOf(JSON.parse(line));
-  } catch {
-    return undefined;
-  }
-}
+export const readLedger = (path: string): Promise<SignedReceipt[]> => readLines(path, receiptOf);

@@ -3,8 +3,8 @@ import { userSubject } from '../domain/codec.ts';
 import { systemLogStream } from '../domain/system/stream.ts';
 import type { Instant } from '../domain/kernel.ts';
 import { instant, type Clock } from '../platform/clock.ts';
-import type { EventStore, JsonObject } from '../platform/event-store/port.ts';
-import { eventIdOf } from '../platform/ids.ts';
+import { appendAction } from '../platform/event-store/actions.ts';
+import type { EventStore } from '../platform/event-store/port.ts';
 import type { JobQueue } from '../platform/jobs/port.ts';
 import type { Database } from '../platform/postgres/db.ts';
 import type { Sealer } from '../platform/vault/sealer.ts';
@@ -123,26 +123,7 @@ export function createJobBoard(deps: { readonly queue: JobQueue; readonly db: Da
 
     async run(name, context) {
       if (!isJobName(name)) return undefined;
-      const { commandId, correlationId, causationId = commandId, actor, source, traceparent, origin } = context;
-      const sealed = origin === undefined || actor.kind !== 'admin' ? undefined : await sealer.seal(userSubject(actor.id), 'JobRequested', 'metadata.origin', origin as JsonObject);
-      await store.append(systemLogStream, 'any', [
-        {
-          eventId: eventIdOf(commandId, 0),
-          type: 'JobRequested',
-          data: { job: name },
-          metadata: {
-            schemaVersion: 1,
-            commandId,
-            correlationId,
-            causationId,
-            actor,
-            source,
-            occurredAt: instant(clock.now()),
-            ...(traceparent === undefined ? {} : { traceparent }),
-            ...(sealed === undefined ? {} : { origin: sealed }),
-          },
-        },
-      ]);
+      await appendAction({ store, clock, sealFor: (userId, ...what) => sealer.seal(userSubject(userId), ...what) }, systemLogStream, 'JobRequested', { job: name }, context);
       return { started: await queue.send(name) };
     },
   };

@@ -1,8 +1,9 @@
 import { userSubject } from '../domain/codec.ts';
-import type { Actor, Instant, Source, Uuid } from '../domain/kernel.ts';
+import type { Instant, Uuid } from '../domain/kernel.ts';
 import { instant, type Clock } from '../platform/clock.ts';
+import { appendAction, type ActionContext } from '../platform/event-store/actions.ts';
 import type { EventStore, JsonObject } from '../platform/event-store/port.ts';
-import { eventIdOf, newId } from '../platform/ids.ts';
+import { newId } from '../platform/ids.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Database } from '../platform/postgres/db.ts';
 import type { Sealer } from '../platform/vault/sealer.ts';
@@ -38,18 +39,6 @@ export interface Watching {
   readonly by?: ActionContext;
   readonly onProgress?: (progress: RebuildProgress) => void;
   readonly signal?: AbortSignal;
-}
-
-/** Who asks, and by which request. */
-export interface ActionContext {
-  readonly actor: Actor;
-  readonly source?: Source;
-  readonly commandId?: Uuid;
-  readonly correlationId?: Uuid;
-  readonly causationId?: Uuid;
-  readonly traceparent?: string;
-  /** Sealed where the actor is an administrator with an account; else it is left out. */
-  readonly origin?: object;
 }
 
 export interface ProjectionsStatus {
@@ -109,7 +98,7 @@ export interface ProjectionAdminOptions {
 }
 
 export function createProjectionAdmin(options: ProjectionAdminOptions): ProjectionAdmin {
-  const { db, store, projections, clock } = options;
+  const { db, store, projections, clock, sealer } = options;
 
   function namesOf(name: string): readonly string[] {
     const names = projections.map((projection) => projection.name);
@@ -181,30 +170,8 @@ export function createProjectionAdmin(options: ProjectionAdminOptions): Projecti
     return ages;
   }
 
-  async function record(type: 'ProjectionEventSkipped' | 'ProjectionActionRequested', data: JsonObject, context: ActionContext): Promise<Uuid> {
-    const { actor, source = 'system', commandId = newId(), correlationId = commandId, causationId = commandId, traceparent, origin } = context;
-    const isSealable = origin !== undefined && actor.kind === 'admin' && options.sealer !== undefined;
-    const sealed = isSealable ? await options.sealer?.seal(userSubject(actor.id), type, 'metadata.origin', origin as JsonObject) : undefined;
-    await store.append(systemLog, 'any', [
-      {
-        eventId: eventIdOf(commandId, 0),
-        type,
-        data,
-        metadata: {
-          schemaVersion: 1,
-          commandId,
-          correlationId,
-          causationId,
-          actor,
-          source,
-          occurredAt: instant(clock.now()),
-          ...(traceparent === undefined ? {} : { traceparent }),
-          ...(sealed === undefined ? {} : { origin: sealed }),
-        },
-      },
-    ]);
-    return commandId;
-  }
+  const record = (type: 'ProjectionEventSkipped' | 'ProjectionActionRequested', data: JsonObject, context: ActionContext): Promise<Uuid> =>
+    appendAction({ store, clock, sealFor: sealer === undefined ? undefined : (userId, ...what) => sealer.seal(userSubject(userId), ...what) }, systemLog, type, data, context);
 
   async function recordAction(name: string, action: RunAction, { generation, acceptDifferences }: RunOptions, context: ActionContext): Promise<void> {
     const data = { projection: name, action, ...(generation === undefined ? {} : { generation }), ...(acceptDifferences === true ? { acceptDifferences } : {}) };

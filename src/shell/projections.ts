@@ -1,5 +1,6 @@
 import { userInfo } from 'node:os';
-import { createProjectionAdmin, NotStoppedThere, type ActionContext, type ProjectionAdmin, type ProjectionStatus } from '../projections/admin.ts';
+import type { ActionContext } from '../platform/event-store/actions.ts';
+import { createProjectionAdmin, NotStoppedThere, type ProjectionAdmin, type ProjectionStatus } from '../projections/admin.ts';
 import type { Comparison } from '../projections/comparison.ts';
 import { NotComparable, NotResumable, RebuildRunning, UnknownProjection, type RebuildProgress, type RebuildResult } from '../projections/rebuild.ts';
 import { projections } from '../projections/registry.ts';

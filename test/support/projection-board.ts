@@ -1,5 +1,6 @@
 import type { ProjectionBoard } from '../../src/api/ports.ts';
-import type { ActionContext, ProjectionStatus } from '../../src/projections/admin.ts';
+import type { ActionContext } from '../../src/platform/event-store/actions.ts';
+import type { ProjectionStatus } from '../../src/projections/admin.ts';
 import type { ProjectionRun } from '../../src/projections/runs.ts';
 
 export const runRow = (over: Partial<ProjectionRun> = {}): ProjectionRun => ({
