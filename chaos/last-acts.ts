@@ -30,6 +30,8 @@ export async function restoreFromBackup(world: World, model: Model, crew: Crew, 
   model.links.length = before.links;
   model.log.length = 0;
   await putBack();
+  // A position that the log no longer has says nothing: operators tell people to open their apps anew.
+  for (const listener of crew.listeners) listener.beginAnew();
   for (const { lockbox, opened, acked, puback } of model.boxes) {
     for (const { at, commandId } of lockbox.movements) if (at >= before.at && commandId !== undefined) model.forgotten.add(commandId);
     const known = opened.filter((id) => !model.forgotten.has(id));

@@ -8,6 +8,8 @@ export interface Listener {
   readonly boxes: Map<string, { readonly status: string; readonly online: boolean; readonly at: number }>;
   readonly links: Map<string, { readonly uses: number; readonly status: string }>;
   readonly connected: boolean;
+  /** As an app that is opened anew. */
+  beginAnew(): void;
   stop(): void;
 }
 
@@ -66,6 +68,12 @@ export function listen(url: string, model: Model): readonly Listener[] {
       links,
       get connected() {
         return connected;
+      },
+      beginAnew() {
+        boxes.clear();
+        links.clear();
+        position = undefined;
+        socket?.terminate();
       },
       stop() {
         stopped = true;
