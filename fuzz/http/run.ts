@@ -68,7 +68,7 @@ export async function fuzzHttp(target: Target, options: HttpOptions): Promise<Ht
   const { all, schemas } = operations();
   const known = new KnownThings();
   const people = await gatherPeople(target, known);
-  for (const name of ['cleanup', 'devices.health', 'audit.heads', 'links.sweep', 'notifications.tidy']) known.learn('name', name);
+  for (const name of ['cleanup', 'devices.health', 'audit.heads', 'links.sweep', 'notifications.tidy', 'devices', 'links', 'audit', 'users']) known.learn('name', name);
   const { hostname, port } = new URL(target.url);
   const failures: Failure[] = [];
   const found = (failure: Failure): void => {

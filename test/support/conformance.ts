@@ -86,7 +86,7 @@ export function conformance(): (exchange: Exchange) => readonly string[] {
     if (response === 'no such route') {
       // A page for people, the description itself, or an error: whatever its reason is, it comes in the envelope.
       const isJson = (exchange.headers.get('content-type') ?? '').startsWith('application/json');
-      if (!isJson || exchange.method === 'HEAD' || exchange.method === 'OPTIONS' || /\/(?:open|async)api\.json$/.test(exchange.path)) return [];
+      if (!isJson || exchange.method === 'HEAD' || exchange.method === 'OPTIONS' || /\/(?:open|async)api\.json\/?$/.test(exchange.path)) return [];
       const envelope = { schema: { $ref: '#/components/schemas/Error' } };
       return exchange.status < 400 ? ['is of no route that is described'] : bodyProblems({ 'application/json': envelope }, exchange);
     }
