@@ -187,7 +187,7 @@ describe('the past', () => {
     const [then] = lines(await cli(['device', 'show', serial, '--at', '0s', '--json']));
     expect(then).toMatchObject({ event: 'device', past: true, device_id: deviceId, state: { maintenance: true }, ends_with: { type: 'MaintenanceStarted' } });
     await cli(['device', 'maintenance', serial, '--end']);
-    const { position } = then?.['ends_with'] as { position: string };
+    const { position } = then!['ends_with'] as { position: string };
     const shown = await cli(['device', 'show', serial, '--at', position]);
     expect(shown.out).toMatch(new RegExp(`^${serial} +as it was at 20..-..-.. ..:..:.. UTC\n(.|\n)*Lifecycle +maintenance\n(.|\n)*Last event +MaintenanceStarted`));
     const diff = await cli(['device', 'diff', serial, '--from', position]);
