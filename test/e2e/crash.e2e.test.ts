@@ -331,19 +331,27 @@ function duplicates(items: readonly (string | undefined)[]): (string | undefined
   return items.filter((item, index) => items.indexOf(item) !== index);
 }
 
+async function linksOf(owner: (typeof owners)[number]): Promise<{ id: string; max_uses: number }[]> {
+  const listed: { id: string; max_uses: number }[] = [];
+  for (let offset = 0; ; offset += 100) {
+    const page = await owner.api.get<{ id: string; max_uses: number }[]>(`/access/my-links?limit=100&offset=${offset}`);
+    listed.push(...page);
+    if (page.length < 100) return listed;
+  }
+}
+
 describe('killed in the middle of traffic, and started again', () => {
   test.each(Array.from({ length: rounds }, (_, index) => ({ index: index + 1, ending: endings[index % endings.length]! })))(
     'round $index ($ending): everything acknowledged is there',
     async ({ ending }) => {
       await round(ending);
       for (const owner of owners) {
-        const listed: { id: string; max_uses: number }[] = [];
-        for (let offset = 0; ; offset += 100) {
-          const page = await owner.api.get<{ id: string; max_uses: number }[]>(`/access/my-links?limit=100&offset=${offset}`);
-          listed.push(...page);
-          if (page.length < 100) break;
-        }
         const mine = links.filter((link) => link.owner === owner);
+        // A database that was killed may have forgotten the last rows of read models: for a moment, until the log is read again.
+        const listed = await until('all links to be listed', async () => {
+          const all = await linksOf(owner);
+          return all.length < mine.length ? undefined : all;
+        });
         expect(listed.map(({ id }) => id).sort()).toEqual(mine.map(({ id }) => id).sort());
         for (const { id, maxUses } of mine) expect(listed.find((link) => link.id === id)?.max_uses).toBe(maxUses);
       }
@@ -491,9 +499,11 @@ describe('killed in the middle of traffic, and started again', () => {
         });
       server = await startServerProcess(settings);
       const live = await hashes();
-      const { code, stderr } = await finish(['projections', 'rebuild', 'all'], settings);
+      // It compares each with the live one at one position, and switches none that differs.
+      const { code, stderr } = await finish(['projections', 'rebuild', 'all', '--compare'], settings);
       expect([code, stderr]).toEqual([0, expect.any(String) as string]);
-      expect(await hashes()).toEqual(live);
+      // The audit log has one entry more since: that somebody asked for this.
+      expect(await hashes()).toEqual({ ...live, audit: expect.anything() as unknown });
       server.signal('SIGTERM');
       expect((await server.exited).code).toBe(0);
       expect(processesOf(folder)).toEqual([]);
