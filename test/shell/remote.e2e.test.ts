@@ -2,8 +2,9 @@ import { spawn } from 'node:child_process';
 import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { deriveKeys, httpBearer } from '../../src/bridge/protocol/keys.ts';
+import { createCli } from '../../src/cli.ts';
 import { createLockbox, type Provisioning } from '../../src/simulator/lockbox.ts';
 import { startApp, type RunningApp } from '../support/app.ts';
 import { claim, newLink, newOwner, registerBox, signInAdmin, tap, type Person } from '../support/people.ts';
@@ -13,13 +14,16 @@ import { until } from '../support/until.ts';
 let app: RunningApp;
 let root: Person;
 let folder: string;
+const home = process.cwd();
 beforeAll(async () => {
   app = await startApp();
   root = await signInAdmin(app.url, app.admin);
   folder = mkdtempSync(join(tmpdir(), 'loqey-cli-'));
+  process.chdir(folder); // files are named from there
   await cli(['login', app.admin.email, '--password-stdin'], `${app.admin.password}\n`);
 });
 afterAll(async () => {
+  process.chdir(home);
   rmSync(folder, { recursive: true, force: true });
   await app.stop();
 });
@@ -30,10 +34,33 @@ interface Ran {
   readonly said: string;
 }
 
-function cli(args: readonly string[], input = '', environ: Record<string, string> = {}): Promise<Ran> {
+const environOf = (more: Record<string, string> = {}) => {
+  const { PATH = '', HOME = '' } = process.env;
+  return { PATH, HOME, XDG_CONFIG_HOME: folder, LOQEY_URL: app.url, DATA_DIR: join(folder, 'none'), ...more };
+};
+
+/** In this process, as most of what a program of its own takes is its start; with `input`, as a program. */
+async function cli(args: readonly string[], input?: string, environ: Record<string, string> = {}): Promise<Ran> {
+  if (input !== undefined) return program(args, input, environ);
+  const [out, said]: [string[], string[]] = [[], []];
+  const into = (texts: string[]) => (chunk: string | Uint8Array, encoding?: unknown, done?: unknown) => {
+    texts.push(typeof chunk === 'string' ? chunk : Buffer.from(chunk).toString());
+    const called = typeof encoding === 'function' ? encoding : done;
+    if (typeof called === 'function') queueMicrotask(() => void called());
+    return true;
+  };
+  const spies = [vi.spyOn(process.stdout, 'write').mockImplementation(into(out)), vi.spyOn(process.stderr, 'write').mockImplementation(into(said))];
+  try {
+    const code = await createCli({ environ: environOf(environ), version: '0.0.0' }).run(args);
+    return { code, out: out.join(''), said: said.join('') };
+  } finally {
+    for (const spy of spies) spy.mockRestore();
+  }
+}
+
+function program(args: readonly string[], input = '', environ: Record<string, string> = {}): Promise<Ran> {
   return new Promise((resolve, reject) => {
-    const { PATH = '', HOME = '' } = process.env;
-    const child = spawn(process.execPath, [join(import.meta.dirname, '../../src/main.ts'), ...args], { env: { PATH, HOME, XDG_CONFIG_HOME: folder, LOQEY_URL: app.url, DATA_DIR: join(folder, 'none'), ...environ }, cwd: folder });
+    const child = spawn(process.execPath, [join(import.meta.dirname, '../../src/main.ts'), ...args], { env: environOf(environ), cwd: folder });
     const [out, said]: [string[], string[]] = [[], []];
     child.stdout.on('data', (chunk: Buffer) => out.push(chunk.toString()));
     child.stderr.on('data', (chunk: Buffer) => said.push(chunk.toString()));
@@ -48,10 +75,10 @@ describe('signing in', () => {
   test('keeps a session for this user alone, and says what is wrong with an exit code', async () => {
     expect(statSync(join(folder, 'loqey/session.json')).mode & 0o777).toBe(0o600);
     expect((await cli(['whoami'])).out).toMatch(/E-mail\s+admin@example.com\n(.|\n)*Role\s+super_admin/);
-    expect(await cli(['login', app.admin.email], '', { LOQEY_PASSWORD: 'wrong one', XDG_CONFIG_HOME: join(folder, 'x') })).toMatchObject({ code: 3, said: expect.stringContaining('✖ Invalid email or password') as string });
-    expect(await cli(['device', 'list'], '', { XDG_CONFIG_HOME: join(folder, 'x') })).toMatchObject({ code: 4, out: '', said: expect.stringContaining('loqey login') as string });
-    expect(await cli(['device', 'list'], '', { LOQEY_URL: 'http://127.0.0.1:1', LOQEY_TOKEN: 'x' })).toMatchObject({ code: 7 });
-    expect((await cli(['device', 'list'], '', { LOQEY_TOKEN: root.token })).code).toBe(0);
+    expect(await cli(['login', app.admin.email], undefined, { LOQEY_PASSWORD: 'wrong one', XDG_CONFIG_HOME: join(folder, 'x') })).toMatchObject({ code: 3, said: expect.stringContaining('✖ Invalid email or password') as string });
+    expect(await cli(['device', 'list'], undefined, { XDG_CONFIG_HOME: join(folder, 'x') })).toMatchObject({ code: 4, out: '', said: expect.stringContaining('loqey login') as string });
+    expect(await cli(['device', 'list'], undefined, { LOQEY_URL: 'http://127.0.0.1:1', LOQEY_TOKEN: 'x' })).toMatchObject({ code: 7 });
+    expect((await cli(['device', 'list'], undefined, { LOQEY_TOKEN: root.token })).code).toBe(0);
     expect((await cli(['device', 'lst'])).said).toContain('Did you mean');
   });
 
@@ -97,7 +124,7 @@ describe('boxes', () => {
 
     const { out, said } = await cli(['device', 'history', serial.toLowerCase(), '--limit', '2']);
     expect(said).toBe('2 of 3 events\n');
-    expect(out).toMatch(/^TIME.*\n(.* device_keys_rotated .*\n){2}$/);
+    expect(out).toMatch(new RegExp(`^(.* ${serial} has a new key, version \\d, flashed anew .*\n){2}$`));
     expect((await cli(['device', 'history', serial, '--from', '2026-01-01', '--to', '2026-01-02'])).said).toBe('0 events\n');
   });
 
@@ -114,7 +141,7 @@ describe('boxes', () => {
       expect(await cli(rotate)).toMatchObject({ code: 2, out: '', said: expect.stringContaining(`${serial} is given a new key`) as string });
       expect(lines(await cli([...rotate, '--yes', '--json']))).toMatchObject([{ event: 'changed', serial_number: serial, key_version: 1, rotating_to: 2 }]);
       await until('it has its new key', () => box.state?.keyVersion === 2);
-      await until('the server knows', async () => (await cli(['device', 'history', serial])).out.includes('device_keys_rotated'));
+      await until('the server knows', async () => (await cli(['device', 'history', serial])).out.includes('has a new key, version 2'));
     } finally {
       await box.stop();
     }
@@ -329,14 +356,14 @@ describe('accounts, rights and what happened', () => {
       child.kill();
     }
     expect(await cli(['audit', 'tail', '-n', 'many'])).toMatchObject({ code: 2 });
-    expect(await cli(['audit', 'tail'], '', { LOQEY_URL: 'http://127.0.0.1:1', LOQEY_TOKEN: 'x' })).toMatchObject({ code: 7 });
+    expect(await cli(['audit', 'tail'], undefined, { LOQEY_URL: 'http://127.0.0.1:1', LOQEY_TOKEN: 'x' })).toMatchObject({ code: 7 });
   });
 
   test('are counted, by day too', async () => {
-    expect((await cli(['dashboard'])).out).toMatch(/Boxes +[\d,]+, \d+ of them active\nAccounts +\d+\nDeliveries today +0\nSystem +\w+\n/);
-    const chart = await cli(['analytics', 'deliveries', '--from', '2026-11-01', '--to', '2026-11-03', '--tz', 'Europe/Istanbul']);
-    expect(chart).toMatchObject({ code: 0, out: '2026-11-01  0\n2026-11-02  0\n2026-11-03  0\n', said: '0 completed of 0 that were tried.\n' });
-    expect(lines(await cli(['analytics', 'deliveries', '--json']))[0]).toMatchObject({ event: 'deliveries', total_deliveries: 0 });
+    expect((await cli(['dashboard'])).out).toMatch(/Boxes +[\d,]+, \d+ of them active\nAccounts +\d+\nDeliveries today +\d+\nSystem +\w+\n/);
+    const chart = await cli(['analytics', 'deliveries', '--from', '2020-11-01', '--to', '2020-11-03', '--tz', 'Europe/Istanbul']);
+    expect(chart).toMatchObject({ code: 0, out: '2020-11-01  0\n2020-11-02  0\n2020-11-03  0\n', said: '0 completed of 0 that were tried.\n' });
+    expect(lines(await cli(['analytics', 'deliveries', '--json']))[0]).toMatchObject({ event: 'deliveries', total_deliveries: expect.any(Number) as number });
     expect(await cli(['analytics', 'deliveries', '--tz', 'Mars/Olympus'])).toMatchObject({ code: 2, out: '' });
   });
 
