@@ -1,7 +1,7 @@
 import { createClient } from '../test/support/api-client.ts';
 import { until } from '../test/support/until.ts';
 import type { Dice } from './dice.ts';
-import { comeToRest } from './liveness.ts';
+import { comeToRest, readLog } from './liveness.ts';
 import { startLoad } from './load.ts';
 import { pause, type Model } from './model.ts';
 import type { Crew } from './people.ts';
@@ -16,6 +16,7 @@ import { query, type World } from './world.ts';
 export async function restoreFromBackup(world: World, model: Model, crew: Crew, dice: Dice): Promise<void> {
   if (world.backUp === undefined) return;
   const [server] = world.roles;
+  await keysToBeRenewed(world, model);
   await server!.stop();
   const putBack = await world.backUp();
   await server!.start();
@@ -43,6 +44,28 @@ export async function restoreFromBackup(world: World, model: Model, crew: Crew, 
   const after = startLoad(world, model, crew.admin, dice.of('restored'), { administrator: false });
   await pause(2_000);
   await after.stop();
+}
+
+/**
+ * A box that is given a key after the backup has to be flashed again (docs/operations.md), and each claim gives one, with a
+ * heartbeat: those that are on their way are waited for.
+ */
+async function keysToBeRenewed(world: World, model: Model): Promise<void> {
+  await until(
+    'every box to have the key of its last owner',
+    async () => {
+      await readLog(world, model);
+      const waiting = model.boxes.filter(({ deviceId, lockbox: { state } }) => {
+        const last = (type: string) => model.log.findLast((event) => event.type === type && event.stream === `device-${deviceId}`)?.position ?? -1n;
+        const renewed = last('DeviceKeysRotated');
+        return state === undefined || state.pendingKeyVersion !== undefined || renewed < last('DeviceAssigned') || renewed < last('DeviceKeyRotationStarted');
+      });
+      for (const { lockbox } of waiting) lockbox.sendHeartbeat();
+      if (waiting.length > 0) await pause(500);
+      return waiting.length === 0;
+    },
+    90_000,
+  );
 }
 
 /** I14: of somebody who was erased nothing is left, neither in a table nor in a file. */

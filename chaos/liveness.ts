@@ -28,7 +28,6 @@ export async function comeToRest(world: World, model: Model, { crowd }: Crew): P
   calm(world);
   await Promise.all(world.roles.filter(({ pid }) => pid === undefined).map((role) => role.start()));
   const askedAgain = await settle(world, model, DEADLINE_MS);
-  await signInAgain(world, model);
   let waiting: readonly string[] = [];
   let last = 'answers';
   do {
@@ -37,10 +36,11 @@ export async function comeToRest(world: World, model: Model, { crowd }: Crew): P
     last = waiting[0]!;
     await pause(200);
   } while (performance.now() - began < DEADLINE_MS);
+  await signInAgain(world, model);
   return { findings: waiting, ms: performance.now() - began, last, askedAgain };
 }
 
-/** A suspension that was asked for twice may have ended a session that was newer than it. */
+/** A suspension that was asked for twice, or was read late, may have ended a session that was newer than it. */
 async function signInAgain({ url }: World, model: Model): Promise<void> {
   for (const owner of model.owners) {
     const me = await createClient(url, owner.token).call('GET', '/auth/me').catch(() => undefined);

@@ -5,7 +5,7 @@ import { enginesMissing, startOnEngines } from './engines.ts';
 import { faults as allFaults, type Fault } from './faults.ts';
 import { invariants, stateOf } from './invariants.ts';
 import { eraseSomebody, restoreFromBackup } from './last-acts.ts';
-import { comeToRest } from './liveness.ts';
+import { comeToRest, readLog } from './liveness.ts';
 import { startLoad } from './load.ts';
 import { createModel, pause, type Model } from './model.ts';
 import { gather, type Crew } from './people.ts';
@@ -162,6 +162,7 @@ async function run(options: NonNullable<typeof values>): Promise<number> {
     if (world.backUp === undefined) tally.leftOut.set(`server restored from a backup, ${world.name}`, 'done where log and vault are one folder');
     else {
       count(tally.faults, 'server restored from a backup');
+      reporter.now(`round ${at.round}, ${tally.findings.length} findings: the server is put back to a backup`);
       await restoreFromBackup(world, model, crew, dice);
       const { findings } = await comeToRest(world, model, crew);
       count(tally.checks, 'liveness');
@@ -169,14 +170,18 @@ async function run(options: NonNullable<typeof values>): Promise<number> {
       await look(world, model, crew, at);
     }
     count(tally.checks, 'I14');
+    reporter.now(`round ${at.round}, ${tally.findings.length} findings: somebody is erased`);
     for (const text of await eraseSomebody(world, model, crew)) note({ of: 'I14', text, ...at });
     terminal.event('last acts', { ...at, findings: tally.findings.length });
   }
 
   async function look(world: World, model: Model, crew: Crew, at: Omit<Finding, 'of' | 'text'>): Promise<void> {
+    // Whether everything has come to its end or not: what is looked at is the log as it is.
+    await readLog(world, model);
     const state = stateOf(world, model, crew);
     for (const { id, check } of invariants) {
       count(tally.checks, id);
+      reporter.now(`round ${at.round}, ${tally.findings.length} findings: looking at ${id}`);
       const found = await Promise.resolve(check(state)).catch((error: unknown) => [`it could not be looked at: ${(error as Error).stack}`]);
       for (const text of found.slice(0, MOST_OF_A_KIND)) note({ of: id, text, ...at });
     }
