@@ -297,6 +297,7 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
       watches,
       presence: createPresence(live, clock, config.allowLevel0Devices),
       refusals,
+      joins: idempotency.joins,
       settings: { ttlMs: config.unlockTtlSeconds * 1_000, waitMs: config.unlockWaitSeconds * 1_000, level0Deliveries: config.allowLevel0Devices && config.environment === 'development' },
       clock,
       metrics,

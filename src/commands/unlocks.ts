@@ -9,6 +9,7 @@ import { instant, type Clock } from '../platform/clock.ts';
 import type { Metrics } from '../platform/metrics.ts';
 import { unlockIdOf } from './command-ids.ts';
 import type { Aggregates } from './handle.ts';
+import type { Joins } from './idempotency.ts';
 import { createAwaitInFlight } from './in-flight.ts';
 import type { CommandContext, CommandOutcome, UnlockAsk, UnlockReply, UnlockService } from './port.ts';
 import type { RefusalLog } from './refusals.ts';
@@ -51,11 +52,12 @@ export function createUnlockService(deps: {
   readonly watches: UnlockWatches;
   readonly presence: Presence;
   readonly refusals: RefusalLog;
+  readonly joins: Joins;
   readonly settings: UnlockSettings;
   readonly clock: Clock;
   readonly metrics: Metrics;
 }): UnlockService {
-  const { bus, watches, presence, refusals, settings, clock, metrics } = deps;
+  const { bus, watches, presence, refusals, joins, settings, clock, metrics } = deps;
   const queues = new Map<string, Queue>();
   const waiting = metrics.gauge('loqey_unlock_requests_waiting', 'Requests that wait their turn at a busy box');
 
@@ -168,16 +170,23 @@ export function createUnlockService(deps: {
   }
 
   /** The same request again, or the same owner's request that is under way: nothing new is asked of the box. */
-  async function joined(deviceId: string, unlockId: string, first: Recorded | undefined, until: 'accepted' | 'outcome', deadline: number): Promise<UnlockReply> {
+  async function joined({ deviceId }: UnlockAsk, { commandId }: CommandContext, first: Recorded | undefined, until: 'accepted' | 'outcome', deadline: number): Promise<UnlockReply> {
+    const unlockId = unlockIdOf(commandId);
     const { state } = await bus.load<DeviceState>(deviceAggregate, deviceId);
     const own = first !== undefined || (state.kind === 'registered' && findUnlock(state, unlockId) !== undefined);
     // The one that it joined may have come to its end in between: then it is the last one.
     const followedId = own ? unlockId : (currentUnlock(state)?.unlockId ?? (await watches.latest(deviceId)));
     if (followedId === undefined) throw new Error(`Unlock ${unlockId} was accepted before, but its box does not know it`);
-    const watch = watches.open(deviceId, followedId, first?.revision);
+    // Before the answer: whoever repeats the request after that opening has ended must not open the box a second time.
+    if (!own) await joins.keep(commandId, followedId);
+    return follow(deviceId, followedId, first?.revision, until, deadline);
+  }
+
+  async function follow(deviceId: string, unlockId: string, from: bigint | undefined, until: 'accepted' | 'outcome', deadline: number): Promise<UnlockReply> {
+    const watch = watches.open(deviceId, unlockId, from);
     try {
       const unlock = await (until === 'accepted' ? watch.now() : watch.untilOver(deadline - clock.monotonic()));
-      if (unlock === undefined) throw new Error(`Unlock ${followedId} is not in the stream of its box`);
+      if (unlock === undefined) throw new Error(`Unlock ${unlockId} is not in the stream of its box`);
       return { kind: 'progress', unlock, repeated: true };
     } finally {
       watch.close();
@@ -188,6 +197,8 @@ export function createUnlockService(deps: {
     async request(ask, context, until) {
       const deadline = clock.monotonic() + settings.waitMs;
       const unlockId = unlockIdOf(context.commandId);
+      const joinedBefore = context.seenBefore === true ? await joins.of(context.commandId) : undefined;
+      if (joinedBefore !== undefined) return follow(ask.deviceId, joinedBefore, undefined, until, deadline);
       if (!(await presence.reachable(ask.deviceId))) return refusedOffline(ask, unlockId, context);
 
       // Before the request, so that no step of it goes by unheard.
@@ -203,7 +214,7 @@ export function createUnlockService(deps: {
           if (unlock === undefined) throw new Error('An accepted unlock has no UnlockRequested');
           return { kind: 'progress', unlock, repeated: false };
         }
-        return await joined(ask.deviceId, unlockId, outcome.events[0], until, deadline);
+        return await joined(ask, context, outcome.events[0], until, deadline);
       } finally {
         watch.close();
       }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { CommandContext, UnlockAsk, UnlockReply } from '../../src/commands/port.ts';
+import { createIdempotency } from '../../src/commands/idempotency.ts';
 import { derivedCommandId, newId } from '../../src/platform/ids.ts';
 import { ada, asSystem, type Backend } from '../support/backend.ts';
 import { useBackends } from '../support/backends.ts';
@@ -129,6 +130,31 @@ describe('a repeat', () => {
     const [command] = await sent(backend, box, 1);
     await box.opens(command!);
     expect((await both).map(stateOf)).toEqual(['opened', 'opened']);
+    expect(await requests(backend, box)).toBe(1);
+  });
+
+  it('of one that joined another is answered with that one for good, and opens nothing', async () => {
+    const backend = await start();
+    const box = await backend.box();
+    await box.hello();
+    const keys = createIdempotency(backend.db.pool);
+    const hash = '00'.repeat(32);
+    const asked = async () => {
+      const begun = await keys.begin(ada, 'unlockDevice', 'the same key', hash);
+      if (begun.kind !== 'go') throw new Error('It is the same request');
+      return { ...owner(), commandId: begun.commandId, seenBefore: begun.repeated };
+    };
+    const tap = backend.unlocks.request(byOwner(box), owner(), 'outcome');
+    const [command] = await sent(backend, box, 1);
+    const joins = backend.unlocks.request(byOwner(box), await asked(), 'outcome');
+    await until('it joined', async () => (await backend.db.pool.query('SELECT FROM work.idempotency WHERE joined_unlock IS NOT NULL')).rowCount === 1);
+    await box.opens(command!);
+    const [first, second] = await Promise.all([tap, joins]);
+    expect([stateOf(first), stateOf(second)]).toEqual(['opened', 'opened']);
+    // Its answer got lost, and it is asked again: with the box ready for a new one, and with the box gone.
+    expect(await backend.unlocks.request(byOwner(box), await asked(), 'outcome')).toEqual(second);
+    await box.tell('bye', { online: false });
+    expect(await backend.unlocks.request(byOwner(box), await asked(), 'accepted')).toEqual(second);
     expect(await requests(backend, box)).toBe(1);
   });
 });

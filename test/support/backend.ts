@@ -13,6 +13,7 @@ import { connectUplink } from '../../src/bridge/uplink.ts';
 import { createCommandBus, type Aggregates } from '../../src/commands/handle.ts';
 import type { AnyCommand, CommandContext, CommandOutcome, DeviceRegistration, UnlockService } from '../../src/commands/port.ts';
 import { runReactor, type RunningReactor } from '../../src/commands/policies/reactor.ts';
+import { createIdempotency } from '../../src/commands/idempotency.ts';
 import { createRefusalLog, type RefusalLog } from '../../src/commands/refusals.ts';
 import { createRegistration } from '../../src/commands/registration.ts';
 import { createSnapshots, type Snapshots } from '../../src/commands/snapshots.ts';
@@ -167,7 +168,7 @@ export async function startBackend(server: Pick<TestPostgres, 'connect'>, option
   const watches = createUnlockWatches({ store, onAppended: bus.onAppended, foreign: undefined, logger });
   const presence = createPresence(live, clock, allowLevel0);
   const settings: UnlockSettings = { ttlMs: 30_000, waitMs: 5_000, level0Deliveries: true, ...options.settings };
-  const unlocks = createUnlockService({ bus, watches, presence, refusals, settings, clock, metrics });
+  const unlocks = createUnlockService({ bus, watches, presence, refusals, joins: createIdempotency(db.pool).joins, settings, clock, metrics });
   const registration = createRegistration({
     bus,
     provisioner,
