@@ -324,7 +324,7 @@ describe('accounts, rights and what happened', () => {
 
   test('are a file to read, whole or not at all', async () => {
     const [csv, ndjson] = [join(folder, 'audit.csv'), join(folder, 'audit.ndjson')];
-    expect(await cli(['audit', 'download', 'registered', '--output', csv])).toMatchObject({ code: 0, out: '', said: expect.stringMatching(/audit\.csv: \d+ kB of CSV/) as string });
+    expect(await cli(['audit', 'download', 'registered', '--out', csv])).toMatchObject({ code: 0, out: '', said: expect.stringMatching(/audit\.csv: \d+ kB of CSV/) as string });
     const text = readFileSync(csv, 'utf8');
     expect(text).toMatch(/^\u{feff}timestamp,summary,action,outcome,/u);
     expect(text.split('\r\n').slice(1, -1).every((line) => line.includes('registered'))).toBe(true);

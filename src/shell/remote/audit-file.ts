@@ -7,14 +7,14 @@ import { auditQuery, type AuditOptions } from './audit.ts';
 import { failureOf, RemoteFailure, remoteExit } from './client.ts';
 import type { Job } from './command.ts';
 
-type Options = Omit<AuditOptions, 'limit'> & { readonly format?: string; readonly output?: string };
+type Options = Omit<AuditOptions, 'limit'> & { readonly format?: string; readonly out?: string };
 
 /** As long as a log of many millions takes on a slow line. */
 const WITHIN_MS = 24 * 3_600_000;
 const TELL_EVERY_MS = 500;
 
 /** The entries of the audit log as a file, which has its name only when it is whole. */
-export const download: Job<[words?: readonly string[]], Options> = async ({ terminal, remote }, [words = []], { format: given, output, ...options }) => {
+export const download: Job<[words?: readonly string[]], Options> = async ({ terminal, remote }, [words = []], { format: given, out: output, ...options }) => {
   const format = given ?? (output?.endsWith('.ndjson') === true ? 'ndjson' : 'csv');
   if (output !== undefined && (await exists(output))) throw new RemoteFailure(remoteExit.usage, `${output} exists already and is left as it is: name a new file.`);
   const api = await remote();

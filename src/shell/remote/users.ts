@@ -13,13 +13,16 @@ interface User {
   readonly created_at: string;
 }
 
+/** The address of an erased account is gone; it is no longer suspended or active. */
+const stateOf = (user: { readonly email: string | null; readonly is_active: boolean }) => (user.email === null ? 'erased' : user.is_active ? 'active' : 'suspended');
+
 export const list: Job<[], { active?: true; suspended?: true; search?: string; limit?: string }> = async ({ terminal, remote }, _args, options) => {
   const query = { active: options.active ?? (options.suspended === true ? false : undefined), search: options.search, limit: options.limit ?? 50 };
   const { rows, total } = await (await remote()).list<User>('/admin/users', query);
   for (const row of rows) terminal.event('user', { ...row });
   if (terminal.json) return 0;
   if (rows.length > 0) {
-    const cells = rows.map((row) => [row.email ?? '(erased)', row.full_name ?? '-', row.is_active ? 'active' : 'suspended', row.role ?? '-', row.device_count ?? 0, day(row.created_at)]);
+    const cells = rows.map((row) => [row.email ?? '(erased)', row.full_name ?? '-', stateOf(row), row.role ?? '-', row.device_count ?? 0, day(row.created_at)]);
     terminal.out(table(['E-MAIL', 'NAME', 'STATE', 'ROLE', 'BOXES', 'SINCE'], cells, { columns: terminal.columns, flexible: [0, 1] }));
   }
   terminal.say(shown(rows.length, total, 'account'));
@@ -44,7 +47,7 @@ export const show: Job<[user: string]> = async ({ terminal, remote }, [named]) =
       ['E-mail', user.email],
       ['Name', user.full_name],
       ['Phone', user.phone_number],
-      ['State', user.is_active ? 'active' : 'suspended'],
+      ['State', stateOf(user)],
       ['Role', user.role],
       ['Since', moment(user.created_at)],
       ['Links', `${user.access_links.filter(({ is_active: active }) => active).length} active of ${user.access_links.length}`],
