@@ -101,7 +101,7 @@ beforeAll(async () => {
   for (let n = 0; n < BOXES; n++) {
     const owner = owners[n % OWNERS]!;
     const registered = await registerBox(admin);
-    const box = createLockbox({ provisioning: registered.provisioning, connect: patient(mqttPort), firstConnectWithinMs: 0, boltMs: [5, 40] });
+    const box = createLockbox({ longestWaitMs: 5_000, provisioning: registered.provisioning, connect: patient(mqttPort), firstConnectWithinMs: 0, boltMs: [5, 40] });
     box.on((event) => {
       if (event.type === 'opened') executed.push({ deviceId: box.deviceId, commandId: event.commandId });
     });
@@ -320,7 +320,7 @@ async function quiet(): Promise<RecordedEvent[]> {
       }
       return log;
     },
-    60_000,
+    100_000,
   );
 }
 
