@@ -1,3 +1,4 @@
+import { present } from '../../domain/kernel.ts';
 import { Type } from 'typebox';
 import type { Comparison } from '../../projections/comparison.ts';
 import type { ProjectionError } from '../../projections/checkpoints.ts';
@@ -62,7 +63,7 @@ export const adminProjectionRoutes: readonly Route[] = [
     errors: [404, 409],
   })(async (call, api) => {
     const { switch: switches, compare, accept_differences: acceptDifferences } = call.body;
-    return { status: 202, body: await asked(call, api, 'rebuild', { ...(switches === false ? { switch: false } : {}), ...(compare === true ? { compare } : {}), ...(acceptDifferences === true ? { acceptDifferences } : {}) }) };
+    return { status: 202, body: await asked(call, api, 'rebuild', present({ switch: switches === false ? switches : undefined, compare: compare === true ? compare : undefined, acceptDifferences: acceptDifferences === true ? acceptDifferences : undefined })) };
   }),
 
   route({
@@ -93,7 +94,7 @@ export const adminProjectionRoutes: readonly Route[] = [
     errors: [404, 409],
   })(async (call, api) => {
     const { generation, accept_differences: acceptDifferences } = call.body;
-    return { status: 202, body: await asked(call, api, 'switch', { ...(generation === undefined ? {} : { generation }), ...(acceptDifferences === true ? { acceptDifferences } : {}) }) };
+    return { status: 202, body: await asked(call, api, 'switch', present({ generation, acceptDifferences: acceptDifferences === true ? acceptDifferences : undefined })) };
   }),
 
   route({
