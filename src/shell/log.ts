@@ -83,7 +83,7 @@ async function copied(dataDir: string, parts: Stack): Promise<string> {
   const holder = await lockHolder(dataDir);
   // The lock in a copy that was made while a server ran elsewhere says nothing of here.
   if (holder?.host === hostname()) {
-    throw new NoLog(`A server runs on ${dataDir} (pid ${holder.pid}): a copy of it now would not be whole. As it is: DATA_DIR=${dataDir} loqey audit verify`);
+    throw new NoLog(`A server (pid ${holder.pid}) runs on ${dataDir}, or on the folder that it was copied from meanwhile: such a copy is not whole. The log of a server that runs is verified without --backup.`);
   }
   const folder = await mkdtemp(join(tmpdir(), 'loqey-backup-'));
   parts.add('copy', { stop: () => rm(folder, { recursive: true, force: true }) });

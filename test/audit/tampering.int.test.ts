@@ -255,7 +255,7 @@ describe('what holds no log', () => {
     ['a folder', () => outside, /is no data folder of Loqey/],
     ['an empty database', () => urlOf('postgres'), /There is no log in this database/],
     ['another kind of address', () => 'mysql://localhost/loqey', /A backup is a folder, or a URL that begins with postgres:\/\//],
-    ['a folder in use', () => dataDir, /A server runs on /],
+    ['a folder in use', () => dataDir, /A server \(pid \d+\) runs on .* verified without --backup\./],
   ])('is told in words: %s', async (what, backup, words) => {
     const lock = join(dataDir, 'lock');
     if (what === 'a folder in use') writeFileSync(lock, JSON.stringify({ pid: process.pid, host: hostname(), since: new Date().toISOString(), port: 8_000, token: 'x' }));
