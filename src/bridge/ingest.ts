@@ -25,6 +25,7 @@ import { decodeUp, type PublishedMessage, type RejectedMessage, type ReportMessa
 import { signedEffects, unsignedEffects, type ReportEffects } from './report-effects.ts';
 import { parseUpTopic, type Profile } from './topics.ts';
 import type { UnlockTraces } from './unlock-traces.ts';
+import { createUnsettled } from './unsettled.ts';
 
 /** Boxes whose commands run side by side in one batch. */
 const SIDE_BY_SIDE = 32;
@@ -42,7 +43,7 @@ export interface IngestDeps {
   readonly live: LiveDevices;
   readonly keyring: Keyring;
   readonly relay: Relay;
-  readonly dispatcher: Pick<Dispatcher, 'sendTime' | 'sendAck' | 'sendConfig' | 'sendRotation'>;
+  readonly dispatcher: Pick<Dispatcher, 'sendTime' | 'sendAck' | 'sendConfig' | 'sendRotation' | 'askForStatus'>;
   readonly deviceKeys: Pick<DeviceKeyStore, 'promote'>;
   readonly provisioner: Pick<DeviceProvisioner, 'followKeys'>;
   readonly rejected: Pick<RejectedMessages, 'add'>;
@@ -85,6 +86,7 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
   const accepted = metrics.counter('loqey_device_reports_total', 'Reports of devices that counted', ['kind', 'evidence']);
   const dropped = metrics.counter('loqey_device_reports_dropped_total', 'Reports of devices that had no effect', ['problem']);
   const latency = metrics.histogram('loqey_ingest_seconds', 'From the bridge to durable', ['kind']);
+  const unsettled = createUnsettled({ clock });
   let unsignedCounter = 0;
   const held = new Map<string, { readonly publishedAt: string; readonly deviceId: string; readonly timer: NodeJS.Timeout }>();
 
@@ -267,6 +269,7 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
     box.returning ||= effects.returning;
     if (effects.ack !== undefined) box.acked.push(effects.ack);
     box.challenge = effects.timeChallenge ?? box.challenge;
+    askIfUnsettled(effects.device, report);
     telemetry.push(telemetryOf(report, effects.device, kind, message, receivedAt));
   }
 
@@ -351,6 +354,13 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
       // Older ones; or the right ones, and what it made of them was never told.
       sendConfig(device, state.settings.desired, state.settings.version);
     }
+  }
+
+  /** By what is at hand: it is there where an outcome became unknown in this process, and a hello comes with a status anyway. */
+  function askIfUnsettled(device: LiveDevice, report: Report): void {
+    const heard = report.level === 0 ? undefined : report.kind === 'heartbeat' ? 'heartbeat' : report.kind === 'responses' && report.phase === 'final' ? 'answer' : undefined;
+    if (heard === undefined || !unsettled.isWorthAsking(device, bus.peek<DeviceState>(deviceAggregate, device.deviceId), heard)) return;
+    background(() => dispatcher.askForStatus(device.deviceId), 'A box could not be asked for its status');
   }
 
   /** A box that is to have another key is given it again and again until it signs with it, not in the middle of an opening. */

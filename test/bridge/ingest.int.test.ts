@@ -337,6 +337,26 @@ describe('an outcome that is unknown', () => {
     expect(await settled(backend, box)).toBeUndefined();
   });
 
+  it('is asked about again after the next opening: eight more, and the list of the box would not reach back', async () => {
+    const { backend, box, command } = await unknown();
+    const asked = () => backend.downlink.commands('report').length;
+    await until('asked', () => asked() === 1);
+    // That answer tells nothing: the box has not taken the number, and does not know that the time is over.
+    await box.tell('requested', { time_ok: false });
+    await box.heartbeat();
+    await until('asked with the heartbeat', () => asked() === 2);
+    const next = await opening(backend, box);
+    box.lastSeq = next['seq'] as number;
+    box.executed = [{ command_id: next['command_id'] as string, seq: box.lastSeq, result: 'opened' }];
+    await box.opens(next);
+    await until('asked again', () => asked() === 3);
+    await box.tell('requested');
+    expect(await settled(backend, box)).toMatchObject({ unlockId: command['command_id'], outcome: 'not_opened', useReturned: true });
+    await box.opens(await opening(backend, box));
+    await box.heartbeat();
+    expect(asked()).toBe(3);
+  });
+
   it('is settled by the answer itself, when that comes at last', async () => {
     const { backend, box, command } = await unknown();
     await box.opens(command);

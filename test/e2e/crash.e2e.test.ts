@@ -308,20 +308,28 @@ const ofType = (events: readonly RecordedEvent[], ...types: readonly string[]) =
 
 /** Everything has come to its end: no request open, none unknown, nothing in a box that the server has not acknowledged. */
 async function quiet(): Promise<RecordedEvent[]> {
-  return until(
+  let missing: readonly string[] = [];
+  const log = await until(
     'everything to come to its end',
     async () => {
-      if (boxes.some(({ box }) => !box.connected || box.state?.outbox !== 0)) return undefined;
-      const log = await wholeLog();
-      const over = new Set(log.filter(({ type }) => ends.has(type)).map(unlockOf));
-      if (!ofType(log, 'UnlockRequested').every((event) => over.has(unlockOf(event)))) {
-        await moment(250);
-        return undefined;
-      }
-      return log;
+      missing = boxes.flatMap(({ box: { deviceId, connected, state } }) => {
+        if (!connected) return [`${deviceId} is not connected`];
+        return state?.outbox === 0 ? [] : [`${deviceId} has ${state?.outbox ?? 'unknown'} reports that nobody acknowledged`];
+      });
+      if (missing.length > 0) return undefined;
+      const events = await wholeLog();
+      const over = new Set(events.filter(({ type }) => ends.has(type)).map(unlockOf));
+      const open = new Set(ofType(events, 'UnlockRequested').map(unlockOf).filter((id) => !over.has(id)));
+      missing = events.filter(({ type, data }) => type.startsWith('Unlock') && open.has(data['unlockId'] as string)).map(({ stream, type, data, recordedAt }) => `${stream}: ${type} at ${recordedAt} ${JSON.stringify(data)}`);
+      if (open.size === 0) return events;
+      await moment(250);
+      return undefined;
     },
     100_000,
-  );
+  ).catch((error: unknown) => {
+    throw new Error(`${(error as Error).message}:\n${missing.join('\n')}`);
+  });
+  return log;
 }
 
 const opened = (events: readonly RecordedEvent[]) =>

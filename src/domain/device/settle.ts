@@ -1,6 +1,8 @@
 import type { Instant, Uuid } from '../kernel.ts';
-import { toMs } from '../time.ts';
+import { addMs, toMs } from '../time.ts';
 import type { JournalStatus } from './commands.ts';
+import { isPast } from './rules.ts';
+import type { OpenUnlock } from './state.ts';
 
 /** What was known when the command was dispatched; absent where the box had not said it by then. */
 export interface DispatchKnowledge {
@@ -53,4 +55,13 @@ export function settleUnknown(dispatch: DispatchKnowledge, status: JournalStatus
   // Its number was not taken yet, and by the box's own trusted clock it would be refused from now on.
   const past = status.timeOk && status.timestamp !== undefined && toMs(status.timestamp) > toMs(dispatch.expiresAt) + GRACE_MS;
   return past ? 'not_executed' : 'unknown';
+}
+
+/** Boxes are asked about an opening of unknown outcome for so long; then it stays counted (docs/device-protocol.md). */
+const ASKED_ABOUT_FOR_MS = 86_400_000;
+
+/** Whether a later status may still tell: from the journal that was known at the dispatch, and not a day later. */
+export function maySettle({ dispatch, expiresAt }: OpenUnlock, journalId: string | undefined, now: Instant): boolean {
+  if (dispatch === null || dispatch.seq === null || dispatch.reportSeq === null) return false;
+  return dispatch.journalId === journalId && !isPast(addMs(expiresAt, ASKED_ABOUT_FOR_MS), now);
 }
