@@ -25,7 +25,7 @@ import { decodeUp, type PublishedMessage, type RejectedMessage, type ReportMessa
 import { signedEffects, unsignedEffects, type ReportEffects } from './report-effects.ts';
 import { parseUpTopic, type Profile } from './topics.ts';
 import type { UnlockTraces } from './unlock-traces.ts';
-import { createUnsettled } from './unsettled.ts';
+import { createUnsettled, type Heard } from './unsettled.ts';
 
 /** Boxes whose commands run side by side in one batch. */
 const SIDE_BY_SIDE = 32;
@@ -74,6 +74,7 @@ interface Box {
   /** Its broker is being told of its new password: no acknowledgement before. */
   known: Promise<void> | undefined;
   returning: boolean;
+  heard: Heard | undefined;
 }
 
 /**
@@ -165,7 +166,7 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
         continue;
       }
       let box = boxes.get(each.deviceId);
-      if (box === undefined) boxes.set(each.deviceId, (box = { device, keys: keys.get(each.deviceId), reports: [], acked: [], challenge: undefined, known: undefined, returning: false }));
+      if (box === undefined) boxes.set(each.deviceId, (box = { device, keys: keys.get(each.deviceId), reports: [], acked: [], challenge: undefined, known: undefined, returning: false, heard: undefined }));
       box.reports.push(each);
     }
     const telemetry: TelemetryRow[] = [];
@@ -178,10 +179,12 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
     countAccepted(telemetry);
     const now = clock.now();
     for (const { kind, message } of addressed) latency.labels(kind).observe(Math.max(0, now - message.receivedAt) / 1_000);
-    for (const { device, acked, challenge, known, returning } of changed) {
+    for (const { device, acked, challenge, known, returning, heard } of changed) {
       // To a box its time is the sign that its hello was heard: it stops saying hello (docs/decisions/0094).
       if (challenge !== undefined) background(() => dispatcher.sendTime(device, challenge), 'The time could not be sent');
       if (returning) await sayBack(device);
+      // After its row is kept, as well: an outcome that becomes unknown at this moment finds it there, or is seen here.
+      if (heard !== undefined) askIfUnsettled(device, heard);
       if (acked.length > 0) {
         const whenKnown = async (): Promise<void> => {
           await known;
@@ -269,7 +272,7 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
     box.returning ||= effects.returning;
     if (effects.ack !== undefined) box.acked.push(effects.ack);
     box.challenge = effects.timeChallenge ?? box.challenge;
-    askIfUnsettled(effects.device, report);
+    box.heard = heardIn(report) ?? box.heard;
     telemetry.push(telemetryOf(report, effects.device, kind, message, receivedAt));
   }
 
@@ -356,10 +359,9 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
     }
   }
 
-  /** By what is at hand: it is there where an outcome became unknown in this process, and a hello comes with a status anyway. */
-  function askIfUnsettled(device: LiveDevice, report: Report): void {
-    const heard = report.level === 0 ? undefined : report.kind === 'heartbeat' ? 'heartbeat' : report.kind === 'responses' && report.phase === 'final' ? 'answer' : undefined;
-    if (heard === undefined || !unsettled.isWorthAsking(device, bus.peek<DeviceState>(deviceAggregate, device.deviceId), heard)) return;
+  /** By what is at hand: there it is where an outcome became unknown in this process, and where a status was compared. */
+  function askIfUnsettled(device: LiveDevice, heard: Heard): void {
+    if (!unsettled.isWorthAsking(device, bus.peek<DeviceState>(deviceAggregate, device.deviceId), heard)) return;
     background(() => dispatcher.askForStatus(device.deviceId), 'A box could not be asked for its status');
   }
 
@@ -455,6 +457,14 @@ function differs({ journal, configVersion, quietKeyVersion }: ReportEffects, sta
 /** What the box made of its settings is not known. */
 function lacksWord({ settings: { version, applied } }: RegisteredDevice): boolean {
   return version > 0 && applied !== version;
+}
+
+/** After which a box is asked what became of an opening. A hello comes without a trusted time, which most settlements need. */
+function heardIn(report: Report): Heard | undefined {
+  if (report.level === 0) return undefined;
+  if (report.kind === 'heartbeat') return 'heartbeat';
+  if (report.kind === 'responses') return report.phase === 'final' ? 'answer' : undefined;
+  return report.kind === 'status' && report.reason === 'hello' ? 'hello' : undefined;
 }
 
 function causeOf(report: SignedReport): string | undefined {

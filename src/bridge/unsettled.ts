@@ -9,13 +9,15 @@ const FIRST_WAIT_MS = 30_000;
 const LONGEST_WAIT_MS = 3_600_000;
 const BOXES_REMEMBERED = 10_000;
 
+export type Heard = 'hello' | 'answer' | 'heartbeat';
+
 export interface Unsettled {
   /**
    * Whether to ask a box, which has just been heard, for a status: an opening is of unknown outcome, and only that tells.
    * One question is not enough. It may be lost; its answer may come before the box can prove anything; and after eight
-   * openings more the list in that answer no longer reaches back. So again after each opening, and else now and then.
+   * openings more the list in that answer no longer reaches back. So again after each opening and hello, else now and then.
    */
-  isWorthAsking(device: LiveDevice, state: DeviceState | undefined, heard: 'answer' | 'heartbeat'): boolean;
+  isWorthAsking(device: LiveDevice, state: DeviceState | undefined, heard: Heard): boolean;
 }
 
 export function createUnsettled({ clock }: { readonly clock: Clock }): Unsettled {

@@ -337,6 +337,16 @@ describe('an outcome that is unknown', () => {
     expect(await settled(backend, box)).toBeUndefined();
   });
 
+  it('is asked about again after a hello, which comes before the box knows the time', async () => {
+    const { backend, box } = await unknown();
+    await until('asked', () => backend.downlink.commands('report').length === 1);
+    await box.hello({ time_ok: false });
+    expect(await settled(backend, box)).toBeUndefined();
+    await until('asked again', () => backend.downlink.commands('report').length === 2);
+    await box.tell('requested');
+    expect(await settled(backend, box)).toMatchObject({ outcome: 'not_opened', useReturned: true });
+  });
+
   it('is asked about again after the next opening: eight more, and the list of the box would not reach back', async () => {
     const { backend, box, command } = await unknown();
     const asked = () => backend.downlink.commands('report').length;

@@ -16,9 +16,9 @@ function setUp(over: Partial<Dispatch> = {}) {
 }
 
 describe('whether to ask a box about an opening of unknown outcome', () => {
-  it('after each answer of it', () => {
+  it('after each answer and each hello of it', () => {
     const { unsettled, open } = setUp();
-    expect([1, 2, 3].map(() => unsettled.isWorthAsking(device, open, 'answer'))).toEqual([true, true, true]);
+    for (const heard of ['answer', 'hello', 'answer', 'hello'] as const) expect(unsettled.isWorthAsking(device, open, heard)).toBe(true);
   });
 
   it('with its heartbeats less and less often, and not after a day', () => {

@@ -198,6 +198,8 @@ class Storm {
 
   async round(): Promise<boolean> {
     const r = this.#random;
+    // It may have died of the last round's deadline: a server that takes no report in never has a bridge that stays connected.
+    if (this.#dead) await this.#restart();
     await this.#wire.ready();
     const dice = r();
     if (dice < 0.08) this.box.faults.cutPowerAt((['command_verified', 'started_committed', 'bolt_moved', 'result_committed'] as const)[Math.floor(r() * 4)]!, r() * 20_000);
