@@ -184,8 +184,13 @@ function spoilQuery(parts: Parts, dice: Dice): void {
       break;
     default:
       if (one === undefined) parts.query.push([name, text(dice)]);
-      else one[1] = dice.chance(0.5) ? text(dice) : `${String(mutated(one[1], dice))}`;
+      else one[1] = dice.chance(0.5) ? text(dice) : asText(mutated(one[1], dice));
   }
+}
+
+/** Without a prototype, an object has no text of its own. */
+function asText(value: unknown): string {
+  return typeof value === 'object' ? JSON.stringify(value) : String(value);
 }
 
 function spoilHead(parts: Parts, operation: Operation, dice: Dice): void {

@@ -56,12 +56,18 @@ export async function readDeviceFile(req: IncomingMessage): Promise<DeviceFile> 
   const hash = createHash('sha256');
   let bytes = 0;
   async function* measured(): AsyncGenerator<Buffer> {
-    // The connection outlives the reading: the answer to what is too large goes over it.
-    for await (const chunk of (req as Readable).iterator({ destroyOnReturn: false })) {
-      bytes += (chunk as Buffer).length;
-      if (bytes > MAX_FILE_BYTES) throw tooLarge();
-      hash.update(chunk as Buffer);
-      yield chunk as Buffer;
+    try {
+      // The connection outlives the reading: the answer to what is too large goes over it.
+      for await (const chunk of (req as Readable).iterator({ destroyOnReturn: false })) {
+        bytes += (chunk as Buffer).length;
+        if (bytes > MAX_FILE_BYTES) throw tooLarge();
+        hash.update(chunk as Buffer);
+        yield chunk as Buffer;
+      }
+    } catch (error) {
+      if (error instanceof ApiError || req.complete) throw error;
+      // Who sends it hung up: its ECONNRESET is not that of a server of ours.
+      throw invalid('file', 'ended before its announced length');
     }
   }
 

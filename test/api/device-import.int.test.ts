@@ -1,7 +1,10 @@
+import type { IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
+import { Readable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { deviceIdOfSerial } from '../../src/platform/ids.ts';
 import { readCsv } from '../../src/api/csv.ts';
+import { readDeviceFile } from '../../src/api/device-file.ts';
 import { deviceRow, startApi, type TestApi } from '../support/api.ts';
 import { until } from '../support/until.ts';
 
@@ -114,6 +117,16 @@ describe('a file of boxes', () => {
     expect(failed).toBeLessThan(20);
     expect((failed ?? 0) + (notTried ?? 0)).toBe(40);
     expect(answer.body.rows[0]).toMatchObject({ result: 'failed', message: 'The service is not available right now. Try again' });
+  });
+
+  test('that ends in the middle is the fault of whoever sends it', async () => {
+    const headers = { 'content-type': 'text/csv', 'content-length': '1000' };
+    async function* sent() {
+      yield Buffer.from('serial_number\nLB-1\n');
+      throw Object.assign(new Error('aborted'), { code: 'ECONNRESET' });
+    }
+    const request = Object.assign(Readable.from(sent()), { headers, complete: false }) as unknown as IncomingMessage;
+    await expect(readDeviceFile(request)).rejects.toMatchObject({ status: 400, details: { file: 'ended before its announced length' } });
   });
 
   test('one at a time; whoever goes away stops it', async () => {
