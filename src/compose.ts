@@ -158,7 +158,7 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
   const reader = createReader(db, await start('quick reads', createQuickReads({ url, applicationName: 'loqey-quick', logger, metrics })), versionsOf(allProjections));
   const reads = createReadModels(reader, clock);
   const onSwitched = () => reader.refresh();
-  const feed = createLiveFeed({ db, notifications, background: backgroundProjections, onSwitched, logger, metrics });
+  const feed = createLiveFeed({ db, store, notifications, background: backgroundProjections, onSwitched, logger, metrics });
   seen.feed = feed;
   const mailbox = createMailbox({ db, notifications, clock });
   await start('notifications', notifications);

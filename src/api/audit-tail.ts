@@ -137,11 +137,14 @@ export function createAuditTails(api: Pick<Api, 'deps' | 'positions'>): AuditTai
 
     async follow(filter, from, socket) {
       if (tails.size >= MAX_TAILS) throw unavailable('Too many follow the audit log', 10);
-      const at = from ?? (await audit.head());
+      // A place beyond the end of the log is one of before a restore: it goes on from where the log is, and says so.
+      const lost = from !== undefined && !(await api.deps.live.has(from));
+      const at = from === undefined || lost ? await audit.head() : from;
       const tail = new Tail(filter, at, socket);
       tails.add(tail);
       timer ??= setInterval(() => void look(), LOOK_EVERY_MS).unref();
       socket.send({ type: 'subscribed', position: api.positions.encode(at < 0n ? 0n : at) });
+      if (lost) socket.send({ type: 'resync' });
       void look();
       return () => {
         tails.delete(tail);

@@ -166,7 +166,7 @@ export function attachLive(server: Server, api: Api): Attached {
     }
   }
 
-  /** In the order of the log; undefined when that is too long ago. */
+  /** In the order of the log; undefined when that is too long ago, or beyond its end. */
   async function missedOf(topics: readonly string[], from: bigint): Promise<readonly LiveChange[] | undefined> {
     const each = await Promise.all(topics.map((topic) => live.since(topic, from)));
     const missed = each.flatMap((changes, index) => (changes ?? []).filter((change) => isFirst(topics, index, change)));
@@ -291,7 +291,7 @@ export function attachLive(server: Server, api: Api): Attached {
 
     private async resume(topics: readonly string[], from: bigint): Promise<void> {
       const missed = await missedOf(topics, from);
-      // What is no longer kept cannot be told: the client reads the state anew.
+      // What is no longer kept, or what a restored log does not have, cannot be told: the client reads the state anew.
       if (missed === undefined) this.write({ type: 'resync' });
       const later = this.waiting;
       this.waiting = [...(missed ?? []), ...later.filter((change) => missed?.some(({ eventId }) => eventId === change.eventId) !== true)];

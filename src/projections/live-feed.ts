@@ -1,3 +1,4 @@
+import type { EventStore } from '../platform/event-store/port.ts';
 import { component, type Component } from '../platform/lifecycle.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Metrics } from '../platform/metrics.ts';
@@ -8,6 +9,8 @@ import type { LiveChange, LiveFeed } from './read-models.ts';
 
 export interface LiveFeedOptions {
   readonly db: Database;
+  /** Asked for its end, where somebody speaks of a place that the group has not reached. */
+  readonly store: Pick<EventStore, 'head'>;
   /** Projections of the background group: how far they are does not count. */
   readonly background: readonly string[];
   /** Where another process runs the live group, or may come to: its commits are heard by these. Handlers are added before its start. */
@@ -41,7 +44,7 @@ interface Waiter {
 }
 
 export function createLiveFeed(options: LiveFeedOptions): LiveFeedComponent {
-  const { db, notifications, pollMs = 500 } = options;
+  const { db, store, notifications, pollMs = 500 } = options;
   const logger = options.logger.child({ component: 'live-feed' });
   const notReached = options.metrics.counter('loqey_live_not_reached_total', 'Requests answered before their own change was readable');
   const listeners = new Map<string, Set<(change: LiveChange) => void>>();
@@ -136,8 +139,12 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeedComponent {
     },
   );
 
+  /** What the group has passed is there; the log itself may be ahead of it, but not behind. */
+  const has = async (at: bigint) => at <= position || at <= ((await store.head()) ?? -1n);
+
   return {
     ...lifecycle,
+    has,
     push(changes, at) {
       pushedAt = performance.now();
       deliver(changes, at);
@@ -178,6 +185,8 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeedComponent {
     },
 
     async since(topic, after) {
+      // A log that was put back to an older backup: nothing can be told of what came between its end and that place.
+      if (!(await has(after))) return undefined;
       const { rows } = await db.pool.query<StoredChange & { floor: string }>({
         name: 'live.since',
         // The floor in the same statement: what it says of the rows is true of this snapshot.

@@ -419,6 +419,11 @@ export interface LiveFeed {
   reached(position: bigint, timeoutMs: number): Promise<boolean>;
   /** Calls back for every change of the topic until the returned function is called. */
   on(topic: string, listener: (change: LiveChange) => void): () => void;
-  /** Changes after `position` that are still kept (24 h), for a socket that resumes; undefined when that is too long ago. */
+  /** Whether the log reaches to `position`: it does not where it was put back to an older backup. */
+  has(position: bigint): Promise<boolean>;
+  /**
+   * Changes after `position` that are still kept (24 h), for a socket that resumes; undefined when that is too long ago, or
+   * beyond the end of the log.
+   */
   since(topic: string, position: bigint): Promise<readonly LiveChange[] | undefined>;
 }

@@ -227,6 +227,19 @@ describe('the tail of the audit log', () => {
     expect(first.events).toEqual([...rows, ...missed, later].map(({ eventId }) => eventId));
   });
 
+  it('says that a log that was put back does not reach to where it was, and goes on from its end', async () => {
+    const lost = happened();
+    api.world.audit.length = 0;
+    const last = happened({ position: lost.position - 1n });
+    api.world.logEnd = last.position;
+    const tail = new Tail(`?after=${api.api.positions.encode(lost.position)}`);
+    await until(() => tail.messages.length === 2);
+    expect(tail.messages).toEqual([{ type: 'subscribed', position: api.api.positions.encode(last.position) }, { type: 'resync' }]);
+    const next = happened({ position: lost.position });
+    await until(() => tail.events.length === 1);
+    expect(tail.events).toEqual([next.eventId]);
+  });
+
   it('heeds the filters of the list, the search too', async () => {
     const [byAction, byWord] = [new Tail('?action=link_revoked'), new Tail('?q=kestrel')];
     await until(() => byAction.messages.length > 0 && byWord.messages.length > 0);

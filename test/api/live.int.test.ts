@@ -222,6 +222,15 @@ describe('what is heard', () => {
     expect(foreign.closed?.code).toBe(1008);
   });
 
+  test('from beyond the end of a log that was put back: read anew, then what comes', async () => {
+    const lost = status('unlocked');
+    api.world.logEnd = lost.position - 1n;
+    const socket = await new Socket(`/ws/devices/${deviceId}?after=${api.api.positions.encode(lost.position)}`, { token: owner.token }).hears(1);
+    status('jammed');
+    await socket.hears(2);
+    expect(socket.messages.map(({ type, status: lock }) => lock ?? type)).toEqual(['subscribed', 'resync', 'jammed']);
+  });
+
   test('a change that comes while missed ones are being read is neither lost nor doubled', async () => {
     const first = status('unlocked');
     const since = api.world.live.since.bind(api.world.live);

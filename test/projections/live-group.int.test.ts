@@ -301,6 +301,21 @@ describe('live changes', () => {
     expect(await other.feed.since(`device:${deviceId}`, first.position)).toBeUndefined();
   });
 
+  it('a place beyond the end of the log is none to resume from; one that is only not readable yet is', async () => {
+    const only = () => [counting()];
+    const leader = await start({ projections: only });
+    const behind = await start({ url: leader.db.url, runs: false, projections: only });
+    const stream = `device-${newId()}`;
+    const { position: read } = await leader.happened(stream, [battery(50)]);
+    await leader.runner.stop();
+    const { position: last } = await leader.append(stream, [battery(51)]);
+    for (const { feed } of [leader, behind]) {
+      expect([await feed.has(read), await feed.has(last), await feed.has(last + 1n)]).toEqual([true, true, false]);
+      expect(await feed.since('admin', last)).toEqual([]);
+      expect(await feed.since('admin', last + 1n)).toBeUndefined();
+    }
+  });
+
   it('a listener that fails harms nobody, and one that left hears nothing', async () => {
     const side = await start();
     const deviceId = newId();

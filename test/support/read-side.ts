@@ -128,7 +128,7 @@ export async function startReadSide(postgres: TestPostgres, options: ReadSideOpt
   const all = (options.projections ?? ((sealer) => projections({ sealer })))(vault);
   const reader = createReader(db, undefined, versionsOf(all));
   const notifications = createNotifications({ url, applicationName: 'loqey-test-listen', logger });
-  const feed = createLiveFeed({ db, notifications, background: backgroundProjections, onSwitched: () => reader.refresh(), logger, metrics, pollMs: 100 });
+  const feed = createLiveFeed({ db, store, notifications, background: backgroundProjections, onSwitched: () => reader.refresh(), logger, metrics, pollMs: 100 });
   const runner = createProjectionRunner({
     db,
     store,

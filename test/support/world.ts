@@ -132,6 +132,8 @@ export class World {
   readonly changes: LiveChange[] = [];
   private readonly listeners = new Map<string, Set<(change: LiveChange) => void>>();
   private position = 100n;
+  /** Where the log ends, for what says that it was further. */
+  logEnd = 2n ** 60n;
 
   readonly clock: Clock = { now: () => this.now, monotonic: () => performance.now() };
 
@@ -161,7 +163,8 @@ export class World {
       this.listeners.set(topic, set.add(listener));
       return () => void set.delete(listener);
     },
-    since: async (topic, position) => this.changes.filter((change) => change.position > position && change.topics.includes(topic)),
+    has: async (position) => position <= this.logEnd,
+    since: async (topic, position) => position > this.logEnd ? undefined : this.changes.filter((change) => change.position > position && change.topics.includes(topic)),
   };
 
   readonly reads: ReadModels = {

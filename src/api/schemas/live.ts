@@ -27,7 +27,7 @@ const outcome = {
 };
 
 export const Subscribed = message('subscribed', 'Subscribed', 'The first message of every socket: from here on nothing is missed.', {});
-export const Resync = message('resync', 'Resync', 'What happened since `after` is no longer kept: read the state anew.', {});
+export const Resync = message('resync', 'Resync', 'What happened since `after` cannot be told: it is no longer kept, or the log does not reach so far, because it was put back to an older backup. Read the state anew, and forget `after`.', {});
 export const Auth = message('auth', 'Auth', 'The first message of a client that could set neither a header nor a subprotocol.', { token: Type.String() });
 
 export const StatusUpdate = message('status_update', 'StatusUpdate', 'A box reported something new.', {
@@ -159,7 +159,7 @@ export const liveChannels = [
   { id: 'devices', path: '/ws/device-status', summary: 'All boxes of the signed-in owner', bearer: true, messages: ofOwners },
   { id: 'delivery', path: '/ws/delivery/{link_token}', summary: 'The opening by a link, for its courier', bearer: false, messages: [...framing, DeliveryConfirmation, DeliveryProgress, DoorUpdate, DeliveryLinkUpdate] },
   { id: 'system', path: '/ws/admin/system', summary: 'What happens, for administrators', bearer: true, messages: [...framing, DeviceActivity, Alert] },
-  { id: 'audit', path: '/ws/admin/audit', summary: 'The audit log as it grows, for administrators with `audit:read`; filters as in the query of `GET /admin/logs/audit`', bearer: true, messages: [AuditSubscribed, AuditNews, AuditPlace], query: auditFilters },
+  { id: 'audit', path: '/ws/admin/audit', summary: 'The audit log as it grows, for administrators with `audit:read`; filters as in the query of `GET /admin/logs/audit`', bearer: true, messages: [AuditSubscribed, Resync, AuditNews, AuditPlace], query: auditFilters },
   {
     id: 'playback',
     path: '/ws/admin/playback',

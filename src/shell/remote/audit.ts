@@ -85,7 +85,7 @@ export const history: Job<[device: string], Pick<AuditOptions, 'from' | 'to' | '
 
 interface TailMessage {
   readonly type: string;
-  readonly position: string;
+  readonly position?: string;
   readonly entry?: Entry;
 }
 
@@ -114,7 +114,8 @@ export const tail: Job<[words?: readonly string[]], Omit<AuditOptions, 'limit'> 
     wasThere = true;
     const end = await socket?.each((text) => {
       const { type, position, entry } = JSON.parse(text) as TailMessage;
-      after = position;
+      after = position ?? after;
+      if (type === 'resync') terminal.say('The log was put back to an older backup: what was shown since then is no longer in it. This goes on from where it is.');
       if (type === 'audit_entry' && entry !== undefined && !told.delete(entry.event_id)) print(terminal, entry);
       return !process.stdout.destroyed;
     });
