@@ -13,6 +13,7 @@ import { milestones } from './20261123T0920_milestones.ts';
 import { erasures } from './20261123T0940_erasures.ts';
 import { projectionRuns } from './20261123T0950_projection_runs.ts';
 import { joined } from './20261123T1000_joined.ts';
+import { append } from './20261124T0900_append.ts';
 
 /**
  * Forward-only migrations of the schemas `log`, `work` and `vault`, in order. A landed one is never edited.
@@ -25,4 +26,4 @@ export interface Migration {
   readonly sql: string;
 }
 
-export const migrations: readonly Migration[] = [log, vault, bridge, commands, snapshots, projections, deviceWatch, deviceHttp, rejectedMessages, jobs, limits, milestones, erasures, projectionRuns, joined];
+export const migrations: readonly Migration[] = [log, vault, bridge, commands, snapshots, projections, deviceWatch, deviceHttp, rejectedMessages, jobs, limits, milestones, erasures, projectionRuns, joined, append];
