@@ -43,7 +43,7 @@ export class Router {
       const checks = {
         checkParams: Object.keys(route.params.properties).length === 0 ? undefined : textCheck(route.params),
         // An address that a courier was sent picks up markers on its way through chats; elsewhere a name that is not known is a mistake.
-        checkQuery: textCheck({ ...route.query, additionalProperties: route.access.kind === 'link' || route.root !== undefined }),
+        checkQuery: textCheck(route.query, route.access.kind === 'link' || route.root !== undefined),
         checkBody: route.body === undefined || route.rawBody === true ? undefined : bodyCheck(route.body),
       };
       for (const { method, path } of pathsOf(route)) this.add(method, path, route, checks);

@@ -1,6 +1,6 @@
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
 import ajvFormats from 'ajv-formats';
-import type { TSchema } from 'typebox';
+import type { TObject, TSchema } from 'typebox';
 import { invalid, type ApiError } from './errors.ts';
 
 /** `x-invalid` of a schema: the words for whoever broke it. */
@@ -28,14 +28,18 @@ export function bodyCheck(schema: TSchema): Check {
   return checkOf(bodies.compile(schema));
 }
 
-/** Converts text in place to the types that the schema names. */
-export function textCheck(schema: TSchema): Check {
-  const check = checkOf(texts.compile(schema));
+/** Converts text in place to the types that the schema names. `open`: what it does not name is passed over. */
+export function textCheck(schema: TObject, open = false): Check {
+  const check = checkOf(texts.compile({ ...schema, additionalProperties: open }));
+  const names = Object.keys(schema.properties);
   return (value) => {
     check(value);
-    // Four hundred digits become Infinity, which the library takes for a number and then holds against no limit.
-    for (const [name, each] of Object.entries(value as object)) {
+    for (const name of names) {
+      const each = (value as Readonly<Record<string, unknown>>)[name];
+      // Four hundred digits become Infinity, which the library takes for a number and then holds against no limit.
       if (typeof each === 'number' && !Number.isFinite(each)) throw invalid(name, 'is too large');
+      // Nothing that is kept has one, and PostgreSQL fails at the question.
+      if (typeof each === 'string' && each.includes('\0')) throw invalid(name, 'must not contain a NUL');
     }
   };
 }

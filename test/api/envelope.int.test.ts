@@ -59,6 +59,11 @@ describe('what bad input gets', () => {
     for (const name of ['limit', 'offset']) {
       expect(await api.ask('GET', `/api/v1/access/my-links?${name}=${'7'.repeat(400)}`, { token })).toMatchObject({ status: 400, body: { details: { [name]: 'is too large' } } });
     }
+    // No database can be asked for it.
+    const { token: admin } = api.signIn({ adminRole: 'super_admin' });
+    for (const path of ['devices/my-devices?search', 'admin/devices?search', 'admin/logs/audit?q', 'admin/logs/audit?type', 'admin/logs/audit/export?format=csv&actor']) {
+      expect(await api.ask('GET', `/api/v1/${path}=a%00b`, { token: path.startsWith('admin') ? admin : token }), path).toMatchObject({ status: 400, body: { error: 'validation_error' } });
+    }
   });
 
   test('a name of another server', async () => {
