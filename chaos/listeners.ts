@@ -6,7 +6,7 @@ export interface Listener {
   readonly owner: Owner;
   /** `at`: milliseconds since the epoch. */
   readonly boxes: Map<string, { readonly status: string; readonly online: boolean; readonly at: number }>;
-  readonly links: Map<string, { readonly uses: number; readonly status: string }>;
+  readonly links: Map<string, { readonly deviceId: string; readonly uses: number; readonly status: string }>;
   readonly connected: boolean;
   /** As an app that is opened anew. */
   beginAnew(): void;
@@ -58,7 +58,10 @@ export function listen(url: string, model: Model): readonly Listener[] {
         position = undefined;
       }
       if (message.type === 'status_update') boxes.set(message.device_id!, { status: message.status!, online: message.online!, at: Date.now() });
-      if (message.type === 'link_update') links.set(message.link_id!, { uses: message.usage_count!, status: message.status! });
+      if (message.type === 'link_update') links.set(message.link_id!, { deviceId: message.device_id!, uses: message.usage_count!, status: message.status! });
+      if (message.type === 'links_revoked') {
+        for (const [id, link] of links) if (link.deviceId === message.device_id && link.status === 'active') links.set(id, { ...link, status: 'revoked' });
+      }
     }
 
     connect();

@@ -35,7 +35,7 @@ const MAX_AGE_MS = 30_000;
 const SETTLING_SECONDS = 10;
 
 /** News of a user's boxes and links, on the same topic: they say nothing of the user. */
-const ofThings: ReadonlySet<string> = new Set(['status_update', 'link_update', 'unlock_progress', 'alert', 'settings_update']);
+const ofThings: ReadonlySet<string> = new Set(['status_update', 'link_update', 'links_revoked', 'unlock_progress', 'alert', 'settings_update']);
 
 const noPermissions: ReadonlySet<string> = new Set();
 

@@ -11,6 +11,8 @@ export function ownerMessage({ type, payload }: LiveChange): Message | undefined
     case 'alert':
     case 'settings_update':
       return { ...payload, type };
+    case 'links_revoked':
+      return { type, device_id: payload['device_id'], reason: payload['reason'], timestamp: payload['timestamp'] };
     case 'unlock_progress':
       return { ...payload, type, command_id: payload['unlock_id'] };
     default:

@@ -2,7 +2,7 @@ import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer, type RawData, type WebSocket } from 'ws';
 import { newId } from '../platform/ids.ts';
-import type { AuditFilter, LiveChange } from '../projections/read-models.ts';
+import type { AuditFilter, LinkRow, LiveChange } from '../projections/read-models.ts';
 import type { Api } from './api.ts';
 import { createAuditTails, type TailSocket } from './audit-tail.ts';
 import { bearer } from './app.ts';
@@ -43,7 +43,7 @@ interface Subject {
   readonly topics: readonly string[];
   /** @throws ApiError when it may no longer hear this */
   readonly authorise: () => Promise<void>;
-  readonly message: (change: LiveChange) => Message | undefined;
+  readonly message: (change: LiveChange) => Message | undefined | Promise<Message | undefined>;
   /** What sends by itself instead, from a place on. */
   readonly follow?: (from: bigint | undefined, socket: TailSocket) => Promise<Following>;
 }
@@ -183,12 +183,20 @@ export function attachLive(server: Server, api: Api): Attached {
       topics: [topic, `device:${link.deviceId}`],
       // The box itself is shown only to whoever has just opened it.
       message(change) {
+        if (change.type === 'links_revoked') return endOf(link, change);
         if (!change.topics.includes(topic)) return clock.now() < shownUntil ? doorMessage(change) : undefined;
         if (change.payload['status'] === 'opened') shownUntil = Date.parse(String(change.payload['timestamp'])) + AFTERGLOW_MS;
         return courierMessage(change);
       },
       authorise: async () => undefined,
     };
+  }
+
+  /** The box's links have ended at once: whether this one did is looked up, by whoever listens for it. */
+  async function endOf({ linkId, assignmentId }: LinkRow, { payload }: LiveChange): Promise<Message | undefined> {
+    if (payload['assignment_id'] !== assignmentId) return undefined;
+    const status = (await reads.links.byId(linkId))?.status;
+    return status === undefined || status === 'active' ? undefined : { type: 'link_update', status, timestamp: payload['timestamp'] };
   }
 
   class LiveSocket {
@@ -314,7 +322,7 @@ export function attachLive(server: Server, api: Api): Attached {
       this.sending = true;
       try {
         for (let change = this.waiting.shift(); change !== undefined; change = this.waiting.shift()) {
-          const message = this.subject?.message(change);
+          const message = await this.subject?.message(change);
           if (message === undefined || this.ws.readyState !== this.ws.OPEN) continue;
           await this.subject?.authorise();
           this.write({ ...message, position: positions.encode(change.position), event_id: change.eventId });

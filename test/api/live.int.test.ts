@@ -69,6 +69,11 @@ class Socket {
   }
 }
 
+interface Listening {
+  readonly link: ReturnType<typeof linkRow>;
+  readonly socket: Socket;
+}
+
 const status = (lock: string) => api.world.tell([`device:${deviceId}`, `user:${owner.userId}`], 'status_update', { device_id: deviceId, status: lock, timestamp: '2026-11-21T10:00:00.000Z' });
 const device = (options = {}) => new Socket(`/ws/devices/${deviceId}`, { token: owner.token, ...options });
 
@@ -189,6 +194,26 @@ describe('what is heard', () => {
     await socket.hears(5);
     expect(socket.messages.slice(5)).toMatchObject([{ type: 'unlock_progress', status: 'failed' }]);
     expect(socket.messages[3]).not.toHaveProperty('device_id');
+  });
+
+  test('that all links of a box ended: an owner once, a courier of their own link', async () => {
+    const [mine, other, later] = ['D', 'E', 'F'].map((letter) => {
+      const link = linkRow({ ownerId: owner.userId, deviceId, tokenHash: linkTokenHash(letter.repeat(32)), ...(letter === 'E' ? { assignmentId: newId() } : {}) });
+      api.world.links.set(link.linkId, link);
+      return { link, socket: new Socket(`/ws/delivery/${letter.repeat(32)}`) };
+    }) as [Listening, Listening, Listening];
+    const app = await new Socket('/ws/device-status', { token: owner.token }).subscribed();
+    for (const { socket } of [mine, other, later]) await socket.subscribed();
+    api.world.links.set(mine.link.linkId, { ...mine.link, status: 'revoked', isActive: false });
+    const word = { device_id: deviceId, reason: 'owner_suspended', timestamp: '2026-11-21T10:00:00.000Z' };
+    const told = api.world.tell([`device:${deviceId}`, `user:${owner.userId}`], 'links_revoked', { ...word, assignment_id: mine.link.assignmentId });
+    // Behind it, so that what must not be heard of would have been.
+    for (const { link } of [other, later]) api.world.tell([`link:${link.linkId}`], 'link_update', { link_id: link.linkId, device_id: deviceId, status: 'used', timestamp: word.timestamp });
+    for (const socket of [app, mine.socket, other.socket, later.socket]) await socket.hears(1);
+    const place = { position: api.api.positions.encode(told.position), event_id: told.eventId };
+    expect(app.messages.slice(1)).toEqual([{ type: 'links_revoked', ...word, ...place }]);
+    expect(mine.socket.messages.slice(1)).toEqual([{ type: 'link_update', status: 'revoked', timestamp: word.timestamp, ...place }]);
+    for (const { socket } of [other, later]) expect(socket.messages.slice(1)).toMatchObject([{ type: 'link_update', status: 'used' }]);
   });
 
   test('by an administrator: everything, in the words of old', async () => {

@@ -267,14 +267,37 @@ describe('links', () => {
     expect(await side.reads.links.byId(linkId)).toMatchObject({ status: ended, currentUses: 0 });
   });
 
+  it.each([
+    ['in one batch', false],
+    ['in another', true],
+  ])('a use that comes back, %s, after the box was unlinked does not make its link active again for who listens', async (_, apart) => {
+    const box = await anOwnedBox();
+    const { linkId, event } = linkCreated(box);
+    const [unlockId, { assignmentId, userId }] = [newId(), box];
+    const told: unknown[][] = [];
+    const stop = side.feed.on(`link:${linkId}`, ({ type: what, payload }) => void (what === 'link_update' && told.push([payload['status'], payload['usage_count']])));
+    const events: DeviceEvent[] = [event, requested(box, linkId, unlockId), { type: 'DeviceUnlinked', data: { assignmentId, userId, by: 'owner' } }, { type: 'UnlockCancelled', data: { unlockId, reason: 'assignment_ended' } }];
+    for (const part of apart ? events.map((each) => [each]) : [events]) await side.happened(box.stream, part);
+    await until('the use to be told as returned', () => told.at(-1)?.[1] === 0);
+    stop();
+    expect(told).toEqual([['used', 1], ['revoked', 0]]);
+    expect(await side.reads.links.byId(linkId)).toMatchObject({ status: 'revoked', currentUses: 0 });
+  });
+
   it.each(['DeviceUnlinked', 'OwnerSuspended'] as const)('%s voids what was made before, not after', async (type) => {
     const box = await anOwnedBox();
     const before = linkCreated(box);
     const after = linkCreated(box);
     const { assignmentId, userId } = box;
     const end: DeviceEvent = type === 'DeviceUnlinked' ? { type, data: { assignmentId, userId, by: 'owner' } } : { type, data: { assignmentId, userId } };
+    const told: unknown[] = [];
+    const stops = [`user:${userId}`, `device:${box.deviceId}`].map((topic) => side.feed.on(topic, ({ type: what, payload }) => void (what === 'links_revoked' && told.push(payload))));
     await side.happened(box.stream, [before.event, end]);
+    for (const stop of stops) stop();
     expect(await side.reads.links.byId(before.linkId)).toMatchObject({ status: 'revoked', isActive: false });
+    // One word for all of them, to whoever hears of the owner and to whoever hears of the box.
+    const word = { device_id: box.deviceId, assignment_id: assignmentId, reason: type === 'DeviceUnlinked' ? 'unlinked' : 'owner_suspended', timestamp: expect.any(String) as string };
+    expect(told).toEqual([word, word]);
     if (type === 'DeviceUnlinked') return;
     await side.happened(box.stream, [{ type: 'OwnerActivated', data: { assignmentId, userId } }, after.event]);
     expect(await side.reads.links.byId(before.linkId)).toMatchObject({ status: 'revoked' });

@@ -52,6 +52,13 @@ export const LinkUpdate = message('link_update', 'LinkUpdate', 'A link was made,
   ...news,
 });
 
+export const LinksRevoked = message('links_revoked', 'LinksRevoked', 'The box was unlinked or its owner suspended: its links that were still `active` are `revoked` with that. Nothing is told of each of them; `GET /access/my-links` has them.', {
+  device_id: Id,
+  reason: Type.Enum(['unlinked', 'owner_suspended']),
+  timestamp: Time,
+  ...news,
+});
+
 export const UnlockUpdate = message('unlock_progress', 'UnlockUpdate', 'How far an opening has come.', {
   command_id: Id,
   unlock_id: Id,
@@ -149,7 +156,7 @@ export const PlaybackRefused = message('playback_refused', 'PlaybackRefused', 'A
 });
 
 const framing = [Subscribed, Resync];
-const ofOwners = [...framing, StatusUpdate, LinkUpdate, UnlockUpdate, SettingsUpdate, Alert];
+const ofOwners = [...framing, StatusUpdate, LinkUpdate, LinksRevoked, UnlockUpdate, SettingsUpdate, Alert];
 
 const { before: _, after: __, ...auditFilters } = AuditQuery;
 

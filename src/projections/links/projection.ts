@@ -1,5 +1,6 @@
 import type { AccessWindow } from '../../domain/device/events.ts';
 import { isSealed, type Instant, type Sealed, type Uuid } from '../../domain/kernel.ts';
+import type { RecordedOf } from '../../domain/events.ts';
 import { defineProjection, defineTable, idOfStream, type Emit, type Rows } from '../projection.ts';
 
 /** Access links and how often each was used. Their names are in `people`. */
@@ -38,6 +39,8 @@ interface AssignmentRow {
 interface UseRow {
   readonly unlock_id: Uuid;
   readonly link_id: Uuid;
+  /** Of the link: what becomes of a use that comes back depends on both. */
+  readonly assignment_id: Uuid;
 }
 
 const tables = {
@@ -75,16 +78,16 @@ const tables = {
   uses: defineTable<UseRow>({
     name: 'uses',
     key: 'unlock_id',
-    columns: { unlock_id: 'uuid NOT NULL', link_id: 'uuid NOT NULL' },
+    columns: { unlock_id: 'uuid NOT NULL', link_id: 'uuid NOT NULL', assignment_id: 'uuid NOT NULL' },
     indexes: [],
   }),
 };
 
-type LinkRows = { readonly links: Rows<LinkTableRow>; readonly uses: Rows<UseRow> };
+type LinkRows = { readonly links: Rows<LinkTableRow>; readonly assignments: Rows<AssignmentRow>; readonly uses: Rows<UseRow> };
 
 export const linksProjection = defineProjection({
   name: 'links',
-  version: 2,
+  version: 3,
   categories: ['device'],
   tables,
 
@@ -113,15 +116,25 @@ export const linksProjection = defineProjection({
   },
 
   loadMore(event, want, rows) {
+    // What this batch makes has no row yet: what belongs to it was named with the event that makes it.
+    const withAssignment = (link: LinkTableRow | undefined) => link !== undefined && want.assignments(link.assignment_id);
     switch (event.type) {
+      case 'LinkUpdated':
+      case 'LinkRevoked':
+      case 'LinkDeleted':
+      case 'LinkExpired':
+        return void withAssignment(rows.links.get(event.data.linkId));
+      case 'UnlockRequested':
+        return void (event.data.cause.kind === 'link' && withAssignment(rows.links.get(event.data.cause.id)));
       case 'UnlockConfirmed':
       case 'UnlockFailed':
       case 'UnlockSettled':
       case 'UnlockCancelled':
       case 'UnlockExpired': {
-        // Of an unlock requested within this batch there is no row yet; its link was named with the request.
         const use = rows.uses.get(event.data.unlockId);
-        return use === undefined ? undefined : want.links(use.link_id);
+        if (use === undefined) return undefined;
+        want.links(use.link_id);
+        return want.assignments(use.assignment_id);
       }
       default:
         return undefined;
@@ -132,12 +145,8 @@ export const linksProjection = defineProjection({
     DeviceAssigned({ data }, rows) {
       rows.assignments.put({ assignment_id: data.assignmentId, owner_id: data.userId, void_position: null, void_at: null });
     },
-    DeviceUnlinked({ data, position, metadata }, rows) {
-      rows.assignments.update(data.assignmentId, { void_position: String(position), void_at: metadata.occurredAt });
-    },
-    OwnerSuspended({ data, position, metadata }, rows) {
-      rows.assignments.update(data.assignmentId, { void_position: String(position), void_at: metadata.occurredAt });
-    },
+    DeviceUnlinked: (event, rows, emit) => endAll(rows, emit, event, 'unlinked'),
+    OwnerSuspended: (event, rows, emit) => endAll(rows, emit, event, 'owner_suspended'),
 
     LinkCreated({ stream, data, position, metadata }, rows, emit) {
       const row: LinkTableRow = {
@@ -161,7 +170,7 @@ export const linksProjection = defineProjection({
         access_window: data.window ?? null,
       };
       rows.links.put(row);
-      tell(emit, row, 'created', metadata.occurredAt);
+      tell(rows, emit, row, 'created', metadata.occurredAt);
     },
     LinkUpdated({ data, metadata }, rows, emit) {
       const link = rows.links.need(data.linkId);
@@ -171,26 +180,26 @@ export const linksProjection = defineProjection({
         require_identity: data.requireIdentity ?? link.require_identity,
         access_window: data.window === undefined ? link.access_window : data.window === 'always' ? null : data.window,
       });
-      tell(emit, row, 'updated', metadata.occurredAt);
+      tell(rows, emit, row, 'updated', metadata.occurredAt);
     },
     LinkRevoked({ data, metadata }, rows, emit) {
-      tell(emit, rows.links.update(data.linkId, { revoked_at: metadata.occurredAt }), 'revoked', metadata.occurredAt);
+      tell(rows, emit, rows.links.update(data.linkId, { revoked_at: metadata.occurredAt }), 'revoked', metadata.occurredAt);
     },
     LinkDeleted({ data, metadata }, rows, emit) {
       const at = metadata.occurredAt;
       const row = rows.links.update(data.linkId, { revoked_at: rows.links.need(data.linkId).revoked_at ?? at, deleted: true });
-      tell(emit, row, 'revoked', at);
+      tell(rows, emit, row, 'revoked', at);
     },
     LinkExpired({ data, metadata }, rows, emit) {
-      tell(emit, rows.links.update(data.linkId, { expiry_recorded: true }), 'expired', metadata.occurredAt);
+      tell(rows, emit, rows.links.update(data.linkId, { expiry_recorded: true }), 'expired', metadata.occurredAt);
     },
 
     UnlockRequested({ data, metadata }, rows, emit) {
       if (data.cause.kind !== 'link') return rows.uses.absent(data.unlockId);
-      rows.uses.put({ unlock_id: data.unlockId, link_id: data.cause.id });
-      const { current_uses: uses } = rows.links.need(data.cause.id);
+      const { current_uses: uses, assignment_id: assignmentId } = rows.links.need(data.cause.id);
+      rows.uses.put({ unlock_id: data.unlockId, link_id: data.cause.id, assignment_id: assignmentId });
       const row = rows.links.update(data.cause.id, { current_uses: uses + 1, used_at: metadata.occurredAt });
-      tell(emit, row, row.current_uses >= row.max_uses ? 'used' : 'updated', metadata.occurredAt);
+      tell(rows, emit, row, row.current_uses >= row.max_uses ? 'used' : 'updated', metadata.occurredAt);
     },
     UnlockConfirmed({ data, metadata }, rows, emit) {
       endUse(rows, emit, data.unlockId, { returned: false, openedAt: metadata.occurredAt }, metadata.occurredAt);
@@ -223,16 +232,31 @@ function endUse(
   if (use === undefined) return;
   rows.uses.delete(unlockId);
   const link = rows.links.need(use.link_id);
-  if (returned) tell(emit, rows.links.update(use.link_id, { current_uses: link.current_uses - 1 }), 'updated', at);
+  if (returned) tell(rows, emit, rows.links.update(use.link_id, { current_uses: link.current_uses - 1 }), 'updated', at);
   else if (openedAt !== null) rows.links.update(use.link_id, { used_at: openedAt });
 }
 
-function tell(emit: Emit, row: LinkTableRow, change: 'created' | 'updated' | 'used' | 'expired' | 'revoked', at: Instant): void {
+/**
+ * Everything that was made under this assignment until now ends at once. One word for all of it: there may be thousands, of
+ * which this knows none. Who listens for one link looks at that one.
+ */
+function endAll(
+  { assignments }: LinkRows,
+  emit: Emit,
+  { stream, data: { assignmentId }, position, metadata: { occurredAt: at } }: Pick<RecordedOf<'DeviceUnlinked' | 'OwnerSuspended'>, 'stream' | 'data' | 'position' | 'metadata'>,
+  reason: 'unlinked' | 'owner_suspended',
+): void {
+  const { owner_id: ownerId } = assignments.update(assignmentId, { void_position: String(position), void_at: at });
+  const deviceId = idOfStream(stream);
+  emit([`device:${deviceId}`, `user:${ownerId}`], 'links_revoked', { device_id: deviceId, assignment_id: assignmentId, reason, timestamp: at });
+}
+
+function tell({ assignments }: LinkRows, emit: Emit, row: LinkTableRow, change: 'created' | 'updated' | 'used' | 'expired' | 'revoked', at: Instant): void {
   // Nobody can have listened to a link before it was there.
   emit([change === 'created' ? undefined : `link:${row.link_id}`, `user:${row.owner_id}`], 'link_update', {
     link_id: row.link_id,
     device_id: row.device_id,
-    status: statusAfter(row),
+    status: statusAfter(row, assignments.need(row.assignment_id)),
     change,
     usage_count: row.current_uses,
     max_uses: row.max_uses,
@@ -241,8 +265,10 @@ function tell(emit: Emit, row: LinkTableRow, change: 'created' | 'updated' | 'us
 }
 
 /** In the order of the query, as far as rows tell it. A use that comes back to a link that has ended does not bring it back. */
-function statusAfter({ revoked_at: revokedAt, expiry_recorded: expired, current_uses: uses, max_uses: most }: LinkTableRow): 'active' | 'used' | 'expired' | 'revoked' {
-  if (revokedAt !== null) return 'revoked';
-  if (uses >= most) return 'used';
-  return expired ? 'expired' : 'active';
+function statusAfter(link: LinkTableRow, { void_position: voidPosition, void_at: voidAt }: AssignmentRow): 'active' | 'used' | 'expired' | 'revoked' {
+  if (link.revoked_at !== null) return 'revoked';
+  if (link.current_uses >= link.max_uses) return 'used';
+  if (link.expiry_recorded) return 'expired';
+  if (voidPosition === null || voidAt === null || BigInt(voidPosition) < BigInt(link.position)) return 'active';
+  return link.expires_at <= voidAt ? 'expired' : 'revoked';
 }
