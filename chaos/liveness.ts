@@ -53,11 +53,11 @@ async function whatIsMissing(world: World, model: Model, crowd: readonly Lockbox
     const ready = await fetch(`${role.url}/health/ready`, { signal: AbortSignal.timeout(5_000) }).catch(() => undefined);
     if (ready?.status !== 200) return [`${role.name} is not ready: ${ready === undefined ? 'no answer' : (await ready.text()).slice(0, 500)}`];
   }
-  const boxes = model.boxes.flatMap(({ deviceId, lockbox: { connected, state, status } }) => {
+  const boxes = model.boxes.flatMap(({ deviceId, lockbox: { connected, state, moving } }) => {
     if (!connected) return [`${deviceId} is not connected`];
     if (state?.outbox !== 0) return [`${deviceId} has ${state?.outbox} reports that nobody acknowledged`];
     if (state.now === undefined) return [`${deviceId} does not know the time`];
-    return status === 'unknown' ? [`${deviceId} is moving its bolt`] : [];
+    return moving ? [`${deviceId} is moving its bolt`] : [];
   });
   if (boxes.length > 0) return boxes;
   const away = crowd.filter(({ connected }) => !connected).length;

@@ -109,6 +109,8 @@ export interface Lockbox {
   readonly connected: boolean;
   readonly powered: boolean;
   readonly status: Hardware['status'];
+  /** The motor is running. A bolt that lost its power half way rests there, and its status is unknown. */
+  readonly moving: boolean;
   /** Level 1, powered. */
   readonly state: CoreState | undefined;
 
@@ -389,6 +391,9 @@ export function createLockbox(options: LockboxOptions): Lockbox {
     },
     get status() {
       return hardware.status;
+    },
+    get moving() {
+      return hardware.moving;
     },
     get state() {
       return core instanceof DeviceCore ? core.state : undefined;

@@ -228,7 +228,7 @@ const moment = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve
 
 /** As a box that was switched off and on: what it must remember is in its flash. Never in the middle of a movement here. */
 async function restart(box: Lockbox): Promise<void> {
-  await until('the bolt to rest', () => box.status !== 'unknown');
+  await until('the bolt to rest', () => !box.moving);
   box.powerOff();
   box.powerOn();
 }
