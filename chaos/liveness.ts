@@ -41,7 +41,7 @@ export async function comeToRest(world: World, model: Model, { crowd }: Crew): P
 }
 
 /** A suspension that was asked for twice, or was read late, may have ended a session that was newer than it. */
-async function signInAgain({ url }: World, model: Model): Promise<void> {
+export async function signInAgain({ url }: World, model: Model): Promise<void> {
   for (const owner of model.owners) {
     const me = await createClient(url, owner.token).call('GET', '/auth/me').catch(() => undefined);
     if (me?.status === 401) owner.token = await signIn(url, owner, 'user').catch(() => owner.token);

@@ -57,6 +57,8 @@ const patient: readonly (readonly [RegExp, number])[] = [
   // Another opening of the same box is waited for.
   [/^(?:unlockDevice|emergencyUnlock)/, 7_000],
   [/^deviceCommands/, 27_000],
+  // Files that grow with the log.
+  [/^export/, 20_000],
   [/^(?:unlinkDevice|adminUnlink|deleteLink|deactivateLink|suspendUser|startMaintenance|decommission|eras)/, 6_000],
 ];
 

@@ -17,6 +17,9 @@ const texts = withFormats(new Ajv({ ...shared, coerceTypes: true }));
 
 function withFormats(ajv: Ajv): Ajv {
   (ajvFormats as unknown as typeof ajvFormats.default)(ajv, ['email', 'date-time', 'date', 'uri']);
+  const { validate: isRfc3339 } = ajv.formats['date-time'] as { readonly validate: (text: string) => boolean };
+  // RFC 3339 has leap seconds; a Date has none.
+  ajv.addFormat('date-time', (text: string) => isRfc3339(text) && !Number.isNaN(Date.parse(text)));
   ajv.addKeyword({ keyword: 'x-invalid', schemaType: 'object' });
   return ajv;
 }

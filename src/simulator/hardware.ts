@@ -38,6 +38,8 @@ export interface HardwareOptions {
 /** What of a box is matter: it goes on existing without power. */
 export class Hardware {
   readonly movements: Movement[] = [];
+  /** Commands whose bolt was open before: nothing moved, and the box was open. */
+  readonly foundOpen: string[] = [];
   readonly boltSensor: boolean;
   doorOpen = false;
   parcelPresent = false;

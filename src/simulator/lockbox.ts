@@ -105,6 +105,8 @@ export interface Lockbox {
   readonly profile: Profile;
   /** Every movement of the bolt: what really happened, whatever was reported. */
   readonly movements: readonly Movement[];
+  /** Commands for which nothing moved, because the bolt was open before. */
+  readonly foundOpen: readonly string[];
   readonly stats: Readonly<LockboxStats>;
   readonly connected: boolean;
   readonly powered: boolean;
@@ -382,6 +384,7 @@ export function createLockbox(options: LockboxOptions): Lockbox {
     deviceId,
     profile: provisioning.profile,
     movements: hardware.movements,
+    foundOpen: hardware.foundOpen,
     stats,
     get connected() {
       return session?.isUp === true;

@@ -96,6 +96,10 @@ describe('hours of a link', () => {
   });
 });
 
+test.each(['2026-11-22T23:59:60Z', '2026-02-30T10:00:00Z', '2026-11-22T10:00:00'])('an end at %s, which no clock here shows, is refused', async (expiresAt) => {
+  expect(await ask('POST', '/api/v1/access/create-link', { device_id: deviceId, expires_at: expiresAt })).toMatchObject({ status: 400, body: { error: 'validation_error', details: { expires_at: expect.any(String) as string } } });
+});
+
 describe('the image of a link', () => {
   const TOKEN = 'Q'.repeat(32);
   let link: LinkRow;

@@ -101,7 +101,10 @@ export class Unlocking {
     this.#timers.clear('relock');
     this.#timers.set('accepted', ACCEPTED_AFTER, () => this.#answerAccepted(command));
     const attempt = (number: number): void => {
-      if (this.#o.hardware.status === 'unlocked') return this.#finish(command, start, undefined);
+      if (this.#o.hardware.status === 'unlocked') {
+        this.#o.hardware.foundOpen.push(command.commandId);
+        return this.#finish(command, start, undefined);
+      }
       this.#o.hardware.drive('unlocked', 'command', command.commandId, (outcome) => {
         if (!this.#line.powered) return;
         this.#o.step('bolt_moved');
