@@ -97,8 +97,8 @@ export async function fuzzHttp(target: Target, options: HttpOptions): Promise<Ht
   function judge(tried: Tried, outcome: Outcome): string | undefined {
     const { operation, request, asker } = tried;
     if (outcome.kind === 'hang') return `no answer within ${HANG_MS} ms`;
-    if (outcome.kind === 'garbled') return `unreadable answer: ${outcome.what}`;
-    // Whoever says a wrong length and goes away need not be answered.
+    // Whoever says a wrong length and goes away need not be answered, nor to the end.
+    if (outcome.kind === 'garbled') return request.crooked && outcome.what === 'cut off' ? undefined : `unreadable answer: ${outcome.what}`;
     if (outcome.kind === 'closed') return request.crooked ? undefined : 'the connection was closed without an answer';
     const { status, headers, body, ms } = outcome.answer;
     const text = body.toString();

@@ -118,7 +118,9 @@ class Connection {
         this.#buffer = this.#buffer.subarray(parsed.length);
         const closes = parsed.headers.some(([name, value]) => name.toLowerCase() === 'connection' && value.toLowerCase() === 'close');
         if (closes) this.ended = true;
-        if (!request.crooked && this.#buffer.length > 0) return { kind: 'garbled', what: 'more than one answer', bytes: this.#buffer };
+        // What cannot be read as HTTP has no method: also a HEAD of that kind is told what is wrong with it, and hung up on.
+        const unread = closes && [400, 408, 431].includes(parsed.status);
+        if (!request.crooked && !unread && this.#buffer.length > 0) return { kind: 'garbled', what: 'more than one answer', bytes: this.#buffer };
         return { kind: 'answer', answer: { status: parsed.status, headers: parsed.headers, body: parsed.body, ms: performance.now() - began } };
       }
       if (this.ended) {

@@ -1,5 +1,5 @@
 import { boundedCache } from '../platform/bounded-cache.ts';
-import { sqlState, sqlStates, type Database } from '../platform/postgres/db.ts';
+import { type Database } from '../platform/postgres/db.ts';
 import type { Via } from './relay-messages.ts';
 import type { Profile } from './topics.ts';
 
@@ -117,21 +117,16 @@ export function createLiveDevices(db: Database, { soleWriter = false }: LiveDevi
         (await pool.query<{ downlink: boolean }>('SELECT downlink FROM work.device_live WHERE device_id = $1', [deviceId])).rows[0]?.downlink;
       const known = await downlinkOf();
       if (known !== undefined) return { downlink: known };
-      try {
-        // Two boxes of the shared topic at once: the index lets one have it, and the other comes again.
-        const { rows } = await pool.query<{ downlink: boolean }>(
-          `INSERT INTO work.device_live (device_id, profile, topic_key, downlink)
-           SELECT $1, $2, $3, $2 <> 'transisttag' OR NOT EXISTS (SELECT FROM work.device_live WHERE profile = $2 AND downlink)
-           RETURNING downlink`,
-          [deviceId, profile, topicKey],
-        );
-        return { downlink: rows[0]!.downlink };
-      } catch (error) {
-        // The registration and its reactor make the row at the same moment: whoever is second reads the first one's.
-        const theirs = sqlState(error) === sqlStates.uniqueViolation ? await downlinkOf() : undefined;
-        if (theirs === undefined) throw error;
-        return { downlink: theirs };
-      }
+      // Two boxes of the shared topic at once: the index lets one have it, and the other comes again. The registration and its
+      // reactor make the row at the same moment: whoever is second reads the first one's.
+      const { rows } = await pool.query<{ downlink: boolean }>(
+        `INSERT INTO work.device_live (device_id, profile, topic_key, downlink)
+         SELECT $1, $2, $3, $2 <> 'transisttag' OR NOT EXISTS (SELECT FROM work.device_live WHERE profile = $2 AND downlink)
+         ON CONFLICT (device_id) DO NOTHING
+         RETURNING downlink`,
+        [deviceId, profile, topicKey],
+      );
+      return { downlink: rows[0]?.downlink ?? (await downlinkOf())! };
     },
 
     async setLevel(deviceId, level) {
