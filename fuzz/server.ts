@@ -68,6 +68,8 @@ export async function startFuzzServer(settings: Settings = {}): Promise<FuzzServ
       const names = listed.split('\n').filter((line) => line !== '').map((line) => (JSON.parse(line) as { readonly name?: string }).name).filter((name) => name !== undefined);
       if (names.length === 0) return `no read model is listed: ${listed}`;
       for (const name of names) {
+        // What an administrator of the run asked for may wait still; where nothing does, there is nothing to take back.
+        await finish(['projections', 'cancel', name], environ);
         const { code, stdout, stderr } = await finish(['projections', 'compare', name], environ);
         if (code !== 0) return `${stdout}\n${stderr}`;
       }
