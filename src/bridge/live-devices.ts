@@ -117,16 +117,20 @@ export function createLiveDevices(db: Database, { soleWriter = false }: LiveDevi
         (await pool.query<{ downlink: boolean }>('SELECT downlink FROM work.device_live WHERE device_id = $1', [deviceId])).rows[0]?.downlink;
       const known = await downlinkOf();
       if (known !== undefined) return { downlink: known };
-      // Two boxes of the shared topic at once: the index lets one have it, and the other comes again. The registration and its
-      // reactor make the row at the same moment: whoever is second reads the first one's.
-      const { rows } = await pool.query<{ downlink: boolean }>(
-        `INSERT INTO work.device_live (device_id, profile, topic_key, downlink)
-         SELECT $1, $2, $3, $2 <> 'transisttag' OR NOT EXISTS (SELECT FROM work.device_live WHERE profile = $2 AND downlink)
-         ON CONFLICT (device_id) DO NOTHING
-         RETURNING downlink`,
-        [deviceId, profile, topicKey],
-      );
-      return { downlink: rows[0]?.downlink ?? (await downlinkOf())! };
+      // The registration and its reactor make the row at the same moment: whoever is second reads the first one's. Of two
+      // boxes of the shared topic at once the index lets one have it, and the other comes again.
+      for (let attempt = 1; ; attempt++) {
+        const { rows } = await pool.query<{ downlink: boolean }>(
+          `INSERT INTO work.device_live (device_id, profile, topic_key, downlink)
+           SELECT $1, $2, $3, $2 <> 'transisttag' OR NOT EXISTS (SELECT FROM work.device_live WHERE profile = $2 AND downlink)
+           ON CONFLICT DO NOTHING
+           RETURNING downlink`,
+          [deviceId, profile, topicKey],
+        );
+        const downlink = rows[0]?.downlink ?? (await downlinkOf());
+        if (downlink !== undefined) return { downlink };
+        if (attempt === 2) throw new Error(`The topics of ${deviceId} belong to another box`);
+      }
     },
 
     async setLevel(deviceId, level) {

@@ -299,6 +299,17 @@ describe('old firmware', () => {
     expect(backend.downlink.published).toHaveLength(0);
   });
 
+  it('is made once, however many make it at once; of a topic that boxes share one box has the commands', async () => {
+    const backend = await start({ soleWriter: false });
+    const [own, first, second] = [newId(), newId(), newId()];
+    const made = await Promise.all(Array.from({ length: 12 }, () => backend.live.add(own, 'loqey', own)));
+    expect(new Set(made.map(({ downlink }) => downlink))).toEqual(new Set([true]));
+    const shared = await Promise.all([first, second, first, second, first, second].map(async (deviceId) => [deviceId, (await backend.live.add(deviceId, 'transisttag', deviceId)).downlink] as const));
+    expect(new Set(shared.filter(([, downlink]) => downlink).map(([deviceId]) => deviceId)).size).toBe(1);
+    expect(shared.filter(([, downlink]) => downlink)).toHaveLength(3);
+    await expect(backend.live.add(newId(), 'loqey', own)).rejects.toThrow('belong to another box');
+  });
+
   it('of the shared topic has one box that commands go to; the others are read only', async () => {
     const backend = await start();
     const [first, second] = [await backend.box({ profile: 'transisttag' }), await backend.box({ profile: 'transisttag' })];
