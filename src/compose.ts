@@ -161,11 +161,11 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
   const feed = createLiveFeed({ db, store, notifications, background: backgroundProjections, onSwitched, logger, metrics });
   seen.feed = feed;
   const mailbox = createMailbox({ db, notifications, clock });
+  const onCommitted = feed.push.bind(feed);
+  const runner = has('projector') ? createProjectionRunner({ db, store, notifications, projections: allProjections, logId, clock, logger, metrics, onCommitted, onSwitched }) : undefined;
   await start('notifications', notifications);
   await start('sealer', sealer);
-  if (has('projector')) {
-    const onCommitted = feed.push.bind(feed);
-    const runner = createProjectionRunner({ db, store, projections: allProjections, logId, clock, logger, metrics, onCommitted, onSwitched });
+  if (runner !== undefined) {
     await start('projections', runner);
     health.set('projections', () => {
       const { ok, role, usable, projections: each } = runner.health();

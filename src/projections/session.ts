@@ -25,12 +25,11 @@ export interface SessionOptions {
   readonly name: string;
   /** Milliseconds for one statement on the server; 0 = no limit. */
   readonly statementTimeoutMs: number;
-  readonly onNotification?: (channel: string, payload: string) => void;
   /** Called once when the connection breaks. */
   readonly onLost?: (error: Error) => void;
 }
 
-export async function openSession({ url, name, statementTimeoutMs, onNotification, onLost }: SessionOptions): Promise<Session> {
+export async function openSession({ url, name, statementTimeoutMs, onLost }: SessionOptions): Promise<Session> {
   const timeouts = { statement: statementTimeoutMs, ...(statementTimeoutMs === 0 ? { query: 0 } : {}) };
   const config = clientConfig(url, name, timeouts);
   const types = config.types ?? pg.types;
@@ -45,7 +44,6 @@ export async function openSession({ url, name, statementTimeoutMs, onNotificatio
   };
   client.on('error', onError);
   client.on('end', () => onError(new Error('The connection terminated unexpectedly')));
-  if (onNotification !== undefined) client.on('notification', ({ channel, payload }) => onNotification(channel, payload ?? ''));
   await client.connect();
   // Read models and their checkpoints are lost or kept together in a crash, and then caught up: no commit waits for the disk.
   await client.query('SET synchronous_commit = off');

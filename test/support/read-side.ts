@@ -132,6 +132,7 @@ export async function startReadSide(postgres: TestPostgres, options: ReadSideOpt
   const runner = createProjectionRunner({
     db,
     store,
+    notifications,
     projections: all,
     logId,
     clock,

@@ -17,7 +17,7 @@ const MAX_BATCH_EVENTS = 256;
 const MAX_BATCH_BYTES = 1024 * 1024;
 /** While the server works on one batch the next is on its way, if so many wait: fewer gain more by sharing a commit. */
 const MAX_IN_FLIGHT = 2;
-const WORTH_A_SECOND = 8;
+const WORTH_A_SECOND = 16;
 export const CLOSE_TIMEOUT_MS = 1_000;
 
 export interface Append {
