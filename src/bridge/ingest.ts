@@ -10,6 +10,7 @@ import { deviceIdOfSerial, derivedCommandId, newId } from '../platform/ids.ts';
 import { instant, type Clock } from '../platform/clock.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Metrics } from '../platform/metrics.ts';
+import { isTransient } from '../platform/postgres/db.ts';
 import type { Relay, RelayConsumer, RelayMessage } from '../platform/relay/port.ts';
 import { traced } from '../platform/tracing.ts';
 import type { Dispatcher } from './dispatcher.ts';
@@ -480,9 +481,9 @@ function systemContext(purpose: string, unlockId: string): CommandContext {
   return { commandId, correlationId: commandId, causationId: unlockId, actor: { kind: 'system', id: 'bridge' }, source: 'system' };
 }
 
-/** The log cannot be written or read: nothing of this batch may be answered. Anything else is the matter of one box. */
+/** The log or the database cannot be written or read: nothing of this batch may be answered. Anything else is the matter of one box. */
 function concernsAll(error: unknown): boolean {
-  return error instanceof EventStoreUnavailable || error instanceof AppendOutcomeUnknown;
+  return error instanceof EventStoreUnavailable || error instanceof AppendOutcomeUnknown || isTransient(error);
 }
 
 /** At most `SIDE_BY_SIDE` at once; the first failure fails the batch, which then comes again. */

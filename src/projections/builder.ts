@@ -4,7 +4,7 @@ import type { Clock } from '../platform/clock.ts';
 import type { EventStore } from '../platform/event-store/port.ts';
 import { component, type Component } from '../platform/lifecycle.ts';
 import type { Logger } from '../platform/logger.ts';
-import type { Database } from '../platform/postgres/db.ts';
+import { isTransient, type Database } from '../platform/postgres/db.ts';
 import { readCheckpoints, type Checkpoint, type ProjectionError } from './checkpoints.ts';
 import { canBeFed, isStillFed } from './feeders.ts';
 import { startEmpty } from './generations.ts';
@@ -61,7 +61,8 @@ export function createBuilder(options: BuilderOptions): Component {
       } catch (error) {
         if (signal.aborted) return;
         attempt++;
-        logger.error({ err: error }, 'Read models could not be built; it is tried again');
+        // A database that is away is said by those who wait for it.
+        logger[isTransient(error) ? 'warn' : 'error']({ err: error }, 'Read models could not be built; it is tried again');
       }
       await pause(lookMs + (attempt === 0 ? 0 : fullJitter(attempt, { baseMs: 500, capMs: 30_000 })), signal);
     }

@@ -103,12 +103,15 @@ describe('what a PUBACK and an ack stand for', () => {
     expect(durable).toBe(true);
   });
 
-  it('neither comes while the log is away; the repeat then has its effect once', async () => {
+  it.each([
+    ['log', new EventStoreUnavailable('away')],
+    ['database', new Error('Connection terminated unexpectedly')],
+  ])('neither comes while the %s is away; the repeat then has its effect once', async (_what, error) => {
     let away = false;
     const backend = await start({
       store: (store) => ({
         ...store,
-        append: (...args) => (away ? Promise.reject(new EventStoreUnavailable('away')) : store.append(...args)),
+        append: (...args) => (away ? Promise.reject(error) : store.append(...args)),
       }),
     });
     const box = await backend.box();
