@@ -148,9 +148,13 @@ async function fill(db: Database): Promise<{ readonly seconds: number; readonly 
   }
   await flush();
   await query(
-    `INSERT INTO ${schemas['devices']}.devices (device_id, serial_number, lifecycle, owner_id, assignment_id, registered_at, maintenance, decommissioned, seen, online, model, unlink_requested, view)
-     SELECT d, s, 'active', u, a, now(), false, false, true, true, 'LoqeyBox-V1', false, '{}' FROM json_to_recordset($1) AS r (d uuid, s text, u uuid, a uuid)`,
+    `INSERT INTO ${schemas['devices']}.devices (device_id, serial_number, owner_id, assignment_id, maintenance, decommissioned, seen, view)
+     SELECT d, s, u, a, false, false, true, '{}' FROM json_to_recordset($1) AS r (d uuid, s text, u uuid, a uuid)`,
     [JSON.stringify(Array.from({ length: BOXES }, (_, n) => ({ d: ids.device(n), s: serialOf(n), u: ids.user(n), a: ids.assignment(n) })))],
+  );
+  await query(
+    `INSERT INTO ${schemas['devices']}.fleet (device_id, registered_at, owner_id, assignment_id, lifecycle, online, unlink_requested, model, words)
+     SELECT device_id, now(), owner_id, assignment_id, 'active', true, false, 'LoqeyBox-V1', lower(serial_number) || ' ' || device_id FROM ${schemas['devices']}.devices`,
   );
   await query(`INSERT INTO ${schemas['users']}.users (user_id, registered_at, email_verified, suspended, erased, permissions, access_version) SELECT ref, now(), true, false, false, '{}', 0 FROM ${schemas['people']}.people WHERE kind = 'user'`);
   await query(

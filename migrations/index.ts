@@ -14,6 +14,7 @@ import { erasures } from './20261123T0940_erasures.ts';
 import { projectionRuns } from './20261123T0950_projection_runs.ts';
 import { joined } from './20261123T1000_joined.ts';
 import { append } from './20261124T0900_append.ts';
+import { grams } from './20261124T0930_grams.ts';
 
 /**
  * Forward-only migrations of the schemas `log`, `work` and `vault`, in order. A landed one is never edited.
@@ -26,4 +27,4 @@ export interface Migration {
   readonly sql: string;
 }
 
-export const migrations: readonly Migration[] = [log, vault, bridge, commands, snapshots, projections, deviceWatch, deviceHttp, rejectedMessages, jobs, limits, milestones, erasures, projectionRuns, joined, append];
+export const migrations: readonly Migration[] = [log, vault, bridge, commands, snapshots, projections, deviceWatch, deviceHttp, rejectedMessages, jobs, limits, milestones, erasures, projectionRuns, joined, append, grams];

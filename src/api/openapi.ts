@@ -207,6 +207,7 @@ function responsesOf(route: Route, alias: boolean, schemas: Record<string, unkno
     ...(route.limit === 'none' ? [] : rateLimit),
     ...('page_size' in route.query.properties ? ['X-Total-Count', 'X-Next-Cursor', 'Link'] : []),
     ...(route.id === 'auditLog' ? ['Loqey-Count', 'Loqey-Search'] : []),
+    ...(route.id === 'adminDevices' ? ['Loqey-Count'] : []),
     ...(route.method === 'GET' ? [] : ['Loqey-Position', 'Loqey-Consistency']),
   );
   const contentTypes = route.contentTypes?.map((type) => type.split(';', 1)[0] ?? type) ?? ['application/json'];

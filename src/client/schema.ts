@@ -2007,6 +2007,7 @@ export interface Operations {
       readonly firmware?: string;
       /** Whose owner asked support to take it off the account. */
       readonly unlink_requested?: boolean;
+      /** A part of its serial number, id, name or address, or of its owner’s name or e-mail address. Of what very many are called the total is `at_least`. */
       readonly search?: string;
       /** Default 50. */
       readonly limit?: number;

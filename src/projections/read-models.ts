@@ -114,13 +114,16 @@ export interface DeviceFilter {
   readonly unlinkRequested?: boolean;
   /** Part of serial number, id, name, or of the owner's e-mail address or name. */
   readonly search?: string;
+  /** Only what comes after it in the list. */
+  readonly after?: PlaceInTime;
 }
 
 export interface DeviceQueries {
   byId(deviceId: Uuid): Promise<DeviceRow | undefined>;
   bySerial(serialNumber: string): Promise<DeviceRow | undefined>;
   ofOwner(userId: Uuid): Promise<readonly DeviceRow[]>;
-  list(filter: DeviceFilter, page: Page): Promise<Paged<DeviceRow & { readonly ownerEmail: string | null }>>;
+  /** Newest first. `atLeast`: so many are called so that the total was not counted to its end. */
+  list(filter: DeviceFilter, page: Page): Promise<Paged<DeviceRow & { readonly ownerEmail: string | null }> & { readonly atLeast: boolean }>;
   counts(): Promise<{ readonly total: number; readonly active: number }>;
 }
 

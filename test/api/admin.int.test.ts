@@ -236,6 +236,21 @@ describe('what happened', () => {
 });
 
 describe('the fleet', () => {
+  test('is paged by the last row, so that a new box shows none twice', async () => {
+    api.world.devices.clear();
+    const boxes = [1, 2, 3, 4, 5].map((day) => deviceRow({ registeredAt: `2026-11-0${day}T10:00:00.000Z` }));
+    for (const row of boxes) api.world.devices.set(row.deviceId, row);
+    const first = await ask('GET', '/devices?limit=2');
+    const added = deviceRow({ registeredAt: '2026-11-06T10:00:00.000Z' });
+    api.world.devices.set(added.deviceId, added);
+    const second = await ask('GET', `/devices?limit=2&cursor=${first.headers.get('x-next-cursor')}`);
+    const third = await ask('GET', `/devices?limit=2&cursor=${second.headers.get('x-next-cursor')}`);
+    const shown = [first, second, third].flatMap(({ body }) => (body as { id: string }[]).map(({ id }) => id));
+    expect(shown).toEqual(boxes.map(({ deviceId: id }) => id).reverse());
+    expect(third.headers.get('x-next-cursor')).toBeNull();
+    expect(await ask('GET', '/devices?cursor=2')).toMatchObject({ status: 400, body: { details: { cursor: 'must be an X-Next-Cursor of this list' } } });
+  });
+
   test('is asked for by state, battery, model, firmware and words', async () => {
     const device = deviceRow({ deviceId, unlinkRequestedAt: '2026-11-20T10:00:00.000Z', unlinkReason: 'moved away' });
     api.world.devices.set(deviceId, device);
@@ -254,8 +269,10 @@ describe('the fleet', () => {
     });
     await ask('GET', '/devices?battery_below=50&online=false');
     expect(api.world.fleetAsked.at(-1)).toEqual({ batteryBelow: 50, online: { is: false, heardSince: '2026-11-21T09:55:00.000Z' } });
-    await ask('GET', '/devices');
+    expect((await ask('GET', '/devices')).headers.get('loqey-count')).toBeNull();
     expect(api.world.fleetAsked.at(-1)).toEqual({});
+    // So many are called so that nobody counted them.
+    expect((await ask('GET', '/devices?search=everybody')).headers.get('loqey-count')).toBe('at_least');
     for (const query of ['online=maybe', 'battery_below=0', 'battery_below=x', 'low_battery=false', 'search=', 'colour=red']) {
       expect(await ask('GET', `/devices?${query}`), query).toMatchObject({ status: 400, body: { error: 'validation_error' } });
     }

@@ -173,14 +173,17 @@ export class World {
       bySerial: async (serial) => [...this.devices.values()].find((row) => row.serialNumber === serial),
       ofOwner: async (userId) => [...this.devices.values()].filter((row) => row.ownerId === userId),
       list: async (filter, page) => {
-        const { lifecycle, assigned } = filter;
+        const { lifecycle, assigned, after, search } = filter;
         this.fleetAsked.push(filter);
-        return paged(
+        const found = paged(
           [...this.devices.values()]
+            .sort((one, other) => (one.registeredAt === other.registeredAt ? one.deviceId.localeCompare(other.deviceId) : one.registeredAt < other.registeredAt ? 1 : -1))
+            .filter(({ registeredAt: at, deviceId }) => after === undefined || at < after.at || (at === after.at && deviceId > after.id))
             .filter((row) => (lifecycle === undefined || row.lifecycle === lifecycle) && (assigned === undefined || (row.ownerId !== null) === assigned))
             .map((row) => ({ ...row, ownerEmail: row.ownerId === null ? null : (this.users.get(row.ownerId)?.profile?.email ?? null) })),
           page,
         );
+        return { ...found, atLeast: search === 'everybody' };
       },
       counts: async () => ({ total: this.devices.size, active: [...this.devices.values()].filter((row) => row.lifecycle === 'active').length }),
     } as ReadModels['devices'],

@@ -9,7 +9,7 @@ import type { Api } from '../api.ts';
 import { readDeviceFile, type DeviceFile } from '../device-file.ts';
 import { asCsv, asJson, importDevices } from '../device-import.ts';
 import { ApiError, invalid, notFound, refused } from '../errors.ts';
-import { listRoute } from '../paging.ts';
+import { listRoute, placeCursor, placeOfCursor } from '../paging.ts';
 import { admin, route, type Route } from '../route.ts';
 import {
   AdminDevice,
@@ -43,10 +43,11 @@ export const adminDeviceRoutes: readonly Route[] = [
     filters: AdminDevicesQuery,
     row: AdminDeviceRow,
     size: 50,
+    cursorOf: ({ registered_at: at, id }) => placeCursor({ at, id }),
   })(async ({ query }, { deps }, page) => {
     const now = deps.clock.now();
-    const { rows, total } = await deps.reads.devices.list(filterOf(query, now), page);
-    return { rows: rows.map((row) => rowView(row, row.ownerEmail, now, deps.settings)), total };
+    const { rows, total, atLeast } = await deps.reads.devices.list(filterOf(query, now), page);
+    return { rows: rows.map((row) => rowView(row, row.ownerEmail, now, deps.settings)), total, headers: atLeast ? { 'Loqey-Count': 'at_least' } : {} };
   }),
 
   route({
@@ -280,12 +281,13 @@ interface FleetQuery {
   readonly firmware?: string;
   readonly unlink_requested?: boolean;
   readonly search?: string;
+  readonly cursor?: string;
 }
 
 const LOW_BATTERY = 20;
 
 function filterOf(query: FleetQuery, nowMs: number): DeviceFilter {
-  const { status = 'all', assigned, online, low_battery: low, battery_below: below, model, firmware, unlink_requested: unlinkRequested, search } = query;
+  const { status = 'all', assigned, online, low_battery: low, battery_below: below, model, firmware, unlink_requested: unlinkRequested, search, cursor } = query;
   const batteryBelow = low === true ? Math.min(LOW_BATTERY, below ?? LOW_BATTERY) : below;
   return present({
     lifecycle: status === 'all' ? undefined : status,
@@ -296,6 +298,7 @@ function filterOf(query: FleetQuery, nowMs: number): DeviceFilter {
     firmware,
     unlinkRequested,
     search,
+    after: cursor === undefined ? undefined : placeOfCursor(cursor),
   });
 }
 

@@ -100,7 +100,7 @@ export const AdminDevicesQuery = {
   model: Type.Optional(Text(100)),
   firmware: Type.Optional(Text(100)),
   unlink_requested: Type.Optional(Type.Boolean({ description: 'Whose owner asked support to take it off the account.' })),
-  search: Type.Optional(Text(100)),
+  search: Type.Optional({ ...Text(100), description: 'A part of its serial number, id, name or address, or of its owner’s name or e-mail address. Of what very many are called the total is `at_least`.' }),
 };
 export const NewPin = Closed({ message: Type.String(), device_id: Id, new_pin: Type.String() });
 export const RotationStarted = Closed({

@@ -1,4 +1,5 @@
 import type { Uuid } from '../../domain/kernel.ts';
+import { hasPart } from '../grams.ts';
 import type { AuditFilter } from '../read-models.ts';
 import type { Reader, Schemas } from '../schemas.ts';
 import { actionOf } from './actions.ts';
@@ -127,9 +128,13 @@ async function namesOf(reader: Reader, terms: readonly Term[]): Promise<Named> {
   terms.forEach((term, n) => {
     if (term.text.length >= 2) {
       const at = place(term.text);
-      called.push((s) => `called${n} AS MATERIALIZED (SELECT ref FROM ${s['people']}.people WHERE strpos(words, ${at}::text) > 0)`);
+      const hasIt = hasPart(term.text, place, at);
+      called.push((s) => `called${n} AS MATERIALIZED (SELECT ref FROM ${s['people']}.people WHERE ${hasIt})`);
       piece(n, 'user', (s) => `SELECT user_id FROM called${n} JOIN ${s['users']}.users ON user_id = ref`);
-      piece(n, 'device', (s) => `SELECT device_id FROM ${s['devices']}.devices WHERE strpos(lower(serial_number), ${at}::text) > 0 OR assignment_id IN (SELECT ref FROM called${n})`);
+      // A box's words end with a blank and its id, of which an entry is found by the beginning alone, below.
+      piece(n, 'device', (s) => `
+        SELECT device_id FROM ${s['devices']}.fleet WHERE ${hasIt} AND strpos(left(words, -37), ${at}::text) > 0
+         UNION SELECT device_id FROM ${s['devices']}.fleet WHERE assignment_id IN (SELECT ref FROM called${n})`);
       const newest = (s: Schemas, kind: string) => `SELECT ref, fields FROM ${s['people']}.people WHERE kind = '${kind}' ORDER BY since DESC LIMIT ${LOOKED_THROUGH}`;
       piece(n, 'link', (s) => `SELECT ref FROM (${newest(s, 'link')}) p WHERE strpos(lower(fields->>'name'), ${at}::text) > 0`);
       piece(n, 'unlock', (s) => `SELECT ref FROM (${newest(s, 'courier')}) p WHERE strpos(lower(concat_ws(' ', fields->>'name', fields->>'company')), ${at}::text) > 0`);

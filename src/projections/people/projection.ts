@@ -5,6 +5,7 @@ import { isSealed, type Instant, type Origin, type Sealed, type Uuid } from '../
 import { eventTypes } from '../../domain/registry.ts';
 import type { UserProfile } from '../../domain/user/events.ts';
 import type { Json } from '../../platform/event-store/port.ts';
+import { byParts } from '../grams.ts';
 import { defineProjection, defineTable, idOfStream, type AnyProjection, type Emit, type Handlers, type Rows, type RowsOf } from '../projection.ts';
 
 /** What opens seals, as the vault does. */
@@ -47,7 +48,7 @@ const people = defineTable<PeopleRow>({
     words: 'text',
     since: 'timestamptz NOT NULL',
   },
-  indexes: ['(subject_id)', '(kind, since)', `((fields->>'ip')) WHERE fields->>'ip' IS NOT NULL`, '(words, ref) WHERE words IS NOT NULL'],
+  indexes: ['(subject_id)', '(kind, since)', `((fields->>'ip')) WHERE fields->>'ip' IS NOT NULL`, '(words, ref) WHERE words IS NOT NULL', `${byParts} WHERE words IS NOT NULL`],
 });
 
 type PeopleTables = { readonly people: typeof people };
@@ -163,7 +164,7 @@ export function peopleProjection(opener: SealOpener): AnyProjection {
 
   return defineProjection({
     name: 'people',
-    version: 4,
+    version: 5,
     personal: true,
     categories: ['device', 'user', 'refusal'],
     tables: { people },

@@ -53,14 +53,14 @@ export const list: Job<[], ListOptions> = async ({ terminal, remote }, _args, op
     search: options.search,
     limit: options.limit ?? 50,
   };
-  const { rows, total } = await (await remote()).list<Device>('/admin/devices', query);
+  const { rows, total, headers } = await (await remote()).list<Device>('/admin/devices', query);
   for (const row of rows) terminal.event('device', { ...row });
   if (terminal.json) return 0;
   if (rows.length > 0) {
     const cells = rows.map((row) => [row.serial_number, row.name ?? '-', stateOf(row), row.battery_level === null ? '-' : `${row.battery_level} %`, ago(row.last_heartbeat), row.assigned_to ?? '-']);
     terminal.out(table(['SERIAL', 'NAME', 'STATE', 'BATTERY', 'LAST HEARD', 'OWNER'], cells, { columns: terminal.columns, flexible: [1, 5], lastly: [0] }));
   }
-  terminal.say(shown(rows.length, total, 'box'));
+  terminal.say(`${shown(rows.length, total, 'box')}${headers.get('loqey-count') === 'at_least' ? ' or more' : ''}`);
   return 0;
 };
 
