@@ -65,8 +65,10 @@ const AT_ONCE = 2;
 const MAX_WAITING = 64;
 /** Streams that wait for milestones; a stream beyond them gets its own when it is read. */
 const MAX_GROWN = 1_000;
-/** After appends, so that a burst is one reading. */
+/** After appends, so that a burst is one reading; again while more events than these came meanwhile, for so long at most. */
 const CALM_MS = 1_000;
+const CALM_EVENTS = 200;
+const PATIENCE_MS = 30_000;
 
 export interface HistoryDeps {
   readonly store: Pick<EventStore, 'readStream'>;
@@ -86,6 +88,7 @@ export function createHistory({ store, milestones, logger: parent, metrics, calm
   const building = new Map<string, Promise<void>>();
   const turns = createTurns(AT_ONCE, MAX_WAITING);
   const grown = new Set<string>();
+  let appended = 0;
   let sweeping: Promise<void> | undefined;
   let stopping = new AbortController();
 
@@ -211,9 +214,19 @@ export function createHistory({ store, milestones, logger: parent, metrics, calm
     }
   }
 
+  /** Nobody waits for a milestone: it does not take time from those who wait for an append. */
+  async function calm(signal: AbortSignal): Promise<void> {
+    const began = performance.now();
+    let before: number;
+    do {
+      before = appended;
+      await pause(calmMs, signal);
+    } while (appended - before > CALM_EVENTS && performance.now() - began < PATIENCE_MS && !signal.aborted);
+  }
+
   async function sweep(signal: AbortSignal): Promise<void> {
     while (grown.size > 0 && !signal.aborted) {
-      await pause(calmMs, signal);
+      await calm(signal);
       for (const stream of [...grown]) {
         grown.delete(stream);
         if (signal.aborted) return;
@@ -240,6 +253,7 @@ export function createHistory({ store, milestones, logger: parent, metrics, calm
     event: async (stream, revision) => (await read(stream, revision, 1, 'state')).find((event) => event.revision === revision),
 
     grown(stream, revision) {
+      appended++;
       // Milestones stand at fixed places: most appends end in here.
       if (revision < block - 1n || (revision + 1n) % block !== 0n || grown.size >= MAX_GROWN || stopping.signal.aborted) return;
       grown.add(stream);
