@@ -190,7 +190,7 @@ function spoilQuery(parts: Parts, dice: Dice): void {
 
 /** Without a prototype, an object has no text of its own. */
 function asText(value: unknown): string {
-  return typeof value === 'object' ? JSON.stringify(value) : String(value);
+  return typeof value === 'string' ? value : (JSON.stringify(value) ?? '');
 }
 
 function spoilHead(parts: Parts, operation: Operation, dice: Dice): void {
