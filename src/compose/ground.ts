@@ -151,7 +151,8 @@ export async function openGround(options: ComposeOptions, parts: Stack): Promise
 
   // The clients of the real engines are loaded where they are used: gRPC alone is tens of megabytes.
   async function openStore(): Promise<EventStore> {
-    if (config.eventStoreUrl === undefined) return createPostgresEventStore({ url, logger, metrics });
+    // On the database in the data folder there is one process, and now and then a command of the shell.
+    if (config.eventStoreUrl === undefined) return createPostgresEventStore({ url, soleWriter: config.databaseUrl === undefined, logger, metrics });
     const { createEventStoreDb } = await import('../platform/event-store/eventstoredb.ts');
     return createEventStoreDb({ connectionString: config.eventStoreUrl, logger, metrics });
   }

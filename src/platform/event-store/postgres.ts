@@ -32,6 +32,11 @@ export interface PostgresEventStoreOptions {
   readonly maxWaitingAppends?: number;
   /** Milliseconds between two looks at the end of the log, for appends of other processes. Default 500. */
   readonly pollMs?: number;
+  /**
+   * Default false. True where hardly anybody else appends: the look is then enough. A commit that notifies wakes every
+   * connection that listens, this process's own commits too.
+   */
+  readonly soleWriter?: boolean;
   /** Milliseconds that `stop` waits for appends under way. Default 5,000. */
   readonly drainMs?: number;
 }
@@ -59,7 +64,7 @@ const asText: pg.CustomTypesConfig = { getTypeParser: () => (text: string) => te
  * up to four for reading streams, up to four for reading all.
  */
 export function createPostgresEventStore(options: PostgresEventStoreOptions): EventStore {
-  const { url, metrics, maxWaitingAppends = 10_000, pollMs = 500, drainMs = 5_000 } = options;
+  const { url, metrics, maxWaitingAppends = 10_000, pollMs = 500, soleWriter = false, drainMs = 5_000 } = options;
   const logger = options.logger.child({ component: 'event-store' });
   const reconnects = metrics.counter('loqey_event_store_subscription_retries_total', 'Reads of a subscription that failed');
   const tail = new Tail();
@@ -356,7 +361,7 @@ export function createPostgresEventStore(options: PostgresEventStoreOptions): Ev
           await pause(fullJitter(attempt, { capMs: 1_000 }));
         }
       }
-      background = Promise.all([listen(), poll()]);
+      background = Promise.all([soleWriter ? undefined : listen(), poll()]);
     },
     async () => {
       await Promise.all([lanes.urgent.stop(drainMs), lanes.normal.stop(drainMs)]);

@@ -143,6 +143,27 @@ describe('event store in PostgreSQL', () => {
     await other.stop();
   });
 
+  it('that takes itself for the only writer listens to nobody, and finds by looking what another one appends', async () => {
+    const alone = createStore(url, { soleWriter: true, pollMs: 20 });
+    const admin = new pg.Client({ connectionString: url });
+    await admin.connect();
+    const listening = async () => (await admin.query("SELECT pid FROM pg_stat_activity WHERE application_name = 'loqey-events-listen' AND datname = current_database()")).rowCount;
+    const before = await eventually(async () => ((await listening()) === 1 ? 1 : Promise.reject(new Error('The other store does not listen'))));
+    await alone.start();
+    const stream = newStream();
+    let appended = false;
+    for await (const { events, live } of alone.subscribeAll({ after: await store.head(), signal: AbortSignal.timeout(20_000) })) {
+      if (events.some((each) => each.stream === stream)) break;
+      if (!live || appended) continue;
+      appended = true;
+      await store.append(stream, 'no_stream', [event()]);
+    }
+    expect(appended).toBe(true);
+    expect(await listening()).toBe(before);
+    await admin.end();
+    await alone.stop();
+  });
+
   it('refuses what is beyond its queue, at once', async () => {
     const { proxy, url: proxied } = await proxyTo(url);
     const small = createStore(proxied, { maxWaitingAppends: 5 });
