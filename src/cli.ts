@@ -131,7 +131,7 @@ export function createCli(context: CliContext): { run(argv: readonly string[]): 
     .description('Let a stopped one go on after the event that it stands before; who and why is kept in the audit log')
     .argument('<name>', 'as status names it')
     .requiredOption('--position <position>', 'of the event, as status names it')
-    .requiredOption('--reason <words>', 'why')
+    .requiredOption('--reason <words>', 'why; kept in clear, for ever: name nobody in it')
     .addHelpText('after', '\nExample:\n  loqey projections skip audit --position 4711 --reason "a report that firmware 1.2 sent twice"')
     .action(async (name: string, given: { position: string; reason: string }, self: Command) => {
       result = await (await models()).projectionsSkip(local, name, given, terminalOf(self));

@@ -20,7 +20,7 @@ const ABOUT = {
   deliveries: 'Openings that others asked for by your links, with what they said of themselves.',
   activity: 'What happened at your boxes while they were yours, newest first.',
   notifications: 'What you were told.',
-  personal: 'Everything that is kept sealed under your key, by the thing that it describes: also names of boxes and links that are gone, and from where (address, program) you acted; `ref` is then the event_id in `log`.',
+  personal: 'Everything that is kept sealed under your key, by the thing that it describes: also names of boxes and links that are gone, what administrators said about your boxes and your account, and from where (address, program) you acted; `ref` is then the event_id in `log`.',
   log: 'What you did and what was done to your account, as the audit log has it, oldest first. Actors that are not you are named by ids alone.',
 } as const;
 

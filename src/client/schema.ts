@@ -2141,7 +2141,7 @@ export interface Operations {
       readonly device_id: string;
     };
     readonly body?: {
-      /** Kept for ever, as a rule in clear: name nobody in it. */
+      /** Kept in the audit log, sealed for the person whose box or account it is: with that person’s erasure it can no longer be read. Of a box that nobody has it stays. */
       readonly reason?: string;
     };
     readonly replies: {
@@ -2161,7 +2161,7 @@ export interface Operations {
       readonly device_id: string;
     };
     readonly body?: {
-      /** Kept for ever, as a rule in clear: name nobody in it. */
+      /** Kept in the audit log, sealed for the person whose box or account it is: with that person’s erasure it can no longer be read. Of a box that nobody has it stays. */
       readonly reason?: string;
     };
     readonly replies: {
@@ -2180,7 +2180,7 @@ export interface Operations {
       readonly device_id: string;
     };
     readonly body: {
-      /** Kept for ever, as a rule in clear: name nobody in it. */
+      /** Kept in the audit log, sealed for the person whose box or account it is: with that person’s erasure it can no longer be read. Of a box that nobody has it stays. */
       readonly reason: string;
     };
     readonly replies: {
@@ -2197,7 +2197,7 @@ export interface Operations {
       readonly device_id: string;
     };
     readonly body?: {
-      /** Kept for ever, as a rule in clear: name nobody in it. */
+      /** Kept in the audit log, sealed for the person whose box or account it is: with that person’s erasure it can no longer be read. Of a box that nobody has it stays. */
       readonly reason?: string;
     };
     readonly replies: {
@@ -2219,7 +2219,7 @@ export interface Operations {
       readonly device_id: string;
     };
     readonly body?: {
-      /** Kept for ever, as a rule in clear: name nobody in it. */
+      /** Kept in the audit log, sealed for the person whose box or account it is: with that person’s erasure it can no longer be read. Of a box that nobody has it stays. */
       readonly reason?: string;
     };
     readonly replies: {
@@ -2241,7 +2241,7 @@ export interface Operations {
       readonly device_id: string;
     };
     readonly body?: {
-      /** Kept for ever, as a rule in clear: name nobody in it. */
+      /** Kept in the audit log, sealed for the person whose box or account it is: with that person’s erasure it can no longer be read. Of a box that nobody has it stays. */
       readonly reason?: string;
     };
     readonly replies: {
@@ -2279,6 +2279,7 @@ export interface Operations {
       readonly device_id: string;
     };
     readonly body: {
+      /** Kept in the audit log, sealed for the person whose box or account it is: with that person’s erasure it can no longer be read. Of a box that nobody has it stays. */
       readonly reason: string;
     };
     readonly replies: {
@@ -2344,7 +2345,7 @@ export interface Operations {
       readonly user_id: string;
     };
     readonly body?: {
-      /** Kept for ever, as a rule in clear: name nobody in it. */
+      /** Kept in the audit log, sealed for the person whose box or account it is: with that person’s erasure it can no longer be read. Of a box that nobody has it stays. */
       readonly reason?: string;
     };
     readonly replies: {
@@ -3134,6 +3135,7 @@ export interface Operations {
     readonly body: {
       /** Of the event, as the read model names it. */
       readonly position: string;
+      /** Kept in the audit log for ever, in clear: name nobody in it. */
       readonly reason: string;
     };
     readonly replies: {

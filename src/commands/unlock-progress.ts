@@ -1,3 +1,4 @@
+import type { DeviceEventOf } from '../domain/device/events.ts';
 import type { DomainEvent, Recorded } from '../domain/events.ts';
 import type { UnlockProgress } from './port.ts';
 
@@ -41,7 +42,7 @@ export function advance(progress: UnlockProgress | undefined, event: Recorded<Do
         ...progress,
         state: event.data.outcome === 'opened' ? 'opened' : 'failed',
         at,
-        ...(event.data.reason === undefined ? {} : { reason: event.data.reason }),
+        ...reasonOf(event.data),
         useReturned: event.data.useReturned,
       };
     case 'UnlockCancelled':
@@ -51,4 +52,10 @@ export function advance(progress: UnlockProgress | undefined, event: Recorded<Do
     default:
       return progress;
   }
+}
+
+/** A code. What an administrator says of it is for the audit log alone. */
+function reasonOf({ by, outcome, reason }: DeviceEventOf<'UnlockSettled'>['data']): { readonly reason?: string } {
+  const code = reason ?? (by === 'admin' && outcome === 'not_opened' ? 'not_opened' : undefined);
+  return code === undefined ? {} : { reason: code };
 }

@@ -290,6 +290,8 @@ export interface PersonalRow {
 export interface PeopleQueries {
   /** Everything that can be read of what was sealed for one subject, by `ref`. */
   ofSubject(subject: string, after: Uuid | undefined, limit: number): Promise<readonly PersonalRow[]>;
+  /** Why an administrator asked for this opening, as long as it can be read. */
+  reason(unlockId: Uuid): Promise<string | undefined>;
 }
 
 /** Every event as one line: who, what, on what, when, from where, caused by what. */

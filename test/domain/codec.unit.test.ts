@@ -69,6 +69,23 @@ describe('what is sealed, and for whom', () => {
     expect(originSubjectOfRefusal({ kind: 'courier', id: 'x' }, at)).toBe('refusals:20261121');
     expect(originSubjectOfRefusal({ kind: 'user', id: 'u' }, at)).toBe('user:u');
   });
+  it('an administrator’s words go with whoever has the box; else they are the box’s, and codes stay codes', () => {
+    const said = ['MaintenanceStarted', 'DeviceDecommissioned', 'DeviceProtocolUnpinned', 'Level0DeliveriesAccepted', 'UnlockSettled', 'UnlockRequested'] as const;
+    const { deviceId } = (decoded('DeviceRegistered') as Extract<DomainEvent, { type: 'DeviceRegistered' }>).data;
+    const nobodys = decider.evolve(decider.initialState, decoded('DeviceRegistered') as never, '2026-11-21T10:30:00.000Z');
+    for (const type of said) {
+      const words = { path: type === 'UnlockSettled' ? 'remark' : 'reason' };
+      expect(codec.sealedPaths(owned, decoded(type) as never)).toContainEqual({ ...words, subject: 'user:0198c1d0-1a2b-7c3d-8e4f-5a6b7c8d9e0f' });
+      expect(codec.sealedPaths(nobodys, decoded(type) as never)).toContainEqual({ ...words, subject: `device:${deviceId}` });
+      expect(() => codec.sealedPaths(decider.initialState, decoded(type) as never)).toThrow();
+    }
+  });
+  it('of an older settlement only what an administrator said is taken out of its code', () => {
+    const settled = (data: object) => decodeEvent({ type: 'UnlockSettled', data: { unlockId: 'u', useReturned: false, outcome: 'not_opened', ...data }, metadata: { schemaVersion: 1 } }).data;
+    expect(settled({ by: 'device', reason: 'jammed' })).toEqual({ unlockId: 'u', useReturned: false, outcome: 'not_opened', by: 'device', reason: 'jammed' });
+    expect(settled({ by: 'admin', reason: 'courier called' })).toEqual({ unlockId: 'u', useReturned: false, outcome: 'not_opened', by: 'admin', remark: 'courier called' });
+    expect(settled({ by: 'device', outcome: 'opened' })).toEqual({ unlockId: 'u', useReturned: false, outcome: 'opened', by: 'device' });
+  });
   it('an owner’s words need an owner', () => {
     expect(() => codec.sealedPaths(decider.initialState, decoded('DeviceRenamed') as never)).toThrow();
     expect(() => codec.sealedPaths(decider.initialState, decoded('DevicePinRegenerated') as never)).toThrow();

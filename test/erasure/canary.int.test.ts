@@ -10,10 +10,13 @@ import { isReceiptSignedBy, type SignedReceipt } from '../../src/audit/erasure-r
 import { HEADS_FILE, PUBLIC_KEY_FILE, readHeads } from '../../src/audit/head-file.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
 import { integrationEvent } from '../../src/bridge/integration-events.ts';
+import { createCommandBus } from '../../src/commands/handle.ts';
+import type { DeviceEvent } from '../../src/domain/device/events.ts';
 import { recordedOf } from '../../src/domain/registry.ts';
 import { systemClock } from '../../src/platform/clock.ts';
 import type { RecordedEvent } from '../../src/platform/event-store/port.ts';
 import { createPostgresEventStore } from '../../src/platform/event-store/postgres.ts';
+import { newId } from '../../src/platform/ids.ts';
 import { createLogger, silentLogger } from '../../src/platform/logger.ts';
 import { Metrics } from '../../src/platform/metrics.ts';
 import { createNotifications } from '../../src/platform/postgres/notifications.ts';
@@ -26,6 +29,7 @@ import { createLockbox, type Lockbox } from '../../src/simulator/lockbox.ts';
 import { startApp, testSecrets, type RunningApp } from '../support/app.ts';
 import { readableBelow, readableIn, readableText } from '../support/canary.ts';
 import { claim, registerBox, signInAdmin, type Person, type RegisteredBox } from '../support/people.ts';
+import { toAppend } from '../support/read-side.ts';
 import { startPostgres, type TestPostgres } from '../support/servers.ts';
 import { until } from '../support/until.ts';
 
@@ -49,7 +53,16 @@ const canaries = {
   suspension: 'Zqsuspendedbecause',
 } as const;
 const couriers = { name: 'Zqcourierjo', company: 'Zqcargocompany', phone: '+90 111 777 2299', notes: 'Zqleftatneighbour', agent: 'ZqCourierPhone/3.3', ip: '198.51.100.188' } as const;
-const needles = [...Object.values(canaries), ...Object.values(couriers)];
+/** What administrators say of her boxes, each in an event of its own. */
+const said = {
+  UnlockRequested: 'Zqinside is her child',
+  MaintenanceStarted: 'Zqhinge broken by her son',
+  DeviceProtocolUnpinned: 'Zqburnt by her heater',
+  Level0DeliveriesAccepted: 'Zqdoorstep is safe, she says',
+  UnlockSettled: 'Zqtelephoned that it is shut',
+  DeviceDecommissioned: 'Zqdropped on her stairs',
+} as const;
+const needles = [...Object.values(canaries), ...Object.values(couriers), ...Object.values(said)];
 const PASSWORD = 'zq correct horse battery';
 
 let postgres: TestPostgres;
@@ -116,11 +129,34 @@ async function withStore<T>(work: (store: ReturnType<typeof createPostgresEventS
   }
 }
 
+function vault() {
+  const db = postgres.connect(app.config.databaseUrl ?? '');
+  const notifications = createNotifications({ url: db.url, applicationName: 'test-listen', logger: silentLogger });
+  const sealer = createSealer({ db, notifications, master: createMasterKey(secrets.dataKeyMaster ?? randomBytes(32)), logger: silentLogger, metrics: new Metrics(), inAdvance: [] });
+  return { db, sealer };
+}
+
+/** No route closes an unlock of unknown outcome: the command is given to the box itself, as whoever opened it would. */
+async function closeUnknown(deviceId: string, remark: string): Promise<void> {
+  await withStore(async (store) => {
+    const { sealer } = vault();
+    const bus = createCommandBus({ store, sealer, refusals: { record: () => undefined }, clock: systemClock, metrics: new Metrics() });
+    const [unlockId, now] = [newId(), new Date().toISOString()];
+    const actor = { kind: 'admin', id: admin.userId } as const;
+    const events: DeviceEvent[] = [
+      { type: 'UnlockRequested', data: { unlockId, cause: { kind: 'admin', id: admin.userId }, issuedAt: now, expiresAt: now } },
+      { type: 'UnlockDispatched', data: { unlockId, level: 0 } },
+      { type: 'UnlockOutcomeUnknown', data: { unlockId, reason: 'no_answer' } },
+    ];
+    await store.append(`device-${deviceId}`, 'any', events.map((event) => toAppend(event, now, { actor })));
+    const closed = await bus.execute({ type: 'CloseUnknownUnlock', data: { deviceId, unlockId, outcome: 'not_opened', remark } }, { commandId: newId(), correlationId: newId(), actor, source: 'web_dashboard' });
+    expect(closed).toMatchObject({ kind: 'accepted', events: [{ type: 'UnlockSettled' }] });
+  });
+}
+
 async function rebuildPeople(): Promise<void> {
   await withStore(async (store, logId) => {
-    const db = postgres.connect(app.config.databaseUrl ?? '');
-    const notifications = createNotifications({ url: db.url, applicationName: 'test-listen', logger: silentLogger });
-    const sealer = createSealer({ db, notifications, master: createMasterKey(secrets.dataKeyMaster ?? randomBytes(32)), logger: silentLogger, metrics: new Metrics(), inAdvance: [] });
+    const { db, sealer } = vault();
     const results = await rebuild({ db, store, logId, projections: projections({ sealer }), names: ['people'], clock: systemClock, logger: silentLogger });
     expect(results.map(({ outcome }) => outcome)).toEqual(['switched']);
   });
@@ -148,7 +184,15 @@ test('who was erased is nowhere, and the log is what it was', { timeout: 120_000
     agent: couriers.agent,
   });
   expect(tapped.status).toBe(200);
-  await admin.api.post(`/admin${devicePath}/unlock`, { reason: 'somebody is inside' });
+  const emergency = await admin.api.post<{ command_id: string }>(`/admin${devicePath}/unlock`, { reason: said.UnlockRequested });
+  await admin.api.post(`/admin${devicePath}/maintenance`, { reason: said.MaintenanceStarted });
+  await admin.api.call('DELETE', `/admin${devicePath}/maintenance`);
+  const other = await registerBox(admin);
+  await claim({ api: { post: (path: string, body: unknown) => as('POST', path, body) } } as unknown as Person, other);
+  await admin.api.post(`/admin/devices/${other.deviceId}/accept-deliveries`, { reason: said.Level0DeliveriesAccepted });
+  await closeUnknown(other.deviceId, said.UnlockSettled);
+  await admin.api.post(`/admin/devices/${other.deviceId}/decommission`, { reason: said.DeviceDecommissioned });
+  await admin.api.post(`/admin${devicePath}/reprovision`, { reason: said.DeviceProtocolUnpinned });
   await as('POST', `${devicePath}/unlink-request`, { reason: canaries.unlinkReason });
   await admin.api.put(`/admin/users/${user.id}/suspend`, { reason: canaries.suspension });
   await admin.api.put(`/admin/users/${user.id}/activate`);
@@ -174,6 +218,17 @@ test('who was erased is nowhere, and the log is what it was', { timeout: 120_000
 
   const suspended = await admin.api.get<{ details: { reason?: string } }[]>(`/admin/logs/audit?user_id=${user.id}&type=UserSuspended`);
   expect(suspended.map(({ details }) => details.reason)).toEqual([canaries.suspension]);
+
+  const exported = async () => (await fetch(`${app.url}/api/v1/admin/logs/audit/export?format=ndjson&type=${Object.keys(said).join()}`, { headers: { authorization: `Bearer ${admin.token}` } })).text();
+  const then = async () => (await admin.api.get<{ state: { reason: string | null } }>(`/admin/deliveries/${emergency.command_id}/state`)).state.reason;
+  const linesOf = (text: string) => text.trim().split('\n').map((line) => JSON.parse(line) as { type: string; summary: string; details: Record<string, unknown> });
+  const log = linesOf(await exported());
+  for (const [type, text] of Object.entries(said)) {
+    const entry = log.find(({ details }) => details[type === 'UnlockSettled' ? 'remark' : 'reason'] === text);
+    expect(entry).toMatchObject({ type, summary: expect.stringContaining(text) as string });
+    expect(await admin.api.get<unknown[]>(`/admin/logs/audit?q=${text.split(' ')[0]}`)).toHaveLength(1);
+  }
+  expect(await then()).toBe(said.UnlockRequested);
 
   const socket = new WebSocket(`${app.url.replace('http', 'ws')}/ws/device-status`, { headers: { authorization: `Bearer ${last}` } });
   await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject));
@@ -217,6 +272,11 @@ test('who was erased is nowhere, and the log is what it was', { timeout: 120_000
   expect(readableBelow(folder, needles)).toEqual([]);
   const audited = JSON.stringify(await admin.api.get('/admin/logs/audit?limit=1000'));
   expect(readableText(audited, needles)).toEqual([]);
+  const afterwards = await exported();
+  expect(linesOf(afterwards)).toHaveLength(log.length);
+  expect(readableText(afterwards, needles)).toEqual([]);
+  expect(await then()).toBeNull();
+  for (const text of Object.values(said)) expect(await admin.api.get(`/admin/logs/audit?q=${text.split(' ')[0]}`)).toEqual([]);
   expect(readableText(lines.slice(linesBefore).join('\n'), needles)).toEqual([]);
 
   await withStore(async (store, logId) => {

@@ -193,6 +193,25 @@ describe('an owner', () => {
     expect(await rows(ana.userId)).toMatchObject([{ kind: 'new_sign_in', facts: { session_id: second } }, { kind: 'refresh_token_reused' }, { kind: 'password_changed' }]);
   });
 
+  it('is told why an administrator opened the box, and the words are kept nowhere but where they go with the owner', async () => {
+    await worker({ perHour: 100 });
+    const [ana, admin] = [await person(), await person()];
+    const box = await boxOf(ana.userId);
+    const cause = { kind: 'admin', id: admin.userId } as const;
+    const [sealed, older] = [newId(), newId()];
+    await happened(box.stream, request(sealed, box.assignmentId, cause, personal(`user:${ana.userId}`, 'a child is inside')));
+    await happened(box.stream, { type: 'UnlockCancelled', data: { unlockId: sealed, reason: 'device_unreachable' } }, request(older, box.assignmentId, cause, 'smoke')); // in clear, as it once was
+    await until('both mails', () => mailTo(ana.email).length === 2);
+    expect(mailTo(ana.email).map(({ text }) => /The reason given: “([^”]*)”/.exec(text)?.[1])).toEqual(expect.arrayContaining(['a child is inside', 'smoke']));
+    expect((await rows(ana.userId)).map(({ facts }) => facts)).toEqual([{ unlock_id: sealed, explained: true }, { unlock_id: older, reason: 'smoke' }]);
+    const inbox = createInbox({ store, reads: side.reads });
+    const texts = async () => (await inbox.list(ana.userId, { unread: false }, { limit: 10, offset: 0 })).rows.map(({ text }) => text).join();
+    expect(await texts()).toContain('“a child is inside”');
+    await side.db.pool.query(`DELETE FROM ${String((await side.reader.first<{ schema: string }>({ name: 'test.people', text: (s) => `SELECT '${s['people']}' AS schema` }, []))?.schema)}.people WHERE subject_id = $1 AND kind = 'reason'`, [`user:${ana.userId}`]);
+    expect(await texts()).not.toContain('child');
+    expect(await texts()).not.toContain('No reason'); // there was one
+  });
+
   it('of a box that has changed hands is not the new one', async () => {
     const [ana, ben] = [await person(), await person()];
     const box = await boxOf(ana.userId);

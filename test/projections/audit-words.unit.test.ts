@@ -47,7 +47,7 @@ describe('the sentence of an entry', () => {
     for (const sentence of Object.values(told)) expect(sentence).not.toMatch(broken);
     expect(new Set(Object.values(told)).size).toBe(eventTypes.length);
     expect(told).toMatchObject({
-      UnlockRequested: 'Courier Jo asked to unlock LB-004471 by the link “Parcel”: no reason given',
+      UnlockRequested: 'Courier Jo asked to unlock LB-004471 by the link “Parcel”',
       UnlockFailed: 'LB-004471 failed to unlock: jammed',
       CommandRefused: 'Courier Jo was refused: request unlock, on LB-004471: the link has expired',
       LoginRefused: 'A login as Kim Berg was refused: wrong password',

@@ -58,6 +58,7 @@ async function history(): Promise<void> {
   await side.append('refusal-20261121-1', [{ type: 'CommandRefused', data: { command: 'RequestUnlock', target: { kind: 'link', id: linkId }, reason: 'link_used' } }], { actor: courier, source: 'delivery_link' });
   await side.append('refusal-20261121-2', [{ type: 'CommandRefused', data: { command: 'adminDevices', target: { kind: 'user', id: ada.userId }, reason: 'role_missing' } }], { actor: owner });
   await side.append(kim.stream, [{ type: 'MaintenanceStarted', data: { reason: 'new hinge, said the kestrel' } }, { type: 'FirmwareReported', data: { version: '1.4.2', evidence: 'signed' } }], { actor: admin, source: 'web_dashboard' });
+  await side.append(kim.stream, [{ type: 'Level0DeliveriesAccepted', data: { reason: personal(`user:${kim.userId}`, 'Old Falconer Street is trusted') } }], { actor: admin, source: 'web_dashboard' });
   await side.append(kim.stream, [{ type: 'BatteryLevelChanged', data: { level: 40, evidence: 'signed' } }, { type: 'DeviceTampered', data: { evidence: 'signed' } }]);
   const foreign = toAppend({ type: 'LogStarted', data: { logId: newId(), version: 'x' } }, '2026-11-21T10:00:00.030Z', { actor: { kind: 'system', id: 'shop' } });
   await side.store.append('other-1', 'any', [{ ...foreign, type: 'PaymentTaken', data: { note: 'of another program' } }]);
@@ -93,7 +94,9 @@ describe('searching the audit log', () => {
     expect(await search('203.0.113.7')).toEqual(['UnlockRequested']);
     expect(await search('1.4.2')).toEqual(['FirmwareReported']);
     expect(await search('payment')).toEqual(['PaymentTaken']);
-    expect(await search('administrator')).toEqual(['FirmwareReported', 'MaintenanceStarted']);
+    expect(await search('administrator')).toEqual(['Level0DeliveriesAccepted', 'FirmwareReported', 'MaintenanceStarted']);
+    expect(await search('falconer trusted')).toEqual(['Level0DeliveriesAccepted']); // sealed in the log
+    expect((await list({ q: 'Falconer' })).rows).toMatchObject([{ data: { reason: 'Old Falconer Street is trusted' }, summary: 'Administrator Kim Berg accepted deliveries to LB-009000 although its firmware is old: Old Falconer Street is trusted' }]);
     expect(await search(unlockId.slice(0, 30), { outcome: 'accepted' })).toEqual(['UnlockConfirmed', 'UnlockPublished', 'UnlockDispatched', 'UnlockRequested']);
     expect(await search('zeppelin')).toEqual([]);
     expect(await search('battery refused')).toEqual([]);
@@ -103,7 +106,7 @@ describe('searching the audit log', () => {
   it('says the same as each entry asked by itself', async () => {
     const everything = (await list({}, 1_000)).rows;
     const ids = everything.slice(0, 3).flatMap(({ eventId, correlationId: chain }) => [eventId, chain.slice(0, 12), eventId.slice(0, 20)]);
-    const words = ['re', 'refused', 'ada', 'kim.berg@example.com', 'lb-00', 'lb', 'link', 'un', 'unlocked', 'parcel', 'door', 'lane', 'jo', 'quick', 'system', 'courier', 'cour', 'administ', '198.51.100.7', 'e', 'said', 'LinkCreated', 'wrong', 'tampered', 'admin', linkId, ada.deviceId, ada.userId.slice(0, 13), unlockId.slice(0, 18), ...ids];
+    const words = ['re', 'refused', 'ada', 'kim.berg@example.com', 'lb-00', 'lb', 'link', 'un', 'unlocked', 'parcel', 'door', 'lane', 'jo', 'quick', 'system', 'courier', 'cour', 'administ', '198.51.100.7', 'e', 'said', 'falconer', 'trust', 'LinkCreated', 'wrong', 'tampered', 'admin', linkId, ada.deviceId, ada.userId.slice(0, 13), unlockId.slice(0, 18), ...ids];
     const questions = [...words, ...words.map((word, n) => `${word} ${words[(n * 7 + 3) % words.length] ?? ''}`)];
     for (const q of questions) {
       const one = typesOf((await side.reads.audit.news({ q }, -1n, everything[0]?.position ?? 0n, 10_000)).rows);

@@ -452,6 +452,37 @@ describe('users and people', () => {
     expect(rows).toEqual([]);
   });
 
+  it('what administrators say of a box is read beside its events, until its owner is erased', async () => {
+    const box = await anOwnedBox();
+    const owner = `user:${box.userId}`;
+    const unlockId = newId();
+    const actor = { kind: 'admin', id: await aUser() } as const;
+    const emergency: DeviceEvent = { type: 'UnlockRequested', data: { unlockId, cause: { kind: 'admin', id: actor.id }, assignmentId: box.assignmentId, issuedAt: '2026-11-21T10:00:00.000Z', expiresAt: TOMORROW, reason: personal(owner, 'Ada cries') } };
+    await side.happened(box.stream, [emergency], { actor });
+    expect(await side.reads.unlocks.byId(unlockId)).toMatchObject({ state: 'requested', reason: 'Ada cries' });
+    await side.happened(box.stream, [{ type: 'UnlockDispatched', data: { unlockId, level: 1 } }, { type: 'UnlockOutcomeUnknown', data: { unlockId, reason: 'no_answer' } }]);
+    await side.happened(box.stream, [{ type: 'UnlockSettled', data: { unlockId, outcome: 'not_opened', by: 'admin', useReturned: false, remark: personal(owner, 'Ada says no') } }], { actor });
+    await side.happened(box.stream, [{ type: 'DeviceProtocolUnpinned', data: { reason: personal(owner, 'Ada broke it') } }], { actor });
+    await side.happened(box.stream, [{ type: 'MaintenanceStarted', data: { reason: personal(owner, 'Ada’s hinge') } }], { actor });
+    await side.happened(box.stream, [{ type: 'DeviceDecommissioned', data: { reason: personal(`device:${box.deviceId}`, 'stolen') } }], { actor });
+    expect(await side.reads.unlocks.byId(unlockId)).toMatchObject({ state: 'failed', reason: 'not_opened' }); // a code
+    expect(await side.reads.people.reason(unlockId)).toBe('Ada cries');
+    const said = async () => (await side.reads.audit.list({ deviceId: box.deviceId, actorId: actor.id }, page)).rows.map(({ data, summary }) => data['remark'] ?? data['reason'] ?? summary);
+    expect(await said()).toEqual(['stolen', 'Ada’s hinge', 'Ada broke it', 'Ada says no', 'Ada cries']);
+    const { rows } = await side.reads.audit.list({ deviceId: box.deviceId, types: ['UnlockSettled'] }, page);
+    expect(rows[0]?.summary).toMatch(/^Settled later by administrator Ada Berg: it had not opened: Ada says no$/);
+    expect((await side.reads.people.ofSubject(owner, undefined, 100)).filter(({ kind }) => kind === 'reason')).toHaveLength(4);
+
+    side.vault.erase(owner);
+    await side.happened(`user-${box.userId}`, [{ type: 'SubjectErased', data: { requestedBy: 'owner', at: TOMORROW } }]);
+    await side.happened(box.stream, [{ type: 'MaintenanceStarted', data: { reason: personal(owner, 'Ada, too late') } }], { actor });
+    const left = JSON.stringify(await said());
+    expect(left).toContain('stolen');
+    expect(left).not.toMatch(/Ada (?:cries|says|broke|’s)|too late/);
+    expect(await side.reads.people.reason(unlockId)).toBeUndefined();
+    expect((await side.reads.audit.list({ deviceId: box.deviceId, q: 'cries' }, page)).rows).toEqual([]);
+  });
+
   it('couriers are forgotten when their time is over', async () => {
     const box = await anOwnedBox();
     const { linkId, event } = linkCreated(box);

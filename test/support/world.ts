@@ -230,7 +230,10 @@ export class World {
       byId: async (id) => this.unlocks.get(id),
       lastOfLink: async (linkId) => [...this.unlocks.values()].findLast((row) => row.cause.id === linkId),
     } as ReadModels['unlocks'],
-    people: { ofSubject: async (subject, after, limit) => this.personal.filter((row) => row.subject === subject && row.ref > (after ?? '')).slice(0, limit) },
+    people: {
+      ofSubject: async (subject, after, limit) => this.personal.filter((row) => row.subject === subject && row.ref > (after ?? '')).slice(0, limit),
+      reason: async (unlockId) => this.personal.map(({ ref, fields }) => (ref === unlockId ? fields['reason'] : undefined)).find((reason) => typeof reason === 'string'),
+    },
     users: {
       byId: async (id) => {
         this.userReads++;

@@ -8,7 +8,7 @@ import { localTimeIn } from '../../commands/local-time.ts';
 import type { DeviceState } from '../../domain/device/state.ts';
 import type { UnlockCause } from '../../domain/device/events.ts';
 import { deviceStream } from '../../domain/device/stream.ts';
-import type { RefusalCode, Uuid } from '../../domain/kernel.ts';
+import { isSealed, type RefusalCode, type Uuid } from '../../domain/kernel.ts';
 import type { UserState } from '../../domain/user/state.ts';
 import { userStream } from '../../domain/user/stream.ts';
 import { instant } from '../../platform/clock.ts';
@@ -400,8 +400,16 @@ const EVENTS_OF_ONE = 100;
 /** The events of one opening: where they are says the audit log, what they are the log. */
 async function eventsOf({ deps }: Api, deviceId: Uuid, unlockId: Uuid): Promise<readonly RecordedEvent[]> {
   const { rows } = await deps.reads.audit.list({ unlockId, deviceId }, { limit: EVENTS_OF_ONE, offset: 0 });
-  const events = await Promise.all(rows.filter(({ stream }) => stream === deviceStream(deviceId)).map(({ stream, revision }) => deps.history.event(stream, revision)));
+  const own = rows.filter(({ stream }) => stream === deviceStream(deviceId));
+  const events = await Promise.all(own.map(async ({ stream, revision, data }) => withWords(await deps.history.event(stream, revision), data)));
   return events.filter((event) => event !== undefined).sort((a, b) => Number(a.revision - b.revision));
+}
+
+/** What an administrator said is sealed in the log; the audit log has it as long as it can be read. */
+function withWords(event: RecordedEvent | undefined, shown: Readonly<Record<string, unknown>>): RecordedEvent | undefined {
+  if (event === undefined) return undefined;
+  const words = Object.entries(event.data).flatMap(([name, value]) => (isSealed(value) && typeof shown[name] === 'string' ? [[name, shown[name]] as const] : []));
+  return words.length === 0 ? event : { ...event, data: { ...event.data, ...Object.fromEntries(words) } };
 }
 
 /** Its own events of the prefix of its box's stream. */

@@ -1,7 +1,7 @@
 import { notFound, refused } from '../errors.ts';
 import { admin, route, type Route } from '../route.ts';
-import { Reprovisioned, RotationStarted } from '../schemas/admin.ts';
-import { Closed, DeviceId, Text } from '../schemas/common.ts';
+import { KeyReason, Reprovisioned, RotationStarted } from '../schemas/admin.ts';
+import { Closed, DeviceId } from '../schemas/common.ts';
 
 export const adminKeyRoutes: readonly Route[] = [
   route({
@@ -36,7 +36,7 @@ export const adminKeyRoutes: readonly Route[] = [
     path: '/admin/devices/{device_id}/reprovision',
     access: admin('devices:keys'),
     params: DeviceId,
-    body: Closed({ reason: Text(500) }),
+    body: KeyReason,
     replies: { 200: Reprovisioned },
     errors: [404, 409, 422],
   })(async (call, api) => {

@@ -137,7 +137,7 @@ export const adminProjectionRoutes: readonly Route[] = [
     path: '/admin/projections/{name}/skip',
     access: admin('projections:manage'),
     params: Name,
-    body: Closed({ position: Type.String({ pattern: '^[0-9]{1,20}$', description: 'Of the event, as the read model names it.' }), reason: Prose(500) }),
+    body: Closed({ position: Type.String({ pattern: '^[0-9]{1,20}$', description: 'Of the event, as the read model names it.' }), reason: { ...Prose(500), description: 'Kept in the audit log for ever, in clear: name nobody in it.' } }),
     replies: { 200: Projection },
     errors: [404, 409],
   })(async (call, { deps }) => {

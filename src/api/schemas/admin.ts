@@ -120,10 +120,10 @@ export const Suspended = Closed({
   ),
 });
 /** Where a decision must be answered for. */
-/** The log never forgets it, and most of them are not sealed: an erasure does not reach what they say. */
-const KEPT = { description: 'Kept for ever, as a rule in clear: name nobody in it.' };
-export const NeededReason = Closed({ reason: { ...Text(500, 3), ...KEPT } });
-export const AdminReason = Closed({ reason: Type.Optional({ ...Prose(500), ...KEPT }) });
+const SEALED = { description: 'Kept in the audit log, sealed for the person whose box or account it is: with that person’s erasure it can no longer be read. Of a box that nobody has it stays.' };
+export const NeededReason = Closed({ reason: { ...Text(500, 3), ...SEALED } });
+export const AdminReason = Closed({ reason: Type.Optional({ ...Prose(500), ...SEALED }) });
+export const KeyReason = Closed({ reason: { ...Text(500), ...SEALED } });
 
 export const AdminUserRow = Closed({ ...User.properties, device_count: Type.Integer() }, { title: 'AdminUserRow' });
 export const AdminUser = Closed(

@@ -1,5 +1,5 @@
 import type { DeviceEvent, UnlockCause, UnlockEvidence } from '../../domain/device/events.ts';
-import type { Instant, Uuid } from '../../domain/kernel.ts';
+import type { Instant, Sensitive, Uuid } from '../../domain/kernel.ts';
 
 /** One opening, folded from its own events: from the request to what became of it. */
 export type DeliveryState = Delivery | null;
@@ -9,6 +9,7 @@ export interface Delivery {
   readonly cause: UnlockCause;
   readonly assignmentId: Uuid | null;
   readonly status: DeliveryStatus;
+  /** A code, or an administrator's words where the event that was folded has them readable. */
   readonly reason: string | null;
   readonly evidence: UnlockEvidence | null;
   /** Of its link: given back on proof that the bolt did not move. */
@@ -34,7 +35,7 @@ export function evolveDelivery(state: DeliveryState, event: DeviceEvent, at: Ins
       cause,
       assignmentId: assignmentId ?? null,
       status: 'requested',
-      reason: reason ?? null,
+      reason: readable(reason),
       evidence: null,
       useReturned: false,
       requestedAt: at,
@@ -61,12 +62,12 @@ export function evolveDelivery(state: DeliveryState, event: DeviceEvent, at: Ins
     case 'UnlockOutcomeUnknown':
       return { ...state, status: 'unknown', reason: event.data.reason };
     case 'UnlockSettled': {
-      const { outcome, evidence, useReturned, reason } = event.data;
+      const { outcome, evidence, useReturned, reason, remark } = event.data;
       const opened = outcome === 'opened';
       return {
         ...state,
         status: opened ? 'opened' : 'failed',
-        reason: reason ?? (opened ? null : 'not_opened'),
+        reason: reason ?? readable(remark) ?? (opened ? null : 'not_opened'),
         evidence: evidence ?? null,
         useReturned,
         openedAt: opened ? at : null,
@@ -80,4 +81,8 @@ export function evolveDelivery(state: DeliveryState, event: DeviceEvent, at: Ins
     default:
       return state;
   }
+}
+
+function readable(words: Sensitive<string> | undefined): string | null {
+  return typeof words === 'string' ? words : null;
 }

@@ -1,4 +1,4 @@
-import { createCodec, deliverySubject, deviceSubject, userSubject, type EventForm } from '../codec.ts';
+import { createCodec, deliverySubject, deviceSubject, userSubject, type EventForm, type Upcast } from '../codec.ts';
 import type { DeviceEvent } from './events.ts';
 import { ownerIdOf } from './rules.ts';
 import type { DeviceState } from './state.ts';
@@ -12,8 +12,22 @@ const owner = (state: DeviceState): string => {
   return userSubject(userId);
 };
 const thisBox = (state: DeviceState): string => {
-  if (state.kind === 'unregistered') throw new Error('A PIN of a box that is not registered');
+  if (state.kind === 'unregistered') throw new Error('Something sealed for a box that is not registered');
   return deviceSubject(state.deviceId);
+};
+/** What an administrator says about a box goes with whoever has it at that moment: with the owner of before, where the event ends that. */
+const ownerElseBox = (state: DeviceState): string => {
+  const userId = ownerIdOf(state);
+  return userId === undefined ? thisBox(state) : userSubject(userId);
+};
+
+const unchanged: Upcast = (data) => data;
+/** Version 1 had the reason in clear. */
+const sealedReason = { version: 2, upcasts: [unchanged], sealed: { reason: ownerElseBox } } as const;
+/** In version 1 an administrator's words stood where a device's code does. */
+const remarkApart: Upcast = ({ reason, ...data }) => {
+  if (reason === undefined) return data;
+  return data['by'] === 'admin' ? { ...data, remark: reason } : { ...data, reason };
 };
 
 export const deviceCodec = createCodec<DeviceState, DeviceEvent>({
@@ -22,9 +36,9 @@ export const deviceCodec = createCodec<DeviceState, DeviceEvent>({
   DevicePinViewed: v1,
   DevicePinRefused: v1,
   DevicePinVoided: v1,
-  MaintenanceStarted: v1,
+  MaintenanceStarted: sealedReason,
   MaintenanceEnded: v1,
-  DeviceDecommissioned: v1,
+  DeviceDecommissioned: sealedReason,
   DeviceAssigned: { version: 1, sealed: { name: (_, { data }) => userSubject(data.userId) } },
   DeviceRenamed: { version: 1, sealed: { name: owner } },
   DeviceLocationChanged: { version: 1, sealed: { location: owner } },
@@ -37,14 +51,14 @@ export const deviceCodec = createCodec<DeviceState, DeviceEvent>({
   DeviceKeyRotationStarted: v1,
   DeviceKeysRotated: v1,
   DeviceProtocolPinned: v1,
-  DeviceProtocolUnpinned: v1,
-  Level0DeliveriesAccepted: v1,
+  DeviceProtocolUnpinned: sealedReason,
+  Level0DeliveriesAccepted: sealedReason,
   LinkCreated: { version: 1, sealed: { token: owner, name: owner } },
   LinkUpdated: { version: 1, sealed: { name: owner } },
   LinkRevoked: v1,
   LinkDeleted: v1,
   LinkExpired: v1,
-  UnlockRequested: { version: 1, sealed: { courier: (_, { data }) => deliverySubject(data.unlockId) } },
+  UnlockRequested: { version: 2, upcasts: [unchanged], sealed: { courier: (_, { data }) => deliverySubject(data.unlockId), reason: ownerElseBox } },
   EmergencyUnlockUnexplained: v1,
   UnlockDispatched: v1,
   UnlockPublished: v1,
@@ -52,7 +66,7 @@ export const deviceCodec = createCodec<DeviceState, DeviceEvent>({
   UnlockConfirmed: v1,
   UnlockFailed: v1,
   UnlockOutcomeUnknown: v1,
-  UnlockSettled: v1,
+  UnlockSettled: { version: 2, upcasts: [remarkApart], sealed: { remark: ownerElseBox } },
   UnlockCancelled: v1,
   UnlockExpired: v1,
   UnexplainedOpening: v1,

@@ -104,7 +104,7 @@ export type DeviceCommand =
   | C<'ExpireUnlock', { unlockId: Uuid }>
   /** A later signed status, held against every unlock whose outcome is unknown. */
   | C<'SettleUnlocks', { status: JournalStatus }>
-  | C<'CloseUnknownUnlock', { unlockId: Uuid; outcome: 'opened' | 'not_opened'; reason: string }>
+  | C<'CloseUnknownUnlock', { unlockId: Uuid; outcome: 'opened' | 'not_opened'; remark: string }>
   | C<'RecordReport', DeviceReport>
   | C<'RecordOffline', { lastHeardAt: Instant }>
   | C<'RecordCloneSuspicion', { connectIds: readonly string[] }>;

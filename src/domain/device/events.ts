@@ -2,8 +2,8 @@ import type { Instant, Sensitive, Uuid } from '../kernel.ts';
 
 /**
  * Everything that is ever written to `device-<id>`: the box, who has it, who may open it, each opening, and what the box
- * reported of itself. This union is the wire form of schema version 1, member for member. It is for ever: a member may be
- * added, none renamed or given another meaning.
+ * reported of itself. This union is the wire form of each type's present schema version (`codec.ts`), member for member. It is
+ * for ever: a member may be added, none renamed or given another meaning.
  */
 export type DeviceEvent =
   // The box itself
@@ -26,9 +26,10 @@ export type DeviceEvent =
   | E<'DevicePinRefused', { userId: Uuid }>
   /** The hundredth wrong guess ends this PIN for everyone, until an admin issues a new one. */
   | E<'DevicePinVoided', { reason: 'too_many_guesses' }>
-  | E<'MaintenanceStarted', { reason?: string }>
+  // What an administrator says in words of their own is sealed for whoever has the box then, else for the box. Version 1 had it in clear.
+  | E<'MaintenanceStarted', { reason?: Sensitive<string> }>
   | E<'MaintenanceEnded', Empty>
-  | E<'DeviceDecommissioned', { reason?: string }>
+  | E<'DeviceDecommissioned', { reason?: Sensitive<string> }>
   // Who has it
   | E<'DeviceAssigned', { assignmentId: Uuid; userId: Uuid; name: Sensitive<string> }>
   | E<'DeviceRenamed', { assignmentId: Uuid; name: Sensitive<string> }>
@@ -45,8 +46,8 @@ export type DeviceEvent =
   | E<'DeviceKeysRotated', { keyVersion: number; by: 'device' | 'reprovisioning' }>
   /** From here on nothing unsigned counts from this box. */
   | E<'DeviceProtocolPinned', { level: 1 }>
-  | E<'DeviceProtocolUnpinned', { reason: string }>
-  | E<'Level0DeliveriesAccepted', { reason: string }>
+  | E<'DeviceProtocolUnpinned', { reason: Sensitive<string> }>
+  | E<'Level0DeliveriesAccepted', { reason: Sensitive<string> }>
   // Access links
   | E<'LinkCreated', {
       linkId: Uuid;
@@ -82,8 +83,8 @@ export type DeviceEvent =
       issuedAt: Instant;
       expiresAt: Instant;
       courier?: Sensitive<CourierDetails>;
-      /** Why an admin opened it; `no reason given` where none was. */
-      reason?: string;
+      /** Why an admin opened it. Version 1 had it in clear, and `no reason given` where none was. */
+      reason?: Sensitive<string>;
     }>
   /** An administrator opened the box and did not say why: the owner and every super_admin are to hear of it. */
   | E<'EmergencyUnlockUnexplained', { unlockId: Uuid; adminId: Uuid; userId?: Uuid }>
@@ -112,7 +113,10 @@ export type DeviceEvent =
       by: 'device' | 'admin';
       evidence?: UnlockEvidence;
       useReturned: boolean;
+      /** By the device: its code. */
       reason?: string;
+      /** By an admin: what they say of it. Version 1 had it in clear, as `reason`. */
+      remark?: Sensitive<string>;
     }>
   | E<'UnlockCancelled', { unlockId: Uuid; reason: CancelReason }>
   | E<'UnlockExpired', { unlockId: Uuid }>

@@ -20,9 +20,6 @@ export const ANSWER_GRACE_MS = 10_000;
 /** Old firmware names no command in its answers: they count for the one in flight, this long after its dispatch. */
 const UNSIGNED_ANSWER_MS = 40_000;
 
-/** What an emergency unlock is recorded with when no reason came with it. */
-export const NO_REASON = 'no reason given';
-
 /** Refusals with which the box took the command's number first: proof that it never will execute it. */
 const FINAL_REFUSALS: ReadonlySet<string> = new Set([
   'expired',
@@ -90,8 +87,8 @@ export function requestUnlock(device: RegisteredDevice, { data }: DeviceCommandO
     return joins ? quiet : refuse('device_busy', { unlock_id: current.unlockId });
   }
 
-  const { unlockId, cause, courier } = data;
-  const unexplained = cause.kind === 'admin' && data.reason === undefined;
+  const { unlockId, cause, courier, reason } = data;
+  const unexplained = cause.kind === 'admin' && reason === undefined;
   return accept(
     {
       type: 'UnlockRequested',
@@ -102,7 +99,7 @@ export function requestUnlock(device: RegisteredDevice, { data }: DeviceCommandO
         issuedAt: now,
         expiresAt: addMs(now, Math.min(data.ttlMs, UNLOCK_TTL_MAX_MS)),
         courier,
-        reason: unexplained ? NO_REASON : data.reason,
+        reason,
       }),
     },
     // With the request or not at all: whoever opens a box without a word is never unheard of.
@@ -367,6 +364,6 @@ export function closeUnknown(device: RegisteredDevice, { data }: DeviceCommandOf
   if (found === undefined) return refuse('unlock_not_found');
   if (found.in === 'ended') return quiet;
   if (found.in === 'current') return refuse('unlock_not_open');
-  const { unlockId, outcome, reason } = data;
-  return accept({ type: 'UnlockSettled', data: { unlockId, outcome, by: 'admin', useReturned: false, reason } });
+  const { unlockId, outcome, remark } = data;
+  return accept({ type: 'UnlockSettled', data: { unlockId, outcome, by: 'admin', useReturned: false, remark } });
 }

@@ -34,7 +34,7 @@ export interface Inbox {
   change(userId: Uuid, change: { readonly language?: Language; readonly timeZone?: string; readonly mail?: MailSwitches }): Promise<void>;
 }
 
-export function createInbox({ store, reads }: { readonly store: NotificationStore; readonly reads: Pick<ReadModels, 'devices' | 'links'> }): Inbox {
+export function createInbox({ store, reads }: { readonly store: NotificationStore; readonly reads: Pick<ReadModels, 'devices' | 'links' | 'people'> }): Inbox {
   const idIn = (facts: Readonly<Record<string, unknown>>, name: string): Uuid | null => (typeof facts[name] === 'string' ? facts[name] : null);
   return {
     async list(userId, filter, page) {

@@ -16,7 +16,7 @@ export interface MailerDeps {
   readonly queue: JobQueue;
   readonly store: NotificationStore;
   readonly sender: MailSender;
-  readonly reads: Pick<ReadModels, 'users' | 'devices' | 'links'>;
+  readonly reads: Pick<ReadModels, 'users' | 'devices' | 'links' | 'people'>;
   /** Mails of one kind to one person in an hour; what is beyond comes in one mail. */
   readonly perHour: number;
   /** Where the app and the console are. */

@@ -15,7 +15,7 @@ const BATTERY_QUIET_MS = 86_400_000;
 /** What is told later than that helps nobody. */
 const MAX_AGE_MS = 86_400_000;
 const READ_MODELS_MS = 5_000;
-/** What the command side records where an administrator gave none. */
+/** What an older event says where an administrator gave none. */
 const NO_REASON = 'no reason given';
 
 export interface NotifierDeps {
@@ -86,7 +86,7 @@ export function notificationReactor({ reads, administrators, feed, store, queue,
       case 'UnlockRequested': {
         const { cause, reason, unlockId } = event.data;
         if (cause.kind !== 'admin') return [];
-        return owner(event, 'emergency_unlock', { unlock_id: unlockId, ...(reason === undefined || reason === NO_REASON ? {} : { reason }) });
+        return owner(event, 'emergency_unlock', { unlock_id: unlockId, ...(reason === undefined || reason === NO_REASON ? {} : typeof reason === 'string' ? { reason } : { explained: true }) });
       }
       case 'EmergencyUnlockUnexplained':
         return admins(event, 'admin_emergency_unlock', ['super_admin'], { unlock_id: event.data.unlockId, admin_id: event.data.adminId });

@@ -41,7 +41,7 @@ const en: Words = {
   }),
   emergency_unlock: ({ box, time, facts }) => ({
     title: `Support asked to open ${box}`,
-    text: `On ${time} an administrator asked to open ${box}. ${facts['reason'] === undefined ? 'No reason was given.' : `The reason given: “${facts['reason']}”.`}`,
+    text: `On ${time} an administrator asked to open ${box}.${facts['reason'] !== undefined ? ` The reason given: “${facts['reason']}”.` : facts['explained'] === true ? '' : ' No reason was given.'}`,
   }),
   battery_low: ({ box, time, facts }) => ({
     title: `The battery of ${box} is at ${facts['level']} %`,
@@ -119,7 +119,7 @@ const tr: Words = {
   }),
   emergency_unlock: ({ box, time, facts }) => ({
     title: `Destek ekibi ${box} kutusunu açmak istedi`,
-    text: `Bir yönetici ${time} tarihinde ${box} kutusunun açılmasını istedi. ${facts['reason'] === undefined ? 'Bir neden belirtilmedi.' : `Belirtilen neden: “${facts['reason']}”.`}`,
+    text: `Bir yönetici ${time} tarihinde ${box} kutusunun açılmasını istedi.${facts['reason'] !== undefined ? ` Belirtilen neden: “${facts['reason']}”.` : facts['explained'] === true ? '' : ' Bir neden belirtilmedi.'}`,
   }),
   battery_low: ({ box, time, facts }) => ({
     title: `${box} pili: % ${facts['level']}`,

@@ -3,7 +3,7 @@ import type { AuditQueries, AuditRow } from '../read-models.ts';
 import type { Reader, Schemas } from '../schemas.ts';
 import { Sql, type Range } from './plan.ts';
 import { auditProjection } from './projection.ts';
-import { conditionsOf, isFound, type Condition, type Searched } from './search.ts';
+import { conditionsOf, isFound, saidIn, type Condition, type Searched } from './search.ts';
 import { summaryOf } from './summary.ts';
 import { termsOf } from './words.ts';
 
@@ -16,10 +16,10 @@ const columns = `
   coalesce(nullif(concat_ws(' ', whom.fields->>'firstName', whom.fields->>'lastName'), ''), whom.fields->>'email') AS "userName",
   a.unlock_id AS "unlockId", coalesce(courier.fields->>'name', courier.fields->>'company') AS "courierName",
   a.occurred_at AS "occurredAt", a.recorded_at AS "recordedAt", a.command_id AS "commandId",
-  a.correlation_id AS "correlationId", a.causation_id AS "causationId", a.stream, a.revision, a.data, said.fields->>'reason' AS said`;
+  a.correlation_id AS "correlationId", a.causation_id AS "causationId", a.stream, a.revision, a.data, said.fields AS said`;
 
 /** What a search by name looks in. */
-const names = `lower(concat_ws(' ', who.words, whom.words, box.serial_number, place.words, link.fields->>'name', courier.fields->>'name', courier.fields->>'company')) AS names`;
+const names = `lower(concat_ws(' ', who.words, whom.words, box.serial_number, place.words, link.fields->>'name', courier.fields->>'name', courier.fields->>'company', ${saidIn('said.fields')})) AS names`;
 
 /** Another program's actor may be called anything. */
 const UUID = '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$';
@@ -32,17 +32,18 @@ const joined = (s: Schemas, lines: string, order: string, more = '') => `
     LEFT JOIN ${s['people']}.people whom ON whom.ref = a.user_id AND whom.kind = 'user'
     LEFT JOIN ${s['people']}.people link ON link.ref = a.link_id AND link.kind = 'link'
     LEFT JOIN ${s['people']}.people courier ON courier.ref = a.unlock_id AND courier.kind = 'courier'
-    LEFT JOIN ${s['people']}.people said ON said.ref = a.command_id AND said.kind = 'reason' AND said.fields->>'type' = a.type
+    LEFT JOIN ${s['people']}.people said ON said.ref = CASE a.type WHEN 'UnlockRequested' THEN a.unlock_id ELSE a.command_id END AND said.kind = 'reason' AND said.fields->>'type' = a.type
     LEFT JOIN ${s['devices']}.devices box ON box.device_id = a.device_id
     LEFT JOIN ${s['people']}.people place ON place.ref = box.assignment_id AND place.kind = 'box'
    ORDER BY a.position ${order}`;
 
 const lineOf = (s: Schemas, positions: string) => `SELECT l.* FROM (${positions}) hit JOIN ${s['audit']}.audit l USING (position)`;
 
-type Stored = Omit<AuditRow, 'position' | 'revision' | 'summary'> & { readonly position: string; readonly revision: string; /** A reason that is sealed in the log. */ readonly said: string | null };
+type Stored = Omit<AuditRow, 'position' | 'revision' | 'summary'> & { readonly position: string; readonly revision: string; /** What is sealed in the log, by its name there. */ readonly said: (Readonly<Record<string, unknown>> & { readonly type: string; readonly position: string }) | null };
 
 function rowOf({ said, ...stored }: Stored): AuditRow {
-  const row = said === null ? stored : { ...stored, data: { ...stored.data, reason: said } };
+  const { type: _type, position: _position, ...words } = said ?? {};
+  const row = { ...stored, data: { ...stored.data, ...words } };
   return { ...row, position: BigInt(row.position), revision: BigInt(row.revision), summary: summaryOf(row) };
 }
 

@@ -35,7 +35,10 @@ export interface Found {
 
 /** Of one name: people, boxes, links, openings. What happened to the newest of them is what comes first. */
 const MOST_NAMED = 500;
-/** Links and couriers have no index of their names, for it would be written with each: so many of the newest are looked through. */
+/** What an administrator said of something, from its row in `people`. */
+export const saidIn = (fields: string) => `concat_ws(' ', ${fields}->>'reason', ${fields}->>'remark')`;
+
+/** Links, couriers and what administrators say have no index of their words, for it would be written with each: so many of the newest are looked through. */
 const LOOKED_THROUGH = 10_000;
 const MOST_WORDS = 50;
 /** Kinds of actors that a person would type. */
@@ -137,6 +140,7 @@ async function namesOf(reader: Reader, terms: readonly Term[]): Promise<Named> {
          UNION SELECT device_id FROM ${s['devices']}.fleet WHERE assignment_id IN (SELECT ref FROM called${n})`);
       const newest = (s: Schemas, kind: string) => `SELECT ref, fields FROM ${s['people']}.people WHERE kind = '${kind}' ORDER BY since DESC LIMIT ${LOOKED_THROUGH}`;
       piece(n, 'link', (s) => `SELECT ref FROM (${newest(s, 'link')}) p WHERE strpos(lower(fields->>'name'), ${at}::text) > 0`);
+      piece(n, 'position', (s) => `SELECT fields->>'position' FROM (${newest(s, 'reason')}) p WHERE strpos(lower(${saidIn('fields')}), ${at}::text) > 0`);
       piece(n, 'unlock', (s) => `SELECT ref FROM (${newest(s, 'courier')}) p WHERE strpos(lower(concat_ws(' ', fields->>'name', fields->>'company')), ${at}::text) > 0`);
     }
     if (term.word !== undefined && term.word.length >= 2) {

@@ -73,8 +73,8 @@ const sentences: Sentences = {
   UnlockConfirmed: ({ evidence }, e) => `${box(e)} opened: it confirmed that its bolt moved${evidence === 'unsigned' ? ', unsigned' : ''}`,
   UnlockFailed: ({ reason, useReturned }, e) => `${box(e)} failed to unlock${why(reason)}${returned(useReturned)}`,
   UnlockOutcomeUnknown: ({ reason }, e) => `it is unknown whether ${box(e)} opened${why(reason)}`,
-  UnlockSettled: ({ outcome, by, reason, useReturned }, e) =>
-    `settled later by ${by === 'admin' ? who(e) : box(e)}: it ${outcome === 'not_opened' ? 'had not opened' : 'had opened'}${why(reason)}${returned(useReturned)}`,
+  UnlockSettled: ({ outcome, by, reason, remark, useReturned }, e) =>
+    `settled later by ${by === 'admin' ? who(e) : box(e)}: it ${outcome === 'not_opened' ? 'had not opened' : 'had opened'}${why(remark ?? reason)}${returned(useReturned)}`,
   UnlockCancelled: ({ reason }, e) => `the request to unlock ${box(e)} was cancelled before it left${why(reason)}`,
   UnlockExpired: (_, e) => `the request to unlock ${box(e)} expired before it left`,
   UnexplainedOpening: (_, e) => `alert: unexplained opening: ${box(e)} opened and nobody here had asked for it`,

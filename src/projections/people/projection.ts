@@ -21,7 +21,7 @@ export interface SealOpener {
  * One row per thing that somebody's words describe; all rows of a person go with its data key.
  */
 interface PeopleRow {
-  /** User, assignment, link, unlock, event or command id. */
+  /** User, assignment, link, unlock, event or command id. Of a reason: of the unlock that it is asked for with, else of the command. */
   readonly ref: Uuid;
   readonly kind: 'user' | 'box' | 'link' | 'courier' | 'reason' | OriginKind;
   /** Whose key sealed it: `user:<id>`, `delivery:<id>`, `refusals:<day>`. */
@@ -68,9 +68,16 @@ function sealedOf(event: Recorded): { readonly path: string; readonly value: unk
       return { path: 'location', value: event.data.location };
     case 'DeviceUnlinkRequested':
     case 'UserSuspended':
+    case 'MaintenanceStarted':
+    case 'DeviceDecommissioned':
+    case 'DeviceProtocolUnpinned':
+    case 'Level0DeliveriesAccepted':
       return { path: 'reason', value: event.data.reason };
     case 'UnlockRequested':
-      return { path: 'courier', value: event.data.courier };
+      // A courier says who they are, an administrator why.
+      return event.data.cause.kind === 'admin' ? { path: 'reason', value: event.data.reason } : { path: 'courier', value: event.data.courier };
+    case 'UnlockSettled':
+      return { path: 'remark', value: event.data.remark };
     default:
       return undefined;
   }
@@ -140,6 +147,14 @@ export function peopleProjection(opener: SealOpener): AnyProjection {
     put(rows, event, ref, kind, subject, { ...rows.get(ref)?.fields, ...fields });
   }
 
+  /** What an administrator said is shown in the audit log, in the entry of this event, and found by its words. */
+  function putWords(event: Recorded, rows: RowsOf<PeopleTables>, ref: Uuid = event.metadata.commandId): void {
+    const words = plain<string>(event);
+    if (words === undefined) return;
+    const path = sealedOf(event)?.path ?? '';
+    put(rows.people, event, ref, 'reason', words.subject, { type: event.type, [path]: words.value, position: String(event.position) });
+  }
+
   function putOrigin(event: Recorded, rows: Rows<PeopleRow>): void {
     const sealed = event.metadata.origin;
     const origin = isSealed(sealed) ? open<Origin>(event, sealed) : undefined;
@@ -164,7 +179,7 @@ export function peopleProjection(opener: SealOpener): AnyProjection {
 
   return defineProjection({
     name: 'people',
-    version: 5,
+    version: 6,
     personal: true,
     categories: ['device', 'user', 'refusal'],
     tables: { people },
@@ -217,14 +232,16 @@ export function peopleProjection(opener: SealOpener): AnyProjection {
         if (name !== undefined) merge(rows.people, event, event.data.linkId, 'link', name.subject, { name: name.value });
       },
       UnlockRequested(event, rows) {
+        if (event.data.cause.kind === 'admin') return putWords(event, rows, event.data.unlockId);
         const courier = plain<CourierDetails>(event);
         if (courier !== undefined) put(rows.people, event, event.data.unlockId, 'courier', courier.subject, { ...courier.value });
       },
-      /** Why somebody was suspended is said in the audit log, beside the entry of this command and type. */
-      UserSuspended(event, rows) {
-        const reason = plain<string>(event);
-        if (reason !== undefined) put(rows.people, event, event.metadata.commandId, 'reason', reason.subject, { type: event.type, reason: reason.value });
-      },
+      UnlockSettled: (event, rows) => putWords(event, rows),
+      MaintenanceStarted: (event, rows) => putWords(event, rows),
+      DeviceDecommissioned: (event, rows) => putWords(event, rows),
+      DeviceProtocolUnpinned: (event, rows) => putWords(event, rows),
+      Level0DeliveriesAccepted: (event, rows) => putWords(event, rows),
+      UserSuspended: (event, rows) => putWords(event, rows),
       /** The key is destroyed already: what is left is to forget what it opened. */
       SubjectErased(event, rows) {
         rows.people.deleteGroup(userSubject(idOfStream(event.stream)));

@@ -12,6 +12,7 @@ interface UnlockTableRow {
   readonly cause_id: Uuid;
   readonly state: UnlockState;
   readonly use_returned: boolean;
+  /** A code. What an administrator said is in `people`; older events had it in clear, and then it is here. */
   readonly reason: string | null;
   readonly requested_at: Instant;
   readonly expires_at: Instant;
@@ -120,7 +121,7 @@ export const unlocksProjection = defineProjection({
         cause_id: data.cause.id,
         state: 'requested',
         use_returned: false,
-        reason: data.reason ?? null,
+        reason: typeof data.reason === 'string' ? data.reason : null,
         requested_at: metadata.occurredAt,
         expires_at: data.expiresAt,
         dispatched_at: null,
@@ -157,7 +158,7 @@ export const unlocksProjection = defineProjection({
       const opened = data.outcome === 'opened';
       advance(rows, emit, data.unlockId, at, {
         state: opened ? 'opened' : 'failed',
-        reason: data.reason ?? (opened ? null : 'not_opened'),
+        reason: data.reason ?? (typeof data.remark === 'string' ? data.remark : opened ? null : 'not_opened'),
         use_returned: data.useReturned,
         opened_at: opened ? at : null,
         ended_at: at,

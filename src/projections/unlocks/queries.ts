@@ -4,11 +4,12 @@ import type { DeliveryCount, DeliveryFilter, DeliveryQueries, DeliveryRow, Unloc
 import type { Reader, Schemas } from '../schemas.ts';
 import { atOf, idOf, whereOf, type Conditions } from '../where.ts';
 
-const columns = `
+const columnsWith = (reason: string) => `
   u.unlock_id AS "unlockId", u.device_id AS "deviceId", u.cause_kind AS "causeKind", u.cause_id AS "causeId", u.state,
-  u.use_returned AS "useReturned", u.reason, u.requested_at AS "requestedAt", u.expires_at AS "expiresAt",
+  u.use_returned AS "useReturned", ${reason} AS reason, u.requested_at AS "requestedAt", u.expires_at AS "expiresAt",
   u.dispatched_at AS "dispatchedAt", u.published_at AS "publishedAt", u.acknowledged_at AS "acknowledgedAt",
   u.opened_at AS "openedAt", u.ended_at AS "endedAt", u.correlation_id AS "correlationId"`;
+const columns = columnsWith('u.reason');
 
 type Flat<Row extends UnlockRow> = Omit<Row, 'cause'> & { readonly causeKind: UnlockCause['kind']; readonly causeId: string };
 
@@ -16,7 +17,14 @@ function unlockOf<Row extends UnlockRow>({ causeKind, causeId, ...row }: Flat<Ro
   return { ...row, cause: { kind: causeKind, id: causeId } } as unknown as Row;
 }
 
-const byId = { name: 'unlocks.by_id', quick: true, text: (s: Schemas) => `SELECT ${columns} FROM ${s['unlocks']}.unlocks u WHERE u.unlock_id = $1` };
+/** Until there is a code, the reason is why an administrator asked for it: in `people`, where one may be read. */
+const byId = {
+  name: 'unlocks.by_id', quick: true,
+  text: (s: Schemas) => `
+    SELECT ${columnsWith(`coalesce(u.reason, said.fields->>'reason')`)} FROM ${s['unlocks']}.unlocks u
+      LEFT JOIN ${s['people']}.people said ON said.ref = CASE WHEN u.cause_kind = 'admin' THEN u.unlock_id END AND said.kind = 'reason'
+     WHERE u.unlock_id = $1`,
+};
 const lastOfLink = {
   name: 'unlocks.last_of_link', quick: true,
   text: (s: Schemas) => `

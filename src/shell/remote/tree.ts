@@ -3,7 +3,7 @@ import { addCommand, type CommandSpec, type JobContext } from './command.ts';
 
 const limit = ['--limit <n>', 'rows at most (default 50)'] as const;
 const yes = ['--yes', 'without a question'] as const;
-const reason = ['--reason <text>', 'goes into the audit log, for ever: name nobody in it'] as const;
+const reason = ['--reason <text>', 'goes into the audit log, sealed for the person whose box or account it is'] as const;
 const from = ['--from <time>', 'a date or an ISO time, UTC'] as const;
 const to = ['--to <time>', 'a date or an ISO time, UTC'] as const;
 const timeZone = ['--tz <zone>', 'as Europe/Istanbul (default: that of the server)'] as const;

@@ -406,7 +406,7 @@ class World {
         return;
       case 'close': {
         const unlockId = this.state.kind === 'registered' ? this.state.unlocks.unknown[0]?.unlockId : undefined;
-        if (unlockId !== undefined) this.send(command('CloseUnknownUnlock', { unlockId, outcome: 'not_opened', reason: 'model' }));
+        if (unlockId !== undefined) this.send(command('CloseUnknownUnlock', { unlockId, outcome: 'not_opened', remark: 'model' }));
         return;
       }
       case 'report':

@@ -53,7 +53,7 @@ describe('RequestUnlock', () => {
     given(registered)
       .when(requestUnlock({ cause: byAdmin }))
       .happens(
-        event('UnlockRequested', { unlockId, cause: byAdmin, issuedAt: now, expiresAt: later(30), reason: 'no reason given' }),
+        event('UnlockRequested', { unlockId, cause: byAdmin, issuedAt: now, expiresAt: later(30) }),
         event('EmergencyUnlockUnexplained', { unlockId, adminId: byAdmin.id }),
       )
       .again()
@@ -342,11 +342,11 @@ describe('SettleUnlocks', () => {
 });
 
 describe('CloseUnknownUnlock', () => {
-  const close = command('CloseUnknownUnlock', { unlockId, outcome: 'not_opened', reason: 'courier called' });
+  const close = command('CloseUnknownUnlock', { unlockId, outcome: 'not_opened', remark: 'courier called' });
   it('is an admin’s word: no use comes back', () => {
     given(...inFlight, unknown)
       .when(close)
-      .happens(event('UnlockSettled', { unlockId, outcome: 'not_opened', by: 'admin', useReturned: false, reason: 'courier called' }))
+      .happens(event('UnlockSettled', { unlockId, outcome: 'not_opened', by: 'admin', useReturned: false, remark: 'courier called' }))
       .again()
       .quiet();
     const { state } = given(...inFlight, unknown).when(close);
