@@ -13,6 +13,7 @@ export interface RunReport {
 }
 
 /** vitest's own JSON says nothing of a hook that failed but that its tests were skipped. Writes to the file in RUN_REPORT. */
+// oxlint-disable-next-line import/no-default-export -- vitest takes a reporter by its default export
 export default class RunReporter implements Reporter {
   onTestRunEnd(modules: readonly TestModule[], unhandled: readonly { readonly message: string }[]): void {
     const tests = modules.flatMap((module) => [...module.children.allTests()]);
