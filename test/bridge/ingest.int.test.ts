@@ -351,13 +351,14 @@ describe('an outcome that is unknown', () => {
   });
 
   it('is asked about again after the next opening: eight more, and the list of the box would not reach back', async () => {
-    const { backend, box, command } = await unknown();
+    const { backend, box, command, clock } = await unknown();
     const asked = () => backend.downlink.commands('report').length;
     await until('asked', () => asked() === 1);
     // That answer tells nothing: the box has not taken the number, and does not know that the time is over.
     await box.tell('requested', { time_ok: false });
     await box.heartbeat();
     await until('asked with the heartbeat', () => asked() === 2);
+    clock.advance(2_000);
     const next = await opening(backend, box);
     box.lastSeq = next['seq'] as number;
     box.executed = [{ command_id: next['command_id'] as string, seq: box.lastSeq, result: 'opened' }];

@@ -4,7 +4,7 @@ import { createUnsettled } from '../../src/bridge/unsettled.ts';
 import type { DeviceState, Dispatch, OpenUnlock } from '../../src/domain/device/state.ts';
 import { TestClock } from '../support/backend.ts';
 
-const MINUTE = 60_000;
+const HOUR = 3_600_000;
 const device = { deviceId: 'd', journalId: 'j' } as LiveDevice;
 
 function setUp(over: Partial<Dispatch> = {}) {
@@ -12,26 +12,41 @@ function setUp(over: Partial<Dispatch> = {}) {
   const dispatch = { seq: 7, journalId: 'j', reportSeq: 3, ...over } as Dispatch;
   const unlock = { unlockId: 'u', expiresAt: new Date(clock.now()).toISOString(), dispatch } as OpenUnlock;
   const withUnknown = (...unknown: OpenUnlock[]) => ({ kind: 'registered', unlocks: { unknown } }) as unknown as DeviceState;
-  return { clock, unsettled: createUnsettled({ clock }), open: withUnknown(unlock), none: withUnknown() };
+  return { clock, unsettled: createUnsettled({ clock }), unlock, withUnknown, open: withUnknown(unlock), none: withUnknown() };
 }
 
 describe('whether to ask a box about an opening of unknown outcome', () => {
-  it('after each answer and each hello of it', () => {
-    const { unsettled, open } = setUp();
-    for (const heard of ['answer', 'hello', 'answer', 'hello'] as const) expect(unsettled.isWorthAsking(device, open, heard)).toBe(true);
-  });
-
-  it('with its heartbeats less and less often, and not after a day', () => {
+  it('with what is heard of it, less and less often, and not after a day', () => {
     const { clock, unsettled, open } = setUp();
     const asked: number[] = [];
-    for (let minute = 0; minute < 24 * 60 + 2; minute++) {
-      if (unsettled.isWorthAsking(device, open, 'heartbeat')) asked.push(minute);
-      clock.advance(MINUTE);
+    for (let second = 0; second < 86_400 + 60; second++) {
+      if (unsettled.isWorthAsking(device, open, second % 60 === 0 ? 'heartbeat' : 'answer')) asked.push(second);
+      clock.advance(1_000);
     }
-    expect(asked.slice(0, 7)).toEqual([0, 1, 2, 4, 8, 16, 32]);
-    expect(asked.slice(7).map((minute, index) => minute - (asked[index + 6] ?? 0)).every((wait) => wait <= 60)).toBe(true);
-    expect(asked.at(-1)).toBeLessThanOrEqual(24 * 60);
-    expect(asked).toHaveLength(30);
+    expect(asked.slice(0, 7)).toEqual([0, 2, 6, 14, 30, 62, 126]);
+    expect(asked.every((second, index) => index === 0 || second - asked[index - 1]! <= 3_600)).toBe(true);
+    expect(asked.at(-1)).toBeLessThanOrEqual(86_400);
+    expect(asked).toHaveLength(34);
+  });
+
+  it('when it is back, as if it were the first time, and never twice at once', () => {
+    const { clock, unsettled, open } = setUp();
+    for (let n = 0; n < 12; n++) {
+      unsettled.isWorthAsking(device, open, 'heartbeat');
+      clock.advance(HOUR);
+    }
+    unsettled.isWorthAsking(device, open, 'heartbeat');
+    clock.advance(5_000);
+    expect((['answer', 'hello', 'hello', 'answer'] as const).map((heard) => unsettled.isWorthAsking(device, open, heard))).toEqual([false, true, false, false]);
+  });
+
+  it('at once about the next one, however long the last one has been asked about', () => {
+    const { clock, unsettled, open, withUnknown, unlock } = setUp();
+    for (let n = 0; n < 12; n++) {
+      unsettled.isWorthAsking(device, open, 'heartbeat');
+      clock.advance(HOUR);
+    }
+    expect(unsettled.isWorthAsking(device, withUnknown(unlock, { ...unlock, unlockId: 'v' }), 'answer')).toBe(true);
   });
 
   it('not where nothing is unknown, nothing is at hand, or no status can tell', () => {
