@@ -193,12 +193,14 @@ export const invariants: readonly Invariant[] = [
       const found: string[] = [];
       const url = await world.databaseUrl();
       for (const box of model.boxes) {
+        // Before the database is asked: boxes go on talking.
+        const [acked, puback] = [[...box.acked], world.durablePuback ? [...box.puback.keys()] : []];
         const rows = await query<{ report_seq: string }>(url, 'SELECT report_seq::text FROM work.telemetry WHERE device_id = $1', [box.deviceId]);
         // A PUBACK says that the broker has it; what must arrive is repeated until the server's own acknowledgement.
         const tooMany = await query<{ report_seq: string }>(url, `SELECT substring(sample FROM '"report_seq":([0-9]+)') AS report_seq FROM work.rejected_reports WHERE device_id = $1 AND problem = 'rate'`, [box.deviceId]);
         const stored = new Set(rows.map(({ report_seq: seq }) => Number(seq)));
         const known = new Set([...rows, ...tooMany].map(({ report_seq: seq }) => Number(seq)));
-        const lost = [...[...box.acked].filter((seq) => !stored.has(seq)), ...(world.durablePuback ? [...box.puback.keys()].filter((seq) => !known.has(seq)) : [])];
+        const lost = [...acked.filter((seq) => !stored.has(seq)), ...puback.filter((seq) => !known.has(seq))];
         if (lost.length > 0) found.push(`${box.deviceId}: ${lost.length} acknowledged reports are not stored, the first: ${box.puback.get(lost[0]!) ?? lost[0]}`);
       }
       return found;
@@ -222,16 +224,19 @@ export const invariants: readonly Invariant[] = [
       // One that is made for this: with a link of its own it is not one of many, which are counted together.
       const [box] = model.boxes;
       let owner = createClient(world.url, box!.owner.token);
+      let refused: unknown;
       // An owner who was suspended and active again a moment ago: the boxes hear of it after the account.
       const { id, link_id: token } = await until(
         'a link to be made',
         async () => {
           await signInAgain(world, model);
           owner = createClient(world.url, box!.owner.token);
-          return owner.post<{ id: string; link_id: string }>('/access/create-link', { device_id: box!.deviceId, max_uses: 1 }).catch(() => undefined);
+          return owner.post<{ id: string; link_id: string }>('/access/create-link', { device_id: box!.deviceId, max_uses: 1 }).catch((error: unknown) => void (refused = error));
         },
         15_000,
-      );
+      ).catch((error: unknown) => {
+        throw new Error(`${(error as Error).message}: ${String(refused)}`);
+      });
       await owner.post(`/access/links/${id}/deactivate`);
       const key = randomUUID();
       const answer = await fetch(`${world.url}/api/v1/delivery/link/${token}/unlock`, { method: 'POST', headers: { 'idempotency-key': key }, signal: AbortSignal.timeout(10_000) });

@@ -19,6 +19,8 @@ export async function ensureLogIdentity(store: EventStore, version: string, now:
   const known = await readIdentity(store);
   if (known !== undefined) return known;
   for await (const { type, stream } of store.readAll({ limit: 1 })) {
+    const written = await readIdentity(store); // between the two looks: another process starts as well
+    if (written !== undefined) return written;
     throw new LogIdentityError(
       `The event log has no identity: its first event is ${type} in ${stream}, not LogStarted. ` +
         'It was not written by Loqey: set EVENTSTORE_URL or DATABASE_URL to the right log, or to an empty one.',

@@ -5,7 +5,7 @@ import { silentLogger } from '../../src/platform/logger.ts';
 import { Metrics } from '../../src/platform/metrics.ts';
 import { createProjectionAdmin, NotStoppedThere } from '../../src/projections/admin.ts';
 import { canonicalHash } from '../../src/projections/canonical.ts';
-import { LogIdentityError } from '../../src/projections/log-identity.ts';
+import { ensureLogIdentity, LogIdentityError } from '../../src/projections/log-identity.ts';
 import { defineProjection, defineTable, idOfStream, type AnyProjection } from '../../src/projections/projection.ts';
 import type { LiveChange } from '../../src/projections/read-models.ts';
 import { projections } from '../../src/projections/registry.ts';
@@ -277,6 +277,20 @@ describe('identity of the log', () => {
     await expect(runnerOn(side).start()).rejects.toThrow(/users is at position 1000000, but the log ends at 1\b/);
     await rebuildAll(side);
     await runnerOn(side).start();
+  });
+
+  it('is that of another process, where that wrote it between two looks of this one', async () => {
+    let looks = 0;
+    const started = { type: 'LogStarted', stream: 'system-log', data: { logId: 'theirs' } };
+    const store = {
+      async *readStream() {
+        if (looks++ > 0) yield started;
+      },
+      async *readAll() {
+        yield started;
+      },
+    } as unknown as EventStore;
+    expect(await ensureLogIdentity(store, '1.0.0', () => new Date().toISOString())).toBe('theirs');
   });
 });
 
