@@ -463,9 +463,9 @@ function lacksWord({ settings: { version, applied } }: RegisteredDevice): boolea
 /** After which a box is asked what became of an opening. A hello comes without a trusted time, which most settlements need. */
 function heardIn(report: Report): Heard | undefined {
   if (report.level === 0) return undefined;
-  if (report.kind === 'heartbeat') return 'heartbeat';
-  if (report.kind === 'responses') return report.phase === 'final' ? 'answer' : undefined;
-  return report.kind === 'status' && report.reason === 'hello' ? 'hello' : undefined;
+  if (report.kind === 'heartbeat') return { kind: 'heartbeat' };
+  if (report.kind === 'responses') return report.phase === 'final' ? { kind: 'answer', commandId: report.commandId } : undefined;
+  return report.kind === 'status' && report.reason === 'hello' ? { kind: 'hello' } : undefined;
 }
 
 function causeOf(report: SignedReport): string | undefined {

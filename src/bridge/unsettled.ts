@@ -12,7 +12,7 @@ const FIRST_WAIT_MS = 2_000;
 const LONGEST_WAIT_MS = 3_600_000;
 const BOXES_REMEMBERED = 10_000;
 
-export type Heard = 'hello' | 'answer' | 'heartbeat';
+export type Heard = { readonly kind: 'hello' | 'heartbeat' } | { readonly kind: 'answer'; readonly commandId: string };
 
 export interface Unsettled {
   /**
@@ -32,11 +32,13 @@ export function createUnsettled({ clock }: { readonly clock: Clock }): Unsettled
       const newest = state.unlocks.unknown.findLast((unlock) => maySettle(unlock, journalId, instant(clock.now())));
       if (newest === undefined) return false;
       const { unlockId } = newest;
+      // By its own answer it has just become unknown, and the box is asked because of that already: it is the next one that counts.
+      if (heard.kind === 'answer' && heard.commandId === unlockId) return false;
       const now = clock.monotonic();
       const last = asked.get(deviceId);
       const before = last?.unlockId === unlockId ? last : undefined;
       // Who is back may be able to tell what it was not before.
-      const waitMs = before === undefined || heard === 'hello' ? FIRST_WAIT_MS : before.waitMs;
+      const waitMs = before === undefined || heard.kind === 'hello' ? FIRST_WAIT_MS : before.waitMs;
       if (before !== undefined && now - before.at < waitMs) return false;
       asked.set(deviceId, { unlockId, at: now, waitMs: before === undefined ? FIRST_WAIT_MS : Math.min(waitMs * 2, LONGEST_WAIT_MS) });
       return true;

@@ -5,6 +5,7 @@ import type { DeviceState, Dispatch, OpenUnlock } from '../../src/domain/device/
 import { TestClock } from '../support/backend.ts';
 
 const HOUR = 3_600_000;
+const [hello, heartbeat, answer] = [{ kind: 'hello' }, { kind: 'heartbeat' }, { kind: 'answer', commandId: 'another' }] as const;
 const device = { deviceId: 'd', journalId: 'j' } as LiveDevice;
 
 function setUp(over: Partial<Dispatch> = {}) {
@@ -20,7 +21,7 @@ describe('whether to ask a box about an opening of unknown outcome', () => {
     const { clock, unsettled, open } = setUp();
     const asked: number[] = [];
     for (let second = 0; second < 86_400 + 60; second++) {
-      if (unsettled.isWorthAsking(device, open, second % 60 === 0 ? 'heartbeat' : 'answer')) asked.push(second);
+      if (unsettled.isWorthAsking(device, open, second % 60 === 0 ? heartbeat : answer)) asked.push(second);
       clock.advance(1_000);
     }
     expect(asked.slice(0, 7)).toEqual([0, 2, 6, 14, 30, 62, 126]);
@@ -29,33 +30,40 @@ describe('whether to ask a box about an opening of unknown outcome', () => {
     expect(asked).toHaveLength(34);
   });
 
+  it('with the answer after the one that left it open: nine more, and the list of the box would not reach back', () => {
+    const { clock, unsettled, open } = setUp();
+    expect(unsettled.isWorthAsking(device, open, { kind: 'answer', commandId: 'u' })).toBe(false);
+    clock.advance(30);
+    expect(unsettled.isWorthAsking(device, open, answer)).toBe(true);
+  });
+
   it('when it is back, as if it were the first time, and never twice at once', () => {
     const { clock, unsettled, open } = setUp();
     for (let n = 0; n < 12; n++) {
-      unsettled.isWorthAsking(device, open, 'heartbeat');
+      unsettled.isWorthAsking(device, open, heartbeat);
       clock.advance(HOUR);
     }
-    unsettled.isWorthAsking(device, open, 'heartbeat');
+    unsettled.isWorthAsking(device, open, heartbeat);
     clock.advance(5_000);
-    expect((['answer', 'hello', 'hello', 'answer'] as const).map((heard) => unsettled.isWorthAsking(device, open, heard))).toEqual([false, true, false, false]);
+    expect([answer, hello, hello, answer].map((heard) => unsettled.isWorthAsking(device, open, heard))).toEqual([false, true, false, false]);
   });
 
   it('at once about the next one, however long the last one has been asked about', () => {
     const { clock, unsettled, open, withUnknown, unlock } = setUp();
     for (let n = 0; n < 12; n++) {
-      unsettled.isWorthAsking(device, open, 'heartbeat');
+      unsettled.isWorthAsking(device, open, heartbeat);
       clock.advance(HOUR);
     }
-    expect(unsettled.isWorthAsking(device, withUnknown(unlock, { ...unlock, unlockId: 'v' }), 'answer')).toBe(true);
+    expect(unsettled.isWorthAsking(device, withUnknown(unlock, { ...unlock, unlockId: 'v' }), answer)).toBe(true);
   });
 
   it('not where nothing is unknown, nothing is at hand, or no status can tell', () => {
     const { unsettled, none } = setUp();
-    expect(unsettled.isWorthAsking(device, none, 'answer')).toBe(false);
-    expect(unsettled.isWorthAsking(device, undefined, 'answer')).toBe(false);
+    expect(unsettled.isWorthAsking(device, none, answer)).toBe(false);
+    expect(unsettled.isWorthAsking(device, undefined, answer)).toBe(false);
     for (const over of [{ journalId: 'another' }, { journalId: null }, { seq: null }, { reportSeq: null }]) {
       const { unsettled: other, open } = setUp(over);
-      expect(other.isWorthAsking(device, open, 'answer')).toBe(false);
+      expect(other.isWorthAsking(device, open, answer)).toBe(false);
     }
   });
 });
