@@ -77,9 +77,12 @@ describe('with a server running', () => {
   });
 
   test('the administrator that it lent itself is one no more', async () => {
-    const users = await admin.api.get<{ id: string; email: string; role: string | null }[]>('/admin/users?limit=100');
-    const lent = users.filter(({ email }) => email.startsWith('demo.'));
-    expect(lent).toHaveLength(2);
+    // It gave the role back in a process of its own: the server looks for what others append twice a second.
+    const users = await until('the role to be given back', async () => {
+      const listed = await admin.api.get<{ id: string; email: string; role: string | null }[]>('/admin/users?limit=100');
+      return listed.filter(({ role }) => role !== null).length === 1 ? listed : undefined;
+    });
+    expect(users.filter(({ email }) => email.startsWith('demo.'))).toHaveLength(2);
     expect(users.filter(({ role }) => role !== null).map(({ email }) => email)).toEqual(['admin@example.com']);
   });
 
