@@ -85,7 +85,8 @@ export class Call<P = unknown, Q = unknown, B = unknown, Who extends Principal =
       case 'courier':
         return { actor: { kind: 'courier', id: who.link.linkId }, source: 'delivery_link' };
       case 'account':
-        return this.route?.access.kind === 'admin'
+        // Whoever is no administrator and knocks here is not recorded as one.
+        return this.route?.access.kind === 'admin' && who.role !== null
           ? { actor: { kind: 'admin', id: who.userId }, source: 'web_dashboard' }
           : { actor: { kind: 'user', id: who.userId }, source: 'mobile_app' };
       case 'device':

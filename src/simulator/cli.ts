@@ -118,7 +118,8 @@ async function load(file: string, count: number): Promise<readonly Provisioning[
   try {
     text = await readFile(file, 'utf8');
   } catch (error) {
-    throw new StartFailure(2, [`✖ Cannot read ${file}: ${(error as Error).message}`]);
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw new StartFailure(2, [code === 'ENOENT' ? `✖ There is no file ${file}: it holds what the registration of a box answered as "provisioning", a line for each` : `✖ Cannot read ${file}: ${message}`]);
   }
   const lines = text.split('\n').filter((line) => line.trim() !== '');
   return lines.slice(0, count).map((line, n) => {

@@ -161,8 +161,9 @@ test('who reaches for more than their role brings is recorded', async () => {
   expect(await ask('POST', `/devices/${deviceId}/unlock`, {}, support.token)).toMatchObject({ status: 403, body: { error: 'forbidden', message: 'Insufficient permissions' } });
   expect(await ask('POST', '/devices/register', {}, api.signIn().token)).toMatchObject({ status: 403 });
   expect(api.world.refusals).toMatchObject([
-    { command: 'emergencyUnlock', target: { kind: 'device', id: deviceId }, refusal: { code: 'role_missing' } },
-    { command: 'registerDevice', target: { kind: 'user' }, refusal: { code: 'role_missing' } },
+    { command: 'emergencyUnlock', target: { kind: 'device', id: deviceId }, refusal: { code: 'role_missing' }, actor: { kind: 'admin' } },
+    // No administrator at all, and not recorded as one.
+    { command: 'registerDevice', target: { kind: 'user' }, refusal: { code: 'role_missing' }, actor: { kind: 'user' } },
   ]);
   expect(api.world.asked).toHaveLength(0);
 });

@@ -6,7 +6,7 @@ import { commandIdOfKey } from '../../src/commands/command-ids.ts';
 import type { AnyCommand, CommandContext, CommandOutcome, UnlockAsk, UnlockProgress, UnlockReply } from '../../src/commands/port.ts';
 import type { DomainEvent, Recorded } from '../../src/domain/events.ts';
 import type { InFlightUnlock } from '../../src/domain/device/commands.ts';
-import type { Refusal, Sealed } from '../../src/domain/kernel.ts';
+import type { Actor, Refusal, Sealed } from '../../src/domain/kernel.ts';
 import type { RefusalTarget } from '../../src/domain/system/events.ts';
 import type { LoginState } from '../../src/domain/user/state.ts';
 import { noLogins, refuseUnknown } from '../../src/domain/user/user.ts';
@@ -79,7 +79,7 @@ export class World {
   readonly statisticsAsked: [from: string, to: string, timeZone: string][] = [];
   readonly commands: { readonly command: AnyCommand; readonly context: CommandContext }[] = [];
   readonly asked: { readonly ask: UnlockAsk; readonly context: CommandContext; readonly until: string }[] = [];
-  readonly refusals: { readonly command: string; readonly target: RefusalTarget; readonly refusal: Refusal }[] = [];
+  readonly refusals: { readonly command: string; readonly target: RefusalTarget; readonly refusal: Refusal; readonly actor: Actor }[] = [];
   readonly passwords = new Map<string, string>();
   /** What boxes without MQTT sign in with, said, and fetch. */
   readonly deviceKeys = new Map<string, string>();
@@ -437,7 +437,7 @@ export class World {
         ofEvent: async () => undefined,
         between: async (from, to) => ({ logId: LOG_ID, from, to, path: [] }),
       },
-      refusals: { recordAs: (command, target, refusal) => void this.refusals.push({ command, target, refusal }) },
+      refusals: { recordAs: (command, target, refusal, { actor }) => void this.refusals.push({ command, target, refusal, actor }) },
       reads: this.reads,
       live: this.live,
       devices: {
