@@ -182,7 +182,7 @@ function fail(message) {
 function optionsOf(args) {
   try {
     const text = { type: 'string' };
-    return parseArgs({ args, options: { export: text, proof: text, consistency: text, receipt: text, heads: text, 'public-key': text } }).values;
+    return parseArgs({ args, options: { export: text, proof: text, consistency: text, receipt: text, heads: text, 'public-key': text, help: { type: 'boolean', short: 'h' } } }).values;
   } catch (error) {
     process.stderr.write(`${error.message}\n`);
     return {};
@@ -190,6 +190,10 @@ function optionsOf(args) {
 }
 
 const given = optionsOf(process.argv.slice(2));
+if (given.help) {
+  process.stdout.write(`Holds what Loqey's log gave away against what was signed; needs nothing of Loqey. Exit code 0: it is what was signed. 2: usage. 3: it is not.\n\n${USAGE}\n`);
+  process.exit(0);
+}
 const what = ['export', 'proof', 'consistency', 'receipt'].filter((name) => given[name]);
 if (what.length !== 1 || !given['public-key'] || (given.export && !given.heads)) {
   process.stderr.write(`${USAGE}\n`);
