@@ -115,5 +115,5 @@ it('speaks HTTP where MQTT does not get through', async () => {
 it('says what to do when it cannot', async () => {
   await expect(simulate(false, '--api', apiUrl(), '--email', 'a@example.com', '--password', 'wrong')).rejects.toThrow('refused a@example.com');
   await expect(simulate(false, '--api', 'http://127.0.0.1:1', '--email', 'a@example.com', '--password', 'x')).rejects.toThrow('npm start');
-  await expect(simulate(false, '--provisioning', join(folder, 'none'))).rejects.toThrow('Cannot read');
+  await expect(simulate(false, '--provisioning', join(folder, 'none'))).rejects.toThrow('There is no file');
 });
