@@ -5,7 +5,7 @@ import { createIngest } from '../../src/bridge/ingest.ts';
 import { createKeyring } from '../../src/bridge/keyring.ts';
 import type { LiveDevice, LiveDevices } from '../../src/bridge/live-devices.ts';
 import { deriveKeys, mqttPassword } from '../../src/bridge/protocol/keys.ts';
-import { openReport } from '../../src/bridge/protocol/reports.ts';
+import { openReport } from '../../src/bridge/protocol/signed-reports.ts';
 import { verifyCommand } from '../../src/bridge/protocol/signature.ts';
 import { createProvisioner } from '../../src/bridge/provisioning.ts';
 import { connectUplink } from '../../src/bridge/uplink.ts';

@@ -4,7 +4,8 @@ import { generate, parser, type IConnectPacket, type IPublishPacket, type ISubsc
 import { afterEach, describe, expect, it } from 'vitest';
 import { ackCommand, newNonce, timeCommand, unlockCommand, type CommandInput } from '../../src/bridge/protocol/commands.ts';
 import { deriveKeys, mqttPassword } from '../../src/bridge/protocol/keys.ts';
-import { openReport, type SignedReport } from '../../src/bridge/protocol/reports.ts';
+import type { SignedReport } from '../../src/bridge/protocol/reports.ts';
+import { openReport } from '../../src/bridge/protocol/signed-reports.ts';
 import { signCommand } from '../../src/bridge/protocol/signature.ts';
 import { downTopics, parseUpTopic, topicFor, upTopics, type TopicOwner } from '../../src/bridge/topics.ts';
 import { createEmbeddedBroker, type EmbeddedBroker } from '../../src/platform/mqtt/embedded-broker.ts';

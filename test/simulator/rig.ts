@@ -14,7 +14,8 @@ import {
   type CommandInput,
 } from '../../src/bridge/protocol/commands.ts';
 import { deriveKeys, mqttPassword, type DeviceKeys } from '../../src/bridge/protocol/keys.ts';
-import { openReport, type HeartbeatReport, type ResponseReport, type SignedReport, type StatusReport } from '../../src/bridge/protocol/reports.ts';
+import type { HeartbeatReport, ResponseReport, SignedReport, StatusReport } from '../../src/bridge/protocol/reports.ts';
+import { openReport } from '../../src/bridge/protocol/signed-reports.ts';
 import { signCommand, type ReportKind } from '../../src/bridge/protocol/signature.ts';
 import { parseUpTopic } from '../../src/bridge/topics.ts';
 import type { BoxEvent } from '../../src/simulator/box.ts';

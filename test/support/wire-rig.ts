@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { expect } from 'vitest';
 import type { CommandAction } from '../../src/bridge/protocol/commands.ts';
 import type { DeviceKeys } from '../../src/bridge/protocol/keys.ts';
-import { openReport } from '../../src/bridge/protocol/reports.ts';
+import { openReport } from '../../src/bridge/protocol/signed-reports.ts';
 import { parseUpTopic } from '../../src/bridge/topics.ts';
 import { createLockbox, provision } from '../../src/simulator/lockbox.ts';
 import type { Connector, ConnectRequest } from '../../src/simulator/session.ts';

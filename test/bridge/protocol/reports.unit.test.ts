@@ -1,6 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { isFinalRefusal, openReport, parseUnsigned, type ParsedReport, type SignedReport } from '../../../src/bridge/protocol/reports.ts';
+import type { ParsedReport, SignedReport } from '../../../src/bridge/protocol/reports.ts';
+import { openReport } from '../../../src/bridge/protocol/signed-reports.ts';
+import { parseUnsigned } from '../../../src/bridge/protocol/unsigned-reports.ts';
 import { reportKinds, signReport, type ReportKind } from '../../../src/bridge/protocol/signature.ts';
 import { vectorDeviceId, vectorKeys, vectorPayload } from './vectors.ts';
 
@@ -140,8 +142,9 @@ describe('reports of level 1', () => {
   });
 
   it('only refusals whose number was written first are final', () => {
-    expect(['expired', 'not_yet_valid', 'bad_window', 'time_untrusted', 'busy', 'low_battery', 'service_mode'].every((reason) => isFinalRefusal(reason as 'expired'))).toBe(true);
-    expect(['stale_seq', 'before_journal', 'storage_failed', 'malformed', 'unknown_action', 'wrong_version', 'jammed'].some((reason) => isFinalRefusal(reason as 'expired'))).toBe(false);
+    const isProof = (reason: string) => open('responses', { ...response, success: false, result: 'refused', reason, executed: false }).ok;
+    expect(['expired', 'not_yet_valid', 'bad_window', 'time_untrusted', 'busy', 'low_battery', 'service_mode'].every(isProof)).toBe(true);
+    expect(['stale_seq', 'before_journal', 'storage_failed', 'malformed', 'unknown_action', 'wrong_version', 'jammed'].some(isProof)).toBe(false);
   });
 
   it('no bytes make the parser throw', () => {
