@@ -2,8 +2,7 @@ import type { Aggregates } from '../commands/handle.ts';
 import type { CommandContext } from '../commands/port.ts';
 import { deviceAggregate } from '../domain/registry.ts';
 import type { DeviceCommand } from '../domain/device/commands.ts';
-import type { DeviceSettings } from '../domain/device/events.ts';
-import type { DeviceState, RegisteredDevice } from '../domain/device/state.ts';
+import type { DeviceState } from '../domain/device/state.ts';
 import { currentUnlock } from '../domain/device/unlock.ts';
 import { AppendOutcomeUnknown, EventStoreUnavailable } from '../platform/event-store/port.ts';
 import { deviceIdOfSerial, derivedCommandId, newId } from '../platform/ids.ts';
@@ -15,6 +14,7 @@ import type { Relay, RelayConsumer, RelayMessage } from '../platform/relay/port.
 import { traced } from '../platform/tracing.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import type { DeviceKeys as DeviceKeyStore } from '../platform/vault/device-keys.ts';
+import { createHeldPublications } from './held-publications.ts';
 import type { BoxKeys, Keyring } from './keyring.ts';
 import type { DeviceProvisioner } from './provisioning.ts';
 import type { LiveDevice, LiveDevices, TelemetryRow } from './live-devices.ts';
@@ -23,6 +23,7 @@ import type { Report, ReportProblem, SignedReport } from './protocol/reports.ts'
 import { looksSigned, type ReportKind } from './protocol/signature.ts';
 import { openReport, type ReportKey } from './protocol/signed-reports.ts';
 import { parseUnsigned } from './protocol/unsigned-reports.ts';
+import { createReconciliation } from './reconciliation.ts';
 import { edgeReasons, type RejectedMessages } from './rejected-messages.ts';
 import { decodeUp, type PublishedMessage, type RejectedMessage, type ReportMessage } from './relay-messages.ts';
 import { signedEffects, unsignedEffects, type ReportEffects } from './report-effects.ts';
@@ -33,13 +34,6 @@ import { createUnsettled, type Heard } from './unsettled.ts';
 /** Boxes whose commands run side by side in one batch. */
 const SIDE_BY_SIDE = 32;
 const MAX_ACKED = 16;
-/** How long the broker's word on an unlock waits for the box's own. */
-const HELD_MS = 30;
-/** The settings are sent again to a box that still reports older ones, at most so often. */
-const CONFIG_AGAIN_MS = 60_000;
-/** A new key: the same at first, then less and less often, for firmware may not know how to take one. */
-const ROTATION_AGAIN_MS = 60_000;
-const ROTATION_AGAIN_AT_LEAST_MS = 3_600_000;
 
 export interface IngestDeps {
   readonly bus: Aggregates;
@@ -91,8 +85,9 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
   const dropped = metrics.counter('loqey_device_reports_dropped_total', 'Reports of devices that had no effect', ['problem']);
   const latency = metrics.histogram('loqey_ingest_seconds', 'From the bridge to durable', ['kind']);
   const unsettled = createUnsettled({ clock });
+  const publications = createHeldPublications({ bus, traces, clock, logger });
+  const reconciliation = createReconciliation({ bus, dispatcher, clock, logger });
   let unsignedCounter = 0;
-  const held = new Map<string, { readonly publishedAt: string; readonly deviceId: string; readonly timer: NodeJS.Timeout }>();
 
   async function handle(batch: readonly RelayMessage[]): Promise<void> {
     const published: PublishedMessage[] = [];
@@ -104,7 +99,7 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
       else if (decoded.kind === 'rejected') rejectedBefore(decoded);
       else reports.push(decoded);
     }
-    holdPublished(published);
+    publications.hold(published);
     await ingest(reports);
   }
 
@@ -118,42 +113,6 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
   function fromStranger(problem: Problem, { topic, via, payload, receivedAt }: ReportMessage, claimed?: string): void {
     dropped.inc({ problem });
     rejected.add({ reason: problem, via, deviceId: undefined, topic, claimed, size: payload.length, payload, receivedAt });
-  }
-
-  /**
-   * Most boxes answer within milliseconds: the broker's word is kept that long, and told in the same append as theirs.
-   * A crash in between loses this step of the trace, nothing else.
-   */
-  function holdPublished(messages: readonly PublishedMessage[]): void {
-    for (const { deviceId, unlockId, delivered, traceparent } of messages) {
-      traces?.remember(unlockId, traceparent);
-      // Nobody was subscribed: it stays dispatched, and the box's silence decides.
-      if (!delivered || held.has(unlockId)) continue;
-      const publishedAt = instant(clock.now());
-      const timer = setTimeout(() => background(() => recordPublished(deviceId, unlockId), 'That the broker has a command could not be recorded'), HELD_MS);
-      held.set(unlockId, { publishedAt, deviceId, timer });
-    }
-  }
-
-  async function recordPublished(deviceId: string, unlockId: string): Promise<void> {
-    const publishedAt = takeHeld(unlockId);
-    if (publishedAt === undefined) return;
-    const traceparent = await traces?.of(deviceId, unlockId);
-    const context = { ...systemContext('published', unlockId), ...(traceparent === undefined ? {} : { traceparent }) };
-    await bus.execute({ type: 'RecordUnlockPublished', data: { deviceId, unlockId, publishedAt } }, context);
-  }
-
-  function takeHeld(unlockId: string): string | undefined {
-    const word = held.get(unlockId);
-    clearTimeout(word?.timer);
-    held.delete(unlockId);
-    return word?.publishedAt;
-  }
-
-  function withPublication(command: DeviceCommand): DeviceCommand {
-    if (command.type !== 'RecordUnlockAnswer') return command;
-    const publishedAt = takeHeld(command.data.unlockId);
-    return publishedAt === undefined ? command : { type: command.type, data: { ...command.data, publishedAt } };
   }
 
   async function ingest(messages: readonly ReportMessage[]): Promise<void> {
@@ -300,7 +259,7 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
 
   async function carryOut(report: Report, effects: ReportEffects, receivedAt: string): Promise<void> {
     const { device, commands, unsignedAnswer } = effects;
-    const look = isWorthALook(effects);
+    const look = reconciliation.isWorthALook(effects);
     if (commands.length === 0 && unsignedAnswer === undefined && !look) return;
     const answered = commands.find((command) => command.type === 'RecordUnlockAnswer')?.data.unlockId;
     const parent = answered === undefined ? undefined : await traces?.of(device.deviceId, answered);
@@ -314,10 +273,10 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
   async function decide(effects: ReportEffects, look: boolean, context: CommandContext): Promise<void> {
     const { commands, unsignedAnswer } = effects;
     for (const [index, command] of commands.entries()) {
-      await bus.execute(withPublication(command), { ...context, commandId: commandIdOf(context, command, index) });
+      await bus.execute(publications.joinedWith(command), { ...context, commandId: commandIdOf(context, command, index) });
     }
     if (unsignedAnswer !== undefined) await answerUnsigned(effects, context);
-    if (look) await compare(effects, context);
+    if (look) await reconciliation.compare(effects, context);
   }
 
   /** It names no command, so it counts for the one in flight, where there is exactly one. */
@@ -329,69 +288,10 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
     await bus.execute({ type: 'RecordUnlockAnswer', data }, { ...context, commandId: newId(), lane: 'urgent' });
   }
 
-  /** Each minute most boxes say that nothing changed: then what is at hand tells. */
-  function isWorthALook(effects: ReportEffects): boolean {
-    const { device, journal, routine, configVersion } = effects;
-    if (journal === undefined && configVersion === undefined) return false;
-    if (!routine) return true;
-    const atHand = bus.peek<DeviceState>(deviceAggregate, device.deviceId);
-    // Nothing at hand: a status is worth the look, a heartbeat comes again soon.
-    return atHand === undefined ? journal !== undefined : differs(effects, atHand);
-  }
-
-  /** What the box says of its journal and settings, held against what the log knows. */
-  async function compare(effects: ReportEffects, context: CommandContext): Promise<void> {
-    const { device, journal, configVersion } = effects;
-    const { deviceId } = device;
-    const { state } = await bus.load<DeviceState>(deviceAggregate, deviceId);
-    if (!differs(effects, state)) return;
-    if (journal !== undefined && state.unlocks.unknown.length > 0) {
-      await bus.execute({ type: 'SettleUnlocks', data: { deviceId, status: journal } }, { ...context, commandId: derivedCommandId('settle', context.commandId) });
-    }
-    rotateIfWanted(effects, state);
-    if (configVersion === undefined) return;
-    if (configVersion > state.settings.version) {
-      // A restored server: ours jumps beyond what the box has, and is sent.
-      const jump = { ...context, commandId: derivedCommandId('settings', context.commandId) };
-      const outcome = await bus.execute({ type: 'ReportSettingsVersion', data: { deviceId, configVersion } }, jump);
-      const changed = outcome.kind === 'accepted' ? outcome.events.find((event) => event.type === 'DeviceSettingsChanged') : undefined;
-      if (changed !== undefined) sendConfig(device, changed.data.desired, changed.data.configVersion);
-    } else if ((configVersion < state.settings.version || lacksWord(state)) && dueForConfig(device)) {
-      // Older ones; or the right ones, and what it made of them was never told.
-      sendConfig(device, state.settings.desired, state.settings.version);
-    }
-  }
-
   /** By what is at hand: there it is where an outcome became unknown in this process, and where a status was compared. */
   function askIfUnsettled(device: LiveDevice, heard: Heard): void {
     if (!unsettled.isWorthAsking(device, bus.peek<DeviceState>(deviceAggregate, device.deviceId), heard)) return;
     background(() => dispatcher.askForStatus(device.deviceId), 'A box could not be asked for its status');
-  }
-
-  /** A box that is to have another key is given it again and again until it signs with it, not in the middle of an opening. */
-  function rotateIfWanted({ device, quietKeyVersion, routine }: ReportEffects, { keys, unlocks, decommissioned }: RegisteredDevice): void {
-    const to = keys.rotatingTo;
-    if (to === null || quietKeyVersion === undefined || quietKeyVersion >= to || unlocks.current !== null || decommissioned) return;
-    const before = device.rotation?.to === to ? device.rotation : undefined;
-    if (before === undefined) {
-      // Not the first time with a hello: a box that has just come up, or changed hands, is about to be tried.
-      if (!routine) return;
-    } else {
-      // A hello is a new beginning: what was in the way before may be gone.
-      const wait = routine ? Math.min(ROTATION_AGAIN_MS * 2 ** (before.sends - 1), ROTATION_AGAIN_AT_LEAST_MS) : ROTATION_AGAIN_MS;
-      if (clock.now() - Date.parse(before.sentAt) < wait) return;
-    }
-    device.rotation = { to, sentAt: instant(clock.now()), sends: (before?.sends ?? 0) + 1 };
-    background(() => dispatcher.sendRotation(device, to), 'A new key could not be sent');
-  }
-
-  function sendConfig(device: LiveDevice, desired: DeviceSettings, version: number): void {
-    device.configSentAt = instant(clock.now());
-    background(() => dispatcher.sendConfig(device, desired, version), 'Settings could not be sent');
-  }
-
-  function dueForConfig({ configSentAt }: LiveDevice): boolean {
-    return configSentAt === undefined || clock.now() - Date.parse(configSentAt) >= CONFIG_AGAIN_MS;
   }
 
   async function acknowledge(device: LiveDevice, acked: readonly number[]): Promise<void> {
@@ -419,7 +319,7 @@ export function createIngest(deps: IngestDeps): RelayConsumer {
     ...consumer,
     async stop() {
       await consumer.stop();
-      await Promise.allSettled([...held].map(([unlockId, { deviceId }]) => recordPublished(deviceId, unlockId)));
+      await publications.flush();
     },
   };
 }
@@ -451,17 +351,6 @@ function contextOf(report: Report, device: LiveDevice, receivedAt: string): Comm
   };
 }
 
-function differs({ journal, configVersion, quietKeyVersion }: ReportEffects, state: DeviceState): state is RegisteredDevice {
-  if (state.kind === 'unregistered') return false;
-  if (state.keys.rotatingTo !== null && quietKeyVersion !== undefined) return true;
-  return (journal !== undefined && state.unlocks.unknown.length > 0) || (configVersion !== undefined && (configVersion !== state.settings.version || lacksWord(state)));
-}
-
-/** What the box made of its settings is not known. */
-function lacksWord({ settings: { version, applied } }: RegisteredDevice): boolean {
-  return version > 0 && applied !== version;
-}
-
 /** After which a box is asked what became of an opening. A hello comes without a trusted time, which most settlements need. */
 function heardIn(report: Report): Heard | undefined {
   if (report.level === 0) return undefined;
@@ -476,11 +365,6 @@ function causeOf(report: SignedReport): string | undefined {
 
 function commandIdOf({ commandId }: CommandContext, command: DeviceCommand, index: number): string {
   return derivedCommandId(command.type, commandId, `${index}`);
-}
-
-function systemContext(purpose: string, unlockId: string): CommandContext {
-  const commandId = derivedCommandId(purpose, unlockId);
-  return { commandId, correlationId: commandId, causationId: unlockId, actor: { kind: 'system', id: 'bridge' }, source: 'system' };
 }
 
 /** The log or the database cannot be written or read: nothing of this batch may be answered. Anything else is the matter of one box. */
