@@ -1,6 +1,4 @@
-import { constants, createHash, timingSafeEqual } from 'node:crypto';
-import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
-import { createSecureContext, createServer as createTlsServer, type Server as TlsServer, type SecureContextOptions, type TLSSocket } from 'node:tls';
+import type { Socket } from 'node:net';
 import type { AuthenticateError, Client, PublishPacket } from 'aedes';
 import { fullJitter, pause } from '../backoff.ts';
 import { systemClock, type Clock } from '../clock.ts';
@@ -8,7 +6,9 @@ import { component } from '../lifecycle.ts';
 import { silentLogger, type Logger } from '../logger.ts';
 import { Metrics } from '../metrics.ts';
 import { tokenBuckets } from '../token-buckets.ts';
+import { examine, provenBy, type ConnectRefusal, type Introduction } from './admission.ts';
 import { GuardedConnection } from './framing-guard.ts';
+import { createListeners, type Address, type BrokerCertificate, type EmbeddedBrokerTls } from './listeners.ts';
 import {
   BrokerUnavailable,
   PublishTimedOut,
@@ -59,23 +59,6 @@ export const defaultLimits: EmbeddedBrokerLimits = {
   stopTimeoutMs: 5_000,
 };
 
-export interface BrokerCertificate {
-  readonly key: string;
-  readonly cert: string;
-  /** Who signs the devices' certificates; needed where they are asked for. */
-  readonly ca?: string;
-}
-
-/** Whether a device must show a certificate. Its CN must be the username; the password stays required in any case. */
-export type ClientCertificates = 'off' | 'optional' | 'required';
-
-export interface EmbeddedBrokerTls extends BrokerCertificate {
-  /** 0 = any free one. */
-  readonly port: number;
-  /** Default off. */
-  readonly clientCertificates?: ClientCertificates;
-}
-
 export interface EmbeddedBrokerOptions {
   readonly host: string;
   /** Without TLS. 0 = any free one; undefined: not without TLS. */
@@ -93,9 +76,9 @@ export interface EmbeddedBrokerOptions {
 
 export interface EmbeddedBroker extends DeviceBroker {
   /** Where it listens without TLS, or with TLS alone. Throws before `start`. */
-  address(): { readonly host: string; readonly port: number };
+  address(): Address;
   /** Throws where there is no TLS, and before `start`. */
-  tlsAddress(): { readonly host: string; readonly port: number };
+  tlsAddress(): Address;
   /** For connections from now on. @throws when key and certificate do not fit; the old ones stay in use */
   renewCertificate(certificate: BrokerCertificate): void;
 }
@@ -114,21 +97,6 @@ interface Session {
   progressAt: number;
 }
 
-interface AddressCounts {
-  all: number;
-  strangers: number;
-}
-
-/** What CONNECT said that `authenticate` is not told. */
-interface Introduction {
-  readonly clientId: string;
-  readonly will: object | undefined;
-  readonly willTopic: string | undefined;
-  readonly willRetain: boolean;
-  /** Seconds; 0 = none. */
-  readonly keepalive: number;
-}
-
 class Connection extends GuardedConnection {
   session: Session | undefined;
   introduction: Introduction | undefined;
@@ -138,20 +106,15 @@ class Connection extends GuardedConnection {
 type Told = { readonly [K in keyof Omit<RefusedByBroker, 'receivedAt'>]?: RefusedByBroker[K] | undefined } & Pick<RefusedByBroker, 'reason'>;
 
 type DropReason = 'foreign_topic' | 'retained' | 'too_large' | 'rate' | 'revoked' | 'failed';
-type Refusal = 'unknown_user' | 'wrong_password' | 'foreign_client_id' | 'foreign_will' | 'wrong_certificate' | 'long_keepalive' | 'lookup_failed';
-
-/** Reasons that are looked for only once the password was right. */
-const provenBy: ReadonlySet<Refusal> = new Set(['foreign_client_id', 'wrong_certificate', 'foreign_will', 'long_keepalive']);
 
 const NOT_AUTHORIZED = 5;
 const SERVER_UNAVAILABLE = 3;
 const WILL_ATTEMPTS = 5;
-const NO_HASH = Buffer.alloc(32);
 const NOTHING = Buffer.alloc(0);
 
 /**
- * An MQTT 3.1.1 broker in this process, for devices only. aedes speaks the protocol; who may connect, what becomes of a
- * publication and who gets a command is decided here.
+ * An MQTT 3.1.1 broker in this process, for devices only. aedes speaks the protocol; what becomes of a publication and who gets
+ * a command is decided here, where it listens is `listeners.ts`, who may connect `admission.ts`.
  *
  * A publication goes to the uplink handler and nowhere else, and its PUBACK follows the handler: aedes would send it
  * first, so the handler runs in `authorizePublish`. A handler that fails ends the connection without PUBACK, and the
@@ -165,9 +128,6 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
   let handler: ((message: UplinkMessage) => Promise<void>) | undefined;
   let onRefused: ((refused: RefusedByBroker) => void) | undefined;
   let machine: SessionMachine | undefined;
-  let plain: Server | undefined;
-  let secure: TlsServer | undefined;
-  let certificate: BrokerCertificate | undefined = options.tls;
   let sweep: NodeJS.Timeout | undefined;
   let stopping = false;
   let inFlight = 0;
@@ -176,9 +136,6 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
   let credentialsVersion = 0;
 
   const connections = new Set<Connection>();
-  const perAddress = new Map<string, AddressCounts>();
-  /** TCP sockets whose owner is not known yet. */
-  const strangers = new Map<Socket, AddressCounts>();
   const sessions = new Map<string, Set<Connection>>();
   const subscribers = new Map<string, Set<Connection>>();
   /** Belongs to the device, not to its connection: connecting again refills nothing. */
@@ -190,34 +147,19 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
   const droppedCounter = metrics.counter('loqey_mqtt_dropped_messages_total', 'Device messages dropped', ['reason']);
   const received = metrics.counter('loqey_mqtt_received_messages_total', 'Device messages taken').labels();
 
+  const listeners = createListeners({
+    host,
+    port: options.port,
+    tls: options.tls,
+    limits,
+    welcome,
+    turnedAway(reason, certificate) {
+      endedCounter.inc({ reason });
+      if (certificate !== undefined) tellRefused({ reason: 'wrong_certificate', ...certificate });
+    },
+  });
+
   // Connections
-
-  function admitSocket(transport: Socket): boolean {
-    const address = transport.remoteAddress;
-    if (address === undefined || stopping) return false;
-    let counts = perAddress.get(address);
-    if (counts === undefined) perAddress.set(address, (counts = { all: 0, strangers: 0 }));
-    if (counts.all >= limits.maxConnectionsPerAddress || counts.strangers >= limits.maxStrangersPerAddress) {
-      endedCounter.inc({ reason: 'too_many_connections' });
-      return false;
-    }
-    const count = counts;
-    count.all++;
-    count.strangers++;
-    strangers.set(transport, count);
-    transport.once('close', () => {
-      noLongerStranger(transport);
-      if (--count.all === 0) perAddress.delete(address);
-    });
-    return true;
-  }
-
-  function noLongerStranger(transport: Socket): void {
-    const count = strangers.get(transport);
-    if (count === undefined) return;
-    strangers.delete(transport);
-    count.strangers--;
-  }
 
   function welcome(socket: Socket, transport: Socket, certificateName?: string): void {
     const connection = new Connection(socket, transport, limits);
@@ -244,7 +186,7 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
 
   // Who may connect
 
-  async function letIn(client: Client, username: string | undefined, password: Buffer | undefined): Promise<Refusal | undefined> {
+  async function letIn(client: Client, username: string | undefined, password: Buffer | undefined): Promise<ConnectRefusal | undefined> {
     const connection = client.conn as Connection;
     const { introduction } = connection;
     if (introduction === undefined || username === undefined || password === undefined) return 'unknown_user';
@@ -255,36 +197,25 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
       credential = await authenticate(username);
     } while (version !== credentialsVersion);
 
-    const given = createHash('sha256').update(password).digest();
-    let passwordHash: string | undefined;
-    for (const hash of credential?.passwordHashes ?? ['']) {
-      const expected = Buffer.from(hash, 'hex');
-      const known = expected.length === given.length;
-      if (timingSafeEqual(known ? expected : NO_HASH, given) && known) passwordHash = hash;
-    }
-    if (credential === undefined || credential.username !== username) return 'unknown_user';
-    if (passwordHash === undefined) return 'wrong_password';
-    if (introduction.clientId !== credential.clientId) return 'foreign_client_id';
-    if (connection.certificateName !== undefined && connection.certificateName !== username) return 'wrong_certificate';
-    const { willTopic } = introduction;
-    if (introduction.willRetain || (willTopic !== undefined && !credential.publishTopics.includes(willTopic))) return 'foreign_will';
+    const admitted = examine({ username, password, introduction, certificateName: connection.certificateName }, credential);
+    if (typeof admitted === 'string') return admitted;
     const most = await options.keepaliveOf?.(username);
     if (most !== undefined && (introduction.keepalive === 0 || introduction.keepalive > most)) return 'long_keepalive';
     if (connection.destroyed || client.closed) return undefined;
 
     connection.session = {
       username,
-      clientId: credential.clientId,
-      passwordHash,
+      clientId: introduction.clientId,
+      passwordHash: admitted.passwordHash,
       client,
-      publishTopics: new Set(credential.publishTopics),
-      subscribeTopics: new Set(credential.subscribeTopics),
+      publishTopics: new Set(admitted.credential.publishTopics),
+      subscribeTopics: new Set(admitted.credential.subscribeTopics),
       revoked: false,
       pending: 0,
       progressAt: 0,
     };
     connection.markKnown();
-    noLongerStranger(connection.transport);
+    listeners.known(connection.transport);
     let mine = sessions.get(username);
     if (mine === undefined) sessions.set(username, (mine = new Set()));
     mine.add(connection);
@@ -292,7 +223,7 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
     return undefined;
   }
 
-  function refusal(reason: Refusal): AuthenticateError {
+  function refusal(reason: ConnectRefusal): AuthenticateError {
     const returnCode = reason === 'lookup_failed' ? SERVER_UNAVAILABLE : NOT_AUTHORIZED;
     return Object.assign(new Error(`refused: ${reason}`), { returnCode }) as AuthenticateError;
   }
@@ -419,7 +350,7 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
       },
       authenticate(client, username, password, done) {
         void letIn(client, username, password)
-          .catch((error: unknown): Refusal => {
+          .catch((error: unknown): ConnectRefusal => {
             logger.error({ err: error }, 'device credentials cannot be looked up');
             return 'lookup_failed';
           })
@@ -470,63 +401,13 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
     await aedes.listen();
     machine = aedes;
     try {
-      if (options.port !== undefined) {
-        plain = plainServer();
-        await listening(plain, host, options.port);
-      }
-      if (options.tls !== undefined) {
-        secure = tlsServer(options.tls);
-        await listening(secure, host, options.tls.port);
-      }
+      await listeners.open();
     } catch (error) {
       aedes.close(); // its timers
-      plain?.close();
       throw error;
     }
     sweep = setInterval(endStalled, 1_000);
     sweep.unref();
-  }
-
-  function plainServer(): Server {
-    return createServer({ noDelay: true }, (socket) => {
-      if (admitSocket(socket)) welcome(socket, socket);
-      else socket.destroy();
-    });
-  }
-
-  function tlsServer({ clientCertificates = 'off' }: EmbeddedBrokerTls): TlsServer {
-    /** The TCP socket under each TLS one: only it can be reset. */
-    const transports = new Map<string, Socket>();
-    const peer = (socket: Socket): string => `${socket.remoteAddress}|${socket.remotePort}`;
-    const tls = createTlsServer({
-      noDelay: true,
-      ...secureContext(certificate!),
-      requestCert: clientCertificates !== 'off',
-      rejectUnauthorized: clientCertificates === 'required',
-      handshakeTimeout: limits.connectTimeoutMs,
-    });
-    tls.on('connection', (transport: Socket) => {
-      if (!admitSocket(transport)) return void transport.destroy();
-      const name = peer(transport);
-      transports.set(name, transport);
-      transport.once('close', () => transports.delete(name));
-    });
-    tls.on('secureConnection', (socket: TLSSocket) => {
-      const transport = transports.get(peer(socket));
-      if (transport === undefined) return void socket.destroy();
-      if (clientCertificates === 'off') return welcome(socket, transport);
-      const { subject } = socket.getPeerCertificate();
-      if (subject === undefined) return welcome(socket, transport); // none was shown, and none is required
-      if (!socket.authorized) {
-        endedCounter.inc({ reason: 'tls' });
-        tellRefused({ reason: 'wrong_certificate', claimed: String(subject.CN), address: transport.remoteAddress });
-        socket.on('error', () => undefined);
-        return void socket.destroy();
-      }
-      welcome(socket, transport, String(subject.CN));
-    });
-    tls.on('tlsClientError', () => endedCounter.inc({ reason: 'tls' }));
-    return tls;
   }
 
   /** A handler that hangs must not hang its device too: it reconnects and sends again. */
@@ -543,7 +424,7 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
   async function stop(): Promise<void> {
     stopping = true;
     clearInterval(sweep);
-    const closed = Promise.all([plain, secure].flatMap((server) => (server?.listening === true ? [new Promise((resolve) => server.close(resolve))] : [])));
+    const closed = listeners.close();
     if (inFlight > 0) {
       const idle = new Promise<void>((resolve) => (onIdle = resolve));
       await Promise.race([idle, pause(limits.stopTimeoutMs)]);
@@ -554,8 +435,6 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
     for (const connection of connections) connection.destroy();
     await closed;
     machine = undefined;
-    plain = undefined;
-    secure = undefined;
   }
 
   // The port
@@ -621,37 +500,11 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
       },
     },
     health() {
-      if (machine === undefined || stopping || [plain, secure].every((server) => server?.listening !== true)) return { healthy: false, detail: 'not listening' };
+      if (machine === undefined || stopping || !listeners.listening) return { healthy: false, detail: 'not listening' };
       return { healthy: true, detail: `${sessions.size} devices connected`, connectedDevices: sessions.size };
     },
-    address: () => addressOf(plain ?? secure),
-    tlsAddress: () => addressOf(secure),
-    renewCertificate(next) {
-      const context = secureContext(next);
-      createSecureContext(context); // throws here, before the one in use is given up
-      certificate = next;
-      secure?.setSecureContext(context);
-    },
+    address: listeners.address,
+    tlsAddress: listeners.tlsAddress,
+    renewCertificate: listeners.renewCertificate,
   };
-}
-
-function addressOf(server: Server | undefined): { readonly host: string; readonly port: number } {
-  const address = server?.address() as AddressInfo | null | undefined;
-  if (address === null || address === undefined) throw new Error('The embedded broker is not listening');
-  return { host: address.address, port: address.port };
-}
-
-/** No tickets: a session that is resumed shows no certificate, and would outlive one that was replaced. */
-function secureContext({ key, cert, ca }: BrokerCertificate): SecureContextOptions {
-  return { key, cert, ...(ca === undefined ? {} : { ca }), minVersion: 'TLSv1.2', secureOptions: constants.SSL_OP_NO_TICKET };
-}
-
-function listening(server: Server, host: string, port: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen({ host, port }, () => {
-      server.off('error', reject);
-      resolve();
-    });
-  });
 }
