@@ -67,18 +67,55 @@ function headsIn(path) {
   return heads.sort((a, b) => a.size - b.size);
 }
 
+const place = (position) => (position === undefined ? 'its beginning' : `position ${position}`);
+
+/**
+ * Where an export was changed, as far as it says so itself; since the last head that holds. Revisions are part of the leaves
+ * and count from 0 in each stream: a gap is a difference. The numbers and hashes beside the events were signed by nobody.
+ */
+class Signs {
+  streams = new Map();
+  size = 0;
+  hashed = false;
+  numbered = false;
+  add({ stream, revision, position, index, leaf }, isLeaf) {
+    const { revision: last = -1, position: since } = this.streams.get(stream) ?? {};
+    const own = Number(revision);
+    if (own > last + 1) this.gap ??= { position, words: `The stream ${stream} lacks its revision ${last + 1}, which was after ${place(since)} and before position ${position}.` };
+    if (own < last + 1) this.gap ??= { position, words: `The stream ${stream} has its revision ${own} once more at position ${position}; before that it was at ${place(since)}.` };
+    const before = BigInt(position) - BigInt(this.position ?? 0);
+    if (leaf === undefined ? this.hashed || index !== undefined : !isLeaf) this.sign ??= `position ${position}`;
+    else if (before <= 0n || (index === undefined ? this.numbered : index < this.size)) this.sign ??= `position ${position}`;
+    else if (index > this.size) this.sign ??= before === 2n ? `position ${BigInt(position) - 1n}` : `a place after ${place(this.position)} and before position ${position}`;
+    this.streams.set(stream, { revision: own, position });
+    this.position = position;
+    this.size = (index ?? this.size) + 1;
+    this.hashed ||= leaf !== undefined;
+    this.numbered ||= index !== undefined;
+  }
+  forget() {
+    this.gap = this.sign = undefined;
+  }
+  words() {
+    return `${this.gap ? ` ${this.gap.words}` : ''}${this.sign ? ` What the export says of itself, which nobody signed, does not fit at ${this.sign}.` : ''}`;
+  }
+}
+
 async function verifyExport(path, heads, key) {
   const tree = new Tree();
+  const signs = new Signs();
   let logId;
   let next = 0;
   let holds;
-  let position;
+  let held;
   const meet = () => {
     for (; next < heads.length && heads[next].size === tree.size; next++) {
       const head = heads[next];
       if (!isSigned(head, logId, key)) fail(`The head of ${head.size} events, ${head.time}, is not signed by this key for this log.`);
-      if (head.root !== tree.root()) fail(`The log differs after ${holds ? `event ${holds.size}, signed ${holds.time}` : 'its beginning'}, and not later than position ${position} (event ${tree.size}).`);
+      if (head.root !== tree.root()) fail(`The log differs from what was signed at ${head.time}: after ${place(held)} and not later than position ${(signs.gap ?? signs).position}.${signs.words()}`);
       holds = head;
+      held = signs.position;
+      signs.forget();
     }
   };
   for await (const line of createInterface({ input: createReadStream(path), crlfDelay: Infinity })) {
@@ -92,14 +129,16 @@ async function verifyExport(path, heads, key) {
     }
     if (!covered(event.stream)) continue;
     const leaf = leafOf(event);
-    // The export has the hash of each leaf: whoever changed an event alone is found at the very line.
-    if (event.leaf !== undefined && event.leaf !== leaf.toString('hex')) fail(`The event at position ${event.position} is not the one that was exported.`);
-    position = event.position;
     tree.add(leaf);
+    signs.add(event, event.leaf === leaf.toString('hex'));
     meet();
   }
   if (logId === undefined) fail(`${path} is empty.`);
-  if (next < heads.length) fail(`The log ends after ${tree.size} events; ${heads[next].size} were signed at ${heads[next].time}.`);
+  if (next < heads.length) {
+    const end = ` Nothing that is there shows a gap: it may be the end that is missing, after ${place(signs.position)}.`;
+    fail(`The log has ${tree.size} events; ${heads[next].size} were signed at ${heads[next].time}.${holds ? ` Up to event ${holds.size}, position ${held}, it is what it was.` : ''}${signs.words() || end}`);
+  }
+  if (signs.words()) fail(`What is signed of the log holds, up to event ${holds.size} at ${holds.time}; what came after it does not fit together.${signs.words()}`);
   process.stdout.write(`OK: ${tree.size} events are what was signed, up to event ${holds.size} at ${holds.time}. ${tree.size - holds.size} after it are not signed yet.\n`);
 }
 

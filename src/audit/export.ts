@@ -5,15 +5,19 @@ import type { LoggedEvent } from './verify.ts';
 /** The name of the format, in the first line of an export. For ever. */
 export const EXPORT_FORMAT = 'loqey-log-export-1';
 
-export function exportHeader(logId: Uuid): string {
+function exportHeader(logId: Uuid): string {
   return JSON.stringify({ format: EXPORT_FORMAT, logId });
 }
 
-/** An event as it is stored, sealed values sealed, and what its leaf in the tree is made to. */
-export function exportLine(event: LoggedEvent & { readonly recordedAt: string }): string {
+/**
+ * An event as it is stored, sealed values sealed, with the number and the hash of its leaf where the tree covers it.
+ *
+ * @param index covered events before it
+ */
+function exportLine(event: LoggedEvent & { readonly recordedAt: string }, index: number): string {
   const { position, stream, revision, eventId, type, data, metadata, recordedAt } = event;
-  const leaf = isCovered(stream) ? leafHash(event).toString('hex') : undefined;
-  return JSON.stringify({ position: String(position), stream, revision: String(revision), eventId, type, recordedAt, data, metadata, leaf });
+  const leaf = isCovered(stream) ? { index, leaf: leafHash(event).toString('hex') } : {};
+  return JSON.stringify({ position: String(position), stream, revision: String(revision), eventId, type, recordedAt, data, metadata, ...leaf });
 }
 
 /** Characters that are written at once. */
@@ -22,8 +26,10 @@ const CHUNK = 64 * 1_024;
 /** An export of these events, some lines at a time. */
 export async function* exportChunks(logId: Uuid, events: AsyncIterable<LoggedEvent & { readonly recordedAt: string }>): AsyncGenerator<string> {
   let chunk = `${exportHeader(logId)}\n`;
+  let covered = 0;
   for await (const event of events) {
-    chunk += `${exportLine(event)}\n`;
+    chunk += `${exportLine(event, covered)}\n`;
+    if (isCovered(event.stream)) covered++;
     if (chunk.length < CHUNK) continue;
     yield chunk;
     chunk = '';
@@ -50,7 +56,7 @@ export async function readExport(lines: AsyncIterable<string>): Promise<{ readon
       const { value, done } = await iterator.next();
       if (done === true) return;
       if (value === '') continue;
-      const { leaf, position, revision, ...event } = parsed<Record<'position' | 'revision' | 'stream' | 'eventId' | 'type', string> & { data: unknown; metadata: unknown; leaf?: string }>(value, number);
+      const { leaf, position, revision, ...event } = parsed<Record<'position' | 'revision' | 'stream' | 'eventId' | 'type', string> & { data: unknown; metadata: unknown; leaf?: string; index?: number }>(value, number);
       yield { ...event, position: BigInt(position), revision: BigInt(revision), leaf: leaf === undefined ? undefined : Buffer.from(leaf, 'hex') };
     }
   }

@@ -7,7 +7,7 @@ import { pipeline } from 'node:stream/promises';
 import { exportChunks, NotAnExport, readExport } from '../audit/export.ts';
 import { HEADS_FILE, PUBLIC_KEY_FILE, readHeads } from '../audit/head-file.ts';
 import type { SignedHead } from '../audit/heads.ts';
-import { verifyLog, type Finding, type Verification } from '../audit/verify.ts';
+import { verifyLog, type Finding, type Verification, type Where } from '../audit/verify.ts';
 import { auditFolder } from '../compose/jobs.ts';
 import type { RecordedEvent } from '../platform/event-store/port.ts';
 import { createProofs, type Proofs } from '../projections/proof/proofs.ts';
@@ -228,9 +228,7 @@ function tell({ covered, root, holds, finding }: Verification, { heads, ms, copy
     heads,
     holds_up_to: holds?.size,
     ...(finding === undefined ? {} : { finding: finding.kind, head: finding.head }),
-    ...(finding === undefined || finding.kind === 'signature' ? {} : { after_position: finding.after === undefined ? null : String(finding.after) }),
-    ...(finding?.kind === 'differs' && finding.upTo !== undefined ? { not_later_than_position: String(finding.upTo) } : {}),
-    ...(finding === undefined || finding.kind === 'signature' || finding.first === undefined ? {} : { first_position: String(finding.first.position), first_index: finding.first.index }),
+    ...(finding === undefined || finding.kind === 'signature' ? {} : whereOf(finding)),
   });
   if (terminal.json) return;
   const rate = `${covered.toLocaleString('en')} events in ${(ms / 1_000).toFixed(1)} s`;
@@ -240,21 +238,46 @@ function tell({ covered, root, holds, finding }: Verification, { heads, ms, copy
     terminal.out(`  ${upTo}${covered > (holds?.size ?? 0) ? ` The ${(covered - (holds?.size ?? 0)).toLocaleString('en')} after it are not signed yet.` : ''}`);
     if (from === 'here') terminal.say('  These heads are beside the log. Only heads that were kept elsewhere (--heads) show that nobody cut it, or wrote all of it anew.');
   } else {
-    terminal.out(`✖ ${wordsOf(finding)}`);
+    wordsOf(finding).forEach((words, n) => terminal.out(`${n === 0 ? '✖' : ' '} ${words}`));
     if (copy && finding.kind === 'cut') terminal.out('  If this copy was made before that, hold it against the heads of its own time: --until <time>.');
     terminal.out(`  ${upTo} (${rate})`);
   }
 }
 
-function wordsOf(finding: Finding): string {
-  const { head } = finding;
-  if (finding.kind === 'signature') return `The head of ${head.size} events, ${head.time}, is not signed by this key for this log, or was changed.`;
-  const { first, after } = finding;
+function whereOf({ first, after, upTo, gap, trace }: Where): Readonly<Record<string, unknown>> {
+  const positionOf = (position: bigint | undefined) => (position === undefined ? null : String(position));
+  return {
+    after_position: positionOf(after),
+    ...(upTo === undefined ? {} : { not_later_than_position: String(upTo) }),
+    ...(first === undefined ? {} : { first_position: String(first.position), first_index: first.index }),
+    ...(gap === undefined ? {} : { gap: { kind: gap.kind, stream: gap.stream, revision: String(gap.revision), after_position: positionOf(gap.after), position: String(gap.upTo) } }),
+    ...(trace === undefined ? {} : { trace: { index: trace.index, position: positionOf(trace.position), after_position: positionOf(trace.after), before_position: String(trace.before) } }),
+  };
+}
+
+function wordsOf(finding: Finding): readonly string[] {
+  if (finding.kind === 'signature') return [`The head of ${finding.head.size} events, ${finding.head.time}, is not signed by this key for this log, or was changed.`];
+  if (finding.kind === 'unsigned') return ['What is signed of the log holds; what came after it does not fit together.', ...signsOf(finding)];
+  const { head, first, after, upTo } = finding;
   const place = first === undefined ? '' : `position ${first.position} (event ${(first.index + 1).toLocaleString('en')} of the tree)`;
   if (finding.kind === 'cut') {
     const counts = `The log has ${finding.covered.toLocaleString('en')} events; ${head.size.toLocaleString('en')} were signed at ${head.time}.`;
-    return first === undefined ? counts : `${counts} The first that is missing or another one was at ${place}.`;
+    return first === undefined ? [counts, ...signsOf(finding)] : [`${counts} The first that is missing or another one was at ${place}.`];
   }
-  if (first !== undefined) return `The log differs from ${place} on.`;
-  return `The log differs from what was signed at ${head.time}: after ${after === undefined ? 'its beginning' : `position ${after}`} and not later than position ${finding.upTo ?? 0n}.`;
+  if (first !== undefined) return [`The log differs from ${place} on.`];
+  return [`The log differs from what was signed at ${head.time}: after ${placeOf(after)} and not later than position ${upTo ?? 0n}.`, ...signsOf(finding)];
+}
+
+const placeOf = (position: bigint | undefined) => (position === undefined ? 'its beginning' : `position ${position}`);
+
+/** What the log says by itself where leaves that hold are not at hand. */
+function signsOf({ gap, trace, ...finding }: Exclude<Finding, { kind: 'signature' }>): readonly string[] {
+  const signs: string[] = [];
+  if (gap?.kind === 'missing') signs.push(`The stream ${gap.stream} lacks its revision ${gap.revision}, which was after ${placeOf(gap.after)} and before position ${gap.upTo}.`);
+  if (gap?.kind === 'again') signs.push(`The stream ${gap.stream} has its revision ${gap.revision} once more at position ${gap.upTo}; before that it was at ${placeOf(gap.after)}.`);
+  const whose = 'What the export says of itself, which nobody signed, does not fit';
+  if (trace?.position !== undefined) signs.push(`${whose} at position ${trace.position} (event ${(trace.index + 1).toLocaleString('en')} of the tree).`);
+  else if (trace !== undefined) signs.push(`${whose} after ${placeOf(trace.after)} and before position ${trace.before} (event ${(trace.index + 1).toLocaleString('en')} of the tree).`);
+  if (signs.length === 0 && finding.kind === 'cut') signs.push(`Nothing that is there shows a gap: it may be the end that is missing, after ${placeOf(finding.last)}.`);
+  return signs;
 }

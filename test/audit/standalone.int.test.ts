@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { exportHeader, exportLine, readExport } from '../../src/audit/export.ts';
+import { exportChunks, readExport } from '../../src/audit/export.ts';
 import { createHeadFile, readHeads } from '../../src/audit/head-file.ts';
 import { createHeadSigner } from '../../src/audit/heads.ts';
 import { leafHash } from '../../src/audit/merkle.ts';
@@ -28,6 +28,7 @@ const heads = file('heads.ndjson');
 const signer = createHeadSigner(randomBytes(32));
 let postgres: TestPostgres;
 let lines: readonly string[];
+const events: LoggedEvent[] = [];
 let proof: Readonly<Record<string, unknown>>;
 
 beforeAll(async () => {
@@ -42,13 +43,10 @@ beforeAll(async () => {
     await side.readable(position);
     if (seed < 3) await auditHeads({ ...side, proofs, signer, archive, clock: systemClock })(new AbortController().signal);
   }
-  const all = [exportHeader(side.logId)];
-  const events: LoggedEvent[] = [];
-  for await (const event of side.store.readAll()) {
-    all.push(exportLine(event));
-    events.push(event);
-  }
-  lines = all;
+  for await (const event of side.store.readAll()) events.push(event);
+  let whole = '';
+  for await (const chunk of exportChunks(side.logId, side.store.readAll())) whole += chunk;
+  lines = whole.trimEnd().split('\n');
   const { stream, revision, eventId, type, data, metadata } = events[20]!;
   const size = (await readHeads(heads)).at(-1)!.size;
   proof = { logId: side.logId, event: { stream, revision: String(revision), eventId, type, data, metadata }, ...(await proofs.inclusion(eventId, size)), position: undefined };
@@ -89,8 +87,12 @@ describe('an export', () => {
   });
 
   const at = 30; // well before the last head
-  it.each<[string, (all: string[]) => string[]]>([
-    ['has one word changed', (all) => all.with(at, changed(all[at]!, (event) => (event['type'] = 'LinkDeleted')))],
+  const of = (line: number) => (JSON.parse(lines[line]!) as { readonly position: string }).position;
+  const streamOf = (line: number) => (JSON.parse(lines[line]!) as { readonly stream: string }).stream;
+  /** What is said of where, besides the heads between which it is. */
+  const here = () => `does not fit at position ${of(at)}.`;
+  it.each<[string, (all: string[]) => string[], (() => string)?]>([
+    ['has one word changed', (all) => all.with(at, changed(all[at]!, (event) => (event['type'] = 'LinkDeleted'))), here],
     [
       'has one word changed and its hash made to fit',
       (all) =>
@@ -102,14 +104,18 @@ describe('an export', () => {
           }),
         ),
     ],
-    ['lacks an event', (all) => all.toSpliced(at, 1)],
-    ['has one twice', (all) => all.toSpliced(at, 0, all[at]!)],
-    ['has two swapped', (all) => all.with(at, all[at + 1]!).with(at + 1, all[at]!)],
-    ['lacks its end', (all) => all.slice(0, at)],
+    ['lacks an event', (all) => all.toSpliced(at, 1), here],
+    ['lacks an event, and every number was made to fit', (all) => all.toSpliced(at, 1).map((line, n) => (n < at ? line : changed(line, (event) => (event['index'] = (event['index'] as number) - 1)))), () => `The stream ${streamOf(at)} lacks its revision`],
+    ['has one twice', (all) => all.toSpliced(at, 0, all[at]!), here],
+    ['has two swapped', (all) => all.with(at, all[at + 1]!).with(at + 1, all[at]!), here],
+    ['lacks its end', (all) => all.slice(0, at), () => `it may be the end that is missing, after position ${of(at - 1)}.`],
     ['is of another log', (all) => all.with(0, all[0]!.replace(/"logId":".{8}/, '"logId":"00000000'))],
-  ])('that %s', async (_, tamper) => {
+    ['has an event changed that is not signed yet', (all) => all.with(-1, changed(all.at(-1)!, (event) => (event['type'] = 'Changed'))), () => `What is signed of the log holds`],
+  ])('that %s', async (_, tamper, said) => {
     const content = tamper([...lines]).join('\n');
-    expect((await run('export', content)).code).toBe(3);
+    const { code, words } = await run('export', content);
+    expect(code).toBe(3);
+    if (said !== undefined) expect(words).toContain(said());
     expect(await ours(content)).toBeDefined();
   });
 

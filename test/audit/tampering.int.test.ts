@@ -72,6 +72,7 @@ interface Verified {
   readonly after_position?: string | null;
   readonly not_later_than_position?: string;
   readonly holds_up_to?: number;
+  readonly trace?: { readonly position: string | null };
 }
 
 async function told(json: boolean, work: (terminal: ReturnType<typeof createTerminal>) => Promise<number>): Promise<{ code: number; words: string }> {
@@ -210,7 +211,7 @@ describe('who changes, in an export,', () => {
     expect(await verify({ ...given, export: file })).toMatchObject({ code: 0, ok: true });
   });
 
-  it.each(Object.entries(tampering))('%s', async (_, { lines }) => {
+  it.each(Object.entries(tampering))('%s', async (what, { lines }) => {
     const whole = readFileSync(file, 'utf8').trimEnd().split('\n');
     const line = 1 + events.findIndex(({ eventId }) => eventId === at().eventId);
     const other = join(outside, 'tampered.ndjson');
@@ -218,6 +219,12 @@ describe('who changes, in an export,', () => {
     const found = await verify({ ...given, export: other });
     expect(found).toMatchObject({ code: 3, ok: false });
     expect(BigInt(found.after_position ?? 0) <= at().position).toBe(true);
+    if (found.not_later_than_position !== undefined) expect(BigInt(found.not_later_than_position) >= at().position).toBe(true);
+    const first = what === 'everything' ? covered[0]! : at();
+    if (what.includes('cuts')) expect(found).not.toHaveProperty('trace');
+    else expect(found.first_position ?? found.trace?.position).toBe(`${first.position}`);
+    const { words } = await told(false, (terminal) => auditVerify({ environ: { DATA_DIR: nowhere }, version: '0' }, { ...given, export: other }, terminal));
+    expect(words).toContain(what.includes('cuts') ? `it may be the end that is missing, after position ${covered[AT - 1]!.position}` : `at position ${first.position} (event `);
   });
 });
 

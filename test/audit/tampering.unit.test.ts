@@ -88,8 +88,89 @@ describe('who changes', () => {
         const firstAt = tamper === kinds['all of it'] ? events[covered[0]!]!.position : events[at]!.position;
         expect(finding.first?.position).toBe(firstAt);
         if (finding.after !== undefined) expect(finding.after <= firstAt).toBe(true);
+        // Without them it is no later than is said, whatever gap was left.
+        if (blind.finding?.kind === 'differs') expect((blind.finding.upTo ?? 0n) >= firstAt).toBe(true);
+        if (blind.finding?.kind === 'cut' && blind.finding.upTo !== undefined) expect(blind.finding.upTo >= firstAt).toBe(true);
 
         expect((await verify(events, heads)).finding).toBeUndefined();
+      }),
+      { numRuns: RUNS },
+    );
+  });
+});
+
+/** As `exportChunks` writes them. */
+function exported(events: readonly LoggedEvent[]): readonly LoggedEvent[] {
+  let index = 0;
+  return events.map((event) => (isCovered(event.stream) ? { ...event, index: index++, leaf: leafHash(event) } : event));
+}
+
+const anyLog = fc.tuple(log, fc.nat(), fc.nat()).map(([events, pickAt, pickHead]) => {
+  const covered = events.flatMap((event, n) => (isCovered(event.stream) ? [n] : []));
+  const index = pickAt % covered.length;
+  // One head, somewhere after it: nothing between the two says where.
+  return { events, covered, index, at: covered[index]!, heads: headsOf(events, [index + 1 + (pickHead % (covered.length - index))]) };
+});
+
+describe('with one head and an export alone', () => {
+  it('the revisions of its streams say what was taken out, between which positions, also to who wrote every number anew', async () => {
+    await fc.assert(
+      fc.asyncProperty(anyLog, fc.boolean(), async ({ events, at, heads }, anew) => {
+        const out = events[at]!;
+        const { size } = heads[0]!;
+        const rest = events.toSpliced(at, 1);
+        const { finding } = await verify(anew ? exported(rest) : exported(events).toSpliced(at, 1), heads);
+        if (finding?.kind !== 'cut' && finding?.kind !== 'differs') throw new Error('not found');
+        const next = rest.filter(({ stream: name }) => isCovered(name)).slice(0, size).find(({ stream: name, revision }) => name === out.stream && revision > out.revision);
+        const before = events.findLast(({ stream: name, revision }) => name === out.stream && revision < out.revision);
+        expect(finding.gap).toEqual(next && { kind: 'missing', stream: out.stream, revision: out.revision, after: before?.position, upTo: next.position });
+        if (next !== undefined) expect(finding.upTo).toBe(next.position);
+        if (anew) expect(finding.trace).toBeUndefined();
+      }),
+      { numRuns: RUNS },
+    );
+  });
+
+  it('its numbers and hashes say the very place to whom did not think of them', async () => {
+    const naive: Readonly<Record<string, (events: readonly LoggedEvent[], at: number, other: number) => LoggedEvent[]>> = {
+      flip: (events, n) => events.with(n, { ...events[n]!, type: 'Changed' }),
+      'flip, without its hash': (events, n) => events.with(n, { ...events[n]!, type: 'Changed', leaf: undefined }),
+      drop: (events, n) => events.toSpliced(n, 1),
+      hide: (events, n) => events.with(n, { ...events[n]!, stream: 'system-log' }),
+      insert: (events, n) => events.toSpliced(n, 0, { ...events[n]!, eventId: '01939b6e-7c00-7000-8000-ffffffffffff' }),
+      'insert, with a hash': (events, n) => events.toSpliced(n, 0, { ...events[n]!, leaf: leafHash({ ...events[n]!, eventId: 'f' }), eventId: 'f' }),
+      repeat: (events, n) => events.toSpliced(n + 1, 0, events[n]!),
+      swap: (events, n, other) => events.with(n, events[other]!).with(other, events[n]!),
+    };
+    const property = fc.asyncProperty(fc.constantFrom(...Object.entries(naive)), anyLog, fc.nat(), async ([how, tamper], { events, covered, index, at, heads }, pickOther) => {
+      fc.pre(index + 1 < heads[0]!.size && index > 0);
+      const other = covered[index + 1 + (pickOther % (heads[0]!.size - 1 - index))]!;
+      const { finding } = await verify(tamper(exported(events), at, other), heads);
+      if (finding === undefined || finding.kind === 'signature') throw new Error('not found');
+      const place = finding.first?.position ?? finding.trace?.position;
+      const expected = events[at]!.position;
+      if (place !== undefined) expect(place).toBe(expected);
+      else {
+        // Positions that are not counted one by one: between its neighbours.
+        expect(['drop', 'hide', 'swap']).toContain(how);
+        expect(finding.trace?.after).toBe(events[covered[index - 1]!]!.position);
+        expect(finding.trace!.before > expected).toBe(true);
+      }
+      // Of two of one number it is the second that does not fit; both are at one position.
+      expect(finding.first?.index ?? finding.trace?.index).toBeOneOf(how === 'repeat' || how === 'insert, with a hash' ? [index, index + 1] : [index]);
+    });
+    await fc.assert(property, { numRuns: 5 * RUNS });
+  });
+
+  it('an end that was cut leaves no gap, and what is after the last head and does not fit together is told apart', async () => {
+    await fc.assert(
+      fc.asyncProperty(anyLog, async ({ events, at, index, heads }) => {
+        const cut = await verify(exported(events).slice(0, at), heads);
+        expect(cut.finding).toMatchObject({ kind: 'cut', covered: index, gap: undefined, trace: undefined });
+        fc.pre(index > 0);
+        const [head] = headsOf(events, [index]);
+        const after = await verify(exported(events).with(at, { ...events[at]!, type: 'Changed', index }), [head!]);
+        expect(after.finding).toMatchObject({ kind: 'unsigned', head, trace: { position: events[at]!.position } });
       }),
       { numRuns: RUNS },
     );
