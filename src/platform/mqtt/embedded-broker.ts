@@ -6,7 +6,7 @@ import { component } from '../lifecycle.ts';
 import { silentLogger, type Logger } from '../logger.ts';
 import { Metrics } from '../metrics.ts';
 import { tokenBuckets } from '../token-buckets.ts';
-import { examine, provenBy, type ConnectRefusal, type Introduction } from './admission.ts';
+import { examine, provenBy, type Admitted, type ConnectRefusal, type Introduction } from './admission.ts';
 import { GuardedConnection } from './framing-guard.ts';
 import { createListeners, type Address, type BrokerCertificate, type EmbeddedBrokerTls } from './listeners.ts';
 import {
@@ -190,17 +190,17 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
     const connection = client.conn as Connection;
     const { introduction } = connection;
     if (introduction === undefined || username === undefined || password === undefined) return 'unknown_user';
-    let credential: DeviceCredential | undefined;
+    const applicant = { username, password, introduction, certificateName: connection.certificateName };
+    let admitted: Admitted | ConnectRefusal;
+    let longest: number | undefined;
     let version: number;
     do {
       version = credentialsVersion;
-      credential = await authenticate(username);
+      admitted = examine(applicant, await authenticate(username));
+      longest = typeof admitted === 'string' ? undefined : await options.keepaliveOf?.(username);
     } while (version !== credentialsVersion);
-
-    const admitted = examine({ username, password, introduction, certificateName: connection.certificateName }, credential);
     if (typeof admitted === 'string') return admitted;
-    const most = await options.keepaliveOf?.(username);
-    if (most !== undefined && (introduction.keepalive === 0 || introduction.keepalive > most)) return 'long_keepalive';
+    if (longest !== undefined && (introduction.keepalive === 0 || introduction.keepalive > longest)) return 'long_keepalive';
     if (connection.destroyed || client.closed) return undefined;
 
     connection.session = {

@@ -288,6 +288,25 @@ describe('embedded broker', () => {
     expect(await metrics.registry.getSingleMetricAsString('loqey_mqtt_connects_refused_total')).toContain('{reason="long_keepalive"} 1');
   });
 
+  it('lets nobody in who is revoked while it is looked up how often it must show itself', async () => {
+    const [asked, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const { broker, device, vault } = await rig({
+      keepaliveOf: async () => {
+        asked.resolve();
+        await gate.promise;
+        return undefined;
+      },
+    });
+    const box = testDevice();
+    const connecting = device({}, box);
+    connecting.catch(() => undefined);
+    await asked.promise;
+    vault.delete(box.id);
+    await broker.credentials.revoke(box.id);
+    gate.resolve();
+    await expect(connecting).rejects.toBeInstanceOf(Refused);
+  });
+
   it('says why it cannot listen, and can be started when the port is free', async () => {
     const { port, broker } = await rig();
     const second = createEmbeddedBroker({ host: '127.0.0.1', port, authenticate: async () => undefined });
