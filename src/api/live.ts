@@ -124,7 +124,8 @@ export function attachLive(server: Server, api: Api): Attached {
         const { deviceId } = target;
         return {
           topics: [`device:${deviceId}`],
-          message: (change) => ownerMessage(change),
+          // What it was told of is for whoever had the box then, also when it is missed or settled after the box changed hands.
+          message: (change) => (isOf(claims.userId, change) ? ownerMessage(change) : undefined),
           async authorise() {
             const { userId } = await admitted();
             if ((await ownerOf(deviceId)) !== userId) throw forbidden('Device not found or access denied');
@@ -176,16 +177,20 @@ export function attachLive(server: Server, api: Api): Attached {
   async function courierSubject(token: string): Promise<Subject> {
     const link = await linkOfToken(api, token);
     if (link === undefined || link.deleted) throw notFound('Access link not found');
+    const { ownerId } = link;
     const topic = `link:${link.linkId}`;
-    const opened = (await reads.unlocks.lastOfLink(link.linkId))?.openedAt;
-    let shownUntil = opened == null ? 0 : Date.parse(opened) + AFTERGLOW_MS;
+    let openedAt = (await reads.unlocks.lastOfLink(link.linkId))?.openedAt ?? undefined;
+    /** The box itself: to whoever has just opened it, what it did since, and not what it does for its next owner. */
+    function isShown(change: LiveChange): boolean {
+      if (openedAt === undefined || clock.now() >= Date.parse(openedAt) + AFTERGLOW_MS) return false;
+      return String(change.payload['timestamp']) >= openedAt && isOf(ownerId, change);
+    }
     return {
       topics: [topic, `device:${link.deviceId}`],
-      // The box itself is shown only to whoever has just opened it.
       message(change) {
         if (change.type === 'links_revoked') return endOf(link, change);
-        if (!change.topics.includes(topic)) return clock.now() < shownUntil ? doorMessage(change) : undefined;
-        if (change.payload['status'] === 'opened') shownUntil = Date.parse(String(change.payload['timestamp'])) + AFTERGLOW_MS;
+        if (!change.topics.includes(topic)) return isShown(change) ? doorMessage(change) : undefined;
+        if (change.payload['status'] === 'opened') openedAt = String(change.payload['timestamp']);
         return courierMessage(change);
       },
       authorise: async () => undefined,
@@ -472,6 +477,11 @@ export function attachLive(server: Server, api: Api): Attached {
       wss.close();
     },
   };
+}
+
+/** It happened to a box while this user had it. */
+function isOf(userId: string, { topics }: LiveChange): boolean {
+  return topics.includes(`user:${userId}`);
 }
 
 /** A change of several of these topics is told once: with the first of them. */

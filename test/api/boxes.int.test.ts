@@ -304,6 +304,15 @@ describe('with a link and no account', () => {
       delivery_complete: false,
       command: { command_id: unlockId, status: 'unknown', heading: 'We are not sure whether the box opened', text: 'Look at the door. If it is open, put the parcel in and close it.' },
     });
+    // The box is shown on as the one that they opened, and not as the one of whoever has it next.
+    const asked = async () => (await courier('GET', '/status')).body;
+    const box = api.world.devices.get(deviceId);
+    if (box === undefined) throw new Error('no such box');
+    api.world.links.set(link.linkId, { ...link, status: 'used', currentUses: 1 });
+    api.world.devices.set(deviceId, { ...box, lockStatus: 'unlocked' });
+    expect(await asked()).toMatchObject({ device_status: 'unlocked' });
+    api.world.devices.set(deviceId, { ...box, lockStatus: 'unlocked', assignmentId: newId(), ownerId: newId() });
+    expect(await asked()).toMatchObject({ device_status: 'unknown' });
     const foreign = unlockRow({ cause: { kind: 'link', id: newId() } });
     api.world.unlocks.set(foreign.unlockId, foreign);
     expect((await courier('GET', `/status?command_id=${foreign.unlockId}`)).body).toMatchObject({ command: null });

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { linkTokenHash } from '../../src/api/link-token.ts';
 import { newId } from '../../src/platform/ids.ts';
-import { apiSettings, deviceRow, linkRow, soon, startApi, type TestApi } from '../support/api.ts';
+import { apiSettings, deviceRow, linkRow, soon, startApi, unlockRow, type TestApi } from '../support/api.ts';
 
 let api: TestApi;
 let owner: { token: string; userId: string; sessionId: string };
@@ -74,7 +74,8 @@ interface Listening {
   readonly socket: Socket;
 }
 
-const status = (lock: string) => api.world.tell([`device:${deviceId}`, `user:${owner.userId}`], 'status_update', { device_id: deviceId, status: lock, timestamp: '2026-11-21T10:00:00.000Z' });
+const status = (lock: string, timestamp = '2026-11-21T10:00:00.000Z', ownerId = owner.userId) =>
+  api.world.tell([`device:${deviceId}`, `user:${ownerId}`], 'status_update', { device_id: deviceId, status: lock, timestamp });
 const device = (options = {}) => new Socket(`/ws/devices/${deviceId}`, { token: owner.token, ...options });
 
 describe('who may listen', () => {
@@ -180,7 +181,7 @@ describe('what is heard', () => {
     tell('published');
     tell('opened');
     api.world.tell([`link:${link.linkId}`], 'link_update', { link_id: link.linkId, device_id: deviceId, status: 'used', max_uses: 1, usage_count: 1 });
-    status('unlocked');
+    status('unlocked', '2026-11-21T10:00:01.000Z');
     await socket.hears(4);
     expect(socket.messages.slice(1)).toMatchObject([
       { type: 'unlock_progress', status: 'published', heading: 'The box is opening…', command_id: unlockId },
@@ -194,6 +195,36 @@ describe('what is heard', () => {
     await socket.hears(5);
     expect(socket.messages.slice(5)).toMatchObject([{ type: 'unlock_progress', status: 'failed' }]);
     expect(socket.messages[3]).not.toHaveProperty('device_id');
+  });
+
+  test('of a box that changed hands: by each owner what was in their time, also where it was missed or is settled later', async () => {
+    const former = newId();
+    const before = status('locked', undefined, former);
+    const ofFormer = () => status('unlocked', undefined, former);
+    ofFormer();
+    api.world.tell([`device:${deviceId}`, `user:${former}`], 'unlock_progress', { device_id: deviceId, unlock_id: newId(), status: 'unknown' });
+    const missed = status('locked');
+    const socket = await new Socket(`/ws/devices/${deviceId}?after=${api.api.positions.encode(before.position)}`, { token: owner.token }).hears(1);
+    ofFormer();
+    const { eventId } = status('jammed');
+    await socket.hears(2);
+    expect(socket.messages.slice(1)).toMatchObject([{ status: 'locked', event_id: missed.eventId }, { status: 'jammed', event_id: eventId }]);
+  });
+
+  test('by a courier of the door: since their opening and of the owner who let them in, whatever place they resume from', async () => {
+    const TOKEN = 'G'.repeat(32);
+    const link = linkRow({ ownerId: owner.userId, deviceId, tokenHash: linkTokenHash(TOKEN) });
+    api.world.links.set(link.linkId, link);
+    const start = status('locked', '2026-11-21T04:00:00.000Z');
+    status('unlocked', '2026-11-21T05:00:00.000Z'); // somebody else, hours ago
+    const unlockId = newId();
+    const openedAt = new Date(api.world.now - 60_000).toISOString();
+    api.world.unlocks.set(unlockId, unlockRow({ unlockId, deviceId, cause: { kind: 'link', id: link.linkId }, state: 'opened', openedAt }));
+    const since = status('unlocked', openedAt);
+    status('locked', new Date(api.world.now).toISOString(), newId()); // in the hands of the next owner
+    const ended = api.world.tell([`link:${link.linkId}`], 'link_update', { link_id: link.linkId, device_id: deviceId, status: 'revoked', timestamp: openedAt });
+    const socket = await new Socket(`/ws/delivery/${TOKEN}?after=${api.api.positions.encode(start.position)}`).hears(2);
+    expect(socket.messages.slice(1)).toMatchObject([{ type: 'door_update', event_id: since.eventId }, { type: 'link_update', event_id: ended.eventId }]);
   });
 
   test('that all links of a box ended: an owner once, a courier of their own link', async () => {
@@ -225,7 +256,7 @@ describe('what is heard', () => {
 
   test('in order, also while rights are being looked up', async () => {
     const socket = await device().subscribed();
-    for (let i = 0; i < 200; i++) api.world.tell([`device:${deviceId}`], 'status_update', { device_id: deviceId, status: 'locked', n: i });
+    for (let i = 0; i < 200; i++) api.world.tell([`device:${deviceId}`, `user:${owner.userId}`], 'status_update', { device_id: deviceId, status: 'locked', n: i });
     await socket.hears(200);
     expect(socket.messages.slice(1).map(({ n }) => n)).toEqual(Array.from({ length: 200 }, (_, i) => i));
   });
@@ -278,7 +309,7 @@ describe('bad clients', () => {
     const big = 'x'.repeat(60_000);
     // It reads nothing, not even that it was cut: the server listens for one socket less then.
     for (let i = 0; i < 400 && api.world.listening(`device:${deviceId}`) > 1; i++) {
-      api.world.tell([`device:${deviceId}`], 'status_update', { device_id: deviceId, big });
+      api.world.tell([`device:${deviceId}`, `user:${owner.userId}`], 'status_update', { device_id: deviceId, big });
       await good.hears(i + 1);
     }
     expect(await api.api.deps.metrics.registry.metrics()).toContain('loqey_ws_cut_total{code="1013"} 1');
