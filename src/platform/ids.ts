@@ -1,13 +1,26 @@
 import { hash } from 'node:crypto';
 import { v7 } from 'uuid';
+import { takeRandomBytes } from './random.ts';
 
 /** Namespaces of derived ids. For ever: another value would make other devices and events of the same names. */
 const SERIAL_NAMESPACE = '5f7d2c4e-6a1b-5c3d-9e8f-10a2b3c4d5e6';
 const COMMAND_NAMESPACE = '0b9c8d7e-1f2a-5b3c-8d4e-5f60718293a4';
 
-/** Time-ordered random id (UUIDv7). */
+let lastMs = -Infinity;
+let sequence = 0;
+
+/** Time-ordered random id (UUIDv7): of two that this process makes the later one is the greater, also within a millisecond and when the clock goes back. */
 export function newId(): string {
-  return v7();
+  const random = takeRandomBytes(16);
+  const now = Date.now();
+  if (now > lastMs) {
+    lastMs = now;
+    sequence = random.readUInt32BE(6) >>> 1; // half of its range is left to count on
+  } else if (++sequence > 0xffff_ffff) {
+    sequence = 0;
+    lastMs++;
+  }
+  return v7({ random, msecs: lastMs, seq: sequence });
 }
 
 export function normaliseSerial(serial: string): string {

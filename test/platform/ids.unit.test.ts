@@ -1,7 +1,7 @@
 import fc from 'fast-check';
-import { v5 } from 'uuid';
-import { describe, expect, it } from 'vitest';
-import { derivedCommandId, deviceIdOfSerial, eventIdOf } from '../../src/platform/ids.ts';
+import { v5, validate, version } from 'uuid';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { derivedCommandId, deviceIdOfSerial, eventIdOf, newId, timeOf } from '../../src/platform/ids.ts';
 
 describe('derived ids', () => {
   it('are what they were when the first log was written', () => {
@@ -16,5 +16,29 @@ describe('derived ids', () => {
         expect(eventIdOf(commandId, index)).toBe(v5(`${index}`, commandId));
       }),
     );
+  });
+});
+
+describe('new ids', () => {
+  afterEach(() => void vi.useRealTimers());
+
+  it('are UUIDv7 of now', () => {
+    const before = Date.now();
+    const id = newId();
+    expect([validate(id), version(id)]).toEqual([true, 7]);
+    expect(timeOf(id)).toBeGreaterThanOrEqual(before);
+    expect(timeOf(id)).toBeLessThanOrEqual(Date.now());
+  });
+
+  it('grow, within a millisecond and while the clock goes back', () => {
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 1_000 });
+    const ids: string[] = [];
+    for (let i = 0; i < 3_000; i++) {
+      if (i === 1_000) vi.setSystemTime(Date.now() - 5_000);
+      if (i === 2_000) vi.setSystemTime(Date.now() + 10_000);
+      ids.push(newId());
+    }
+    expect(ids.toSorted()).toEqual(ids);
+    expect(new Set(ids).size).toBe(ids.length);
   });
 });

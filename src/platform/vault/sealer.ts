@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, createSecretKey, randomBytes, randomFillSync, type KeyObject } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createSecretKey, randomBytes, type KeyObject } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
 import type { Instant, Sealed } from '../../domain/kernel.ts';
 import { fullJitter, pause } from '../backoff.ts';
@@ -10,6 +10,7 @@ import type { Logger } from '../logger.ts';
 import type { Metrics } from '../metrics.ts';
 import { retryTransient, type Database } from '../postgres/db.ts';
 import type { Notifications } from '../postgres/notifications.ts';
+import { takeRandomBytes } from '../random.ts';
 import { LoadingCache } from './loading-cache.ts';
 import type { MasterKey } from './master-key.ts';
 
@@ -391,21 +392,8 @@ function kindOf(subject: string): string {
 const associated = (eventType: string, path: string, subject: string) => Buffer.from(`${eventType}|${path}|${subject}`);
 
 const NONCE_BYTES = 12;
-/** Random bytes for many nonces at once; each is used for one. */
-const nonces = Buffer.alloc(NONCE_BYTES * 512);
-let noncesUsed = nonces.length;
-
-function newNonce(): Buffer {
-  if (noncesUsed === nonces.length) {
-    randomFillSync(nonces);
-    noncesUsed = 0;
-  }
-  noncesUsed += NONCE_BYTES;
-  return Buffer.from(nonces.subarray(noncesUsed - NONCE_BYTES, noncesUsed));
-}
-
 function sealWith(key: DataKey, subject: string, eventType: string, path: string, value: Json): Sealed {
-  const nonce = newNonce();
+  const nonce = takeRandomBytes(NONCE_BYTES);
   const cipher = createCipheriv('aes-256-gcm', key.key, nonce).setAAD(associated(eventType, path, subject));
   const text = Buffer.concat([cipher.update(JSON.stringify(value), 'utf8'), cipher.final(), cipher.getAuthTag()]);
   return { $s: 1, sub: subject, k: key.id, n: nonce.toString('base64url'), c: text.toString('base64url') };
