@@ -1,4 +1,6 @@
-import { fallbackOf, ignoredNames, sections, table, type Config, type Setting } from './config.ts';
+import { ignoredNames } from './config-names.ts';
+import { fallbackOf, sections, table, type Setting } from './config-table.ts';
+import type { Config } from './config.ts';
 
 const WIDTH = 100;
 const basis = { environment: 'development', port: 8_000, tls: false } as const;

@@ -4,7 +4,8 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadConfig, table, type Role } from '../../src/platform/config.ts';
+import { table, type Role } from '../../src/platform/config-table.ts';
+import { loadConfig } from '../../src/platform/config.ts';
 import { opensslMissing } from '../support/certificates.ts';
 import { readComposeFile, readEnvFile, root } from '../support/compose-file.ts';
 

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { liveChannels } from '../../src/api/schemas/live.ts';
 import { routeTable } from '../../src/api/table.ts';
 import { isJobName } from '../../src/jobs/catalogue.ts';
-import { table as settings } from '../../src/platform/config.ts';
+import { table as settings } from '../../src/platform/config-table.ts';
 
 const root = join(import.meta.dirname, '../..');
 const page = readFileSync(join(root, 'docs/coverage.md'), 'utf8');

@@ -7,7 +7,7 @@ import pg from 'pg';
 import { createClient } from '../support/api-client.ts';
 import { embeddedPostgresUrl } from '../../src/platform/postgres/embedded.ts';
 import { isAlive } from '../../src/platform/data-dir/processes.ts';
-import { table } from '../../src/platform/config.ts';
+import { table } from '../../src/platform/config-table.ts';
 import { cleanUp, dataFolder, finish, freePort, postgresPid, processesOf, run, startServerProcess, type Program } from '../support/server-process.ts';
 import { until } from '../support/until.ts';
 

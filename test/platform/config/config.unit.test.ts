@@ -3,7 +3,9 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { envExample, helpText, printConfig } from '../../../src/platform/config-text.ts';
-import { ConfigError, ignoredNames, loadConfig, table } from '../../../src/platform/config.ts';
+import { ignoredNames } from '../../../src/platform/config-names.ts';
+import { table } from '../../../src/platform/config-table.ts';
+import { ConfigError, loadConfig } from '../../../src/platform/config.ts';
 
 const secrets = { SECRET_KEY: 's'.repeat(32), DATA_KEY_MASTER: 'ab'.repeat(32), AUDIT_SIGNING_KEY: Buffer.alloc(32, 1).toString('base64') };
 
