@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { createLockbox, type Lockbox, type Provisioning } from '../src/simulator/lockbox.ts';
+import { createLockbox, type Lockbox } from '../src/simulator/lockbox.ts';
+import type { Provisioning } from '../src/simulator/provisioning.ts';
 import { mqttConnector } from '../src/simulator/mqtt-connector.ts';
 import type { Connector } from '../src/simulator/session.ts';
 import { createClient } from '../test/support/api-client.ts';

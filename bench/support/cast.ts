@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import type { Provisioning } from '../../src/simulator/lockbox.ts';
+import type { Provisioning } from '../../src/simulator/provisioning.ts';
 import { createClient } from '../../test/support/api-client.ts';
 import type { BoxLogin } from './boxes.ts';
 

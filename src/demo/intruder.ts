@@ -1,5 +1,5 @@
 import mqtt from 'mqtt';
-import type { Provisioning } from '../simulator/lockbox.ts';
+import type { Provisioning } from '../simulator/provisioning.ts';
 
 const TIMEOUT_MS = 3_000;
 

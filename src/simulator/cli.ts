@@ -3,7 +3,8 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { StartFailure } from '../platform/data-dir/start-failure.ts';
 import { seconds, table, type Terminal } from '../shell/terminal.ts';
 import type { Fleet } from './fleet.ts';
-import type { LockboxOptions, Provisioning } from './lockbox.ts';
+import type { LockboxOptions } from './lockbox.ts';
+import type { Provisioning } from './provisioning.ts';
 import type { Amount } from './random.ts';
 
 interface SimulateOptions {

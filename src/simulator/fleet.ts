@@ -1,4 +1,5 @@
-import { createLockbox, type Lockbox, type LockboxOptions, type LockboxStats } from './lockbox.ts';
+import { createLockbox, type Lockbox, type LockboxOptions } from './lockbox.ts';
+import type { LockboxStats } from './stats.ts';
 
 export interface Fleet {
   readonly boxes: readonly Lockbox[];

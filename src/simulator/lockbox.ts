@@ -1,6 +1,6 @@
-import { downTopics, reportTopic, type Profile, type TopicOwner } from '../bridge/topics.ts';
-import { deriveKeys, httpBearer, mqttPassword } from '../bridge/protocol/keys.ts';
+import { deriveKeys, httpBearer } from '../bridge/protocol/keys.ts';
 import type { ReportKind } from '../bridge/protocol/signature.ts';
+import { downTopics, reportTopic, type Profile } from '../bridge/topics.ts';
 import type { BoxCore, BoxEvent, BoxEventOf, BoxEventType } from './box.ts';
 import { DeviceCore, type CoreState } from './core.ts';
 import { newJournal } from './firmware/memory.ts';
@@ -9,31 +9,12 @@ import { FlashFailed, faultyFlash, memoryFlash, type Flash } from './flash.ts';
 import { Hardware, type BoltFault, type Movement } from './hardware.ts';
 import { Level0Core } from './level0.ts';
 import { mqttConnector } from './mqtt-connector.ts';
-import { draw, seededRandom, type Amount, type Random } from './random.ts';
+import { disturb, type NetworkFaults } from './network.ts';
+import { topicOwner, type Provisioning } from './provisioning.ts';
+import { seededRandom, type Amount } from './random.ts';
 import { Session, type BoxCertificate, type Connector, type Done } from './session.ts';
+import { count, newStats, type LockboxStats } from './stats.ts';
 import { realTime, type Cancel, type SimTime } from './time.ts';
-
-/** What registration answers, once, for the station that flashes the box. */
-export interface Provisioning {
-  readonly protocol?: number;
-  readonly profile: Profile;
-  readonly topic_prefix: string;
-  readonly mqtt: { readonly url: string; readonly client_id: string; readonly username: string; readonly password: string };
-  /** 64 lower hex. */
-  readonly device_key: string;
-  readonly key_version: number;
-  readonly ca_pem?: string;
-}
-
-/** What the network does to messages above TCP: the box and the server must live with it. */
-export interface NetworkFaults {
-  /** Probability that a message is lost, each way. */
-  readonly loss?: number;
-  /** Probability that a message comes twice, each way. */
-  readonly duplicates?: number;
-  /** Milliseconds, each way. A range lets messages overtake each other. */
-  readonly delayMs?: Amount;
-}
 
 export interface LockboxOptions {
   readonly provisioning: Provisioning;
@@ -81,22 +62,6 @@ export interface WaitOptions<T extends BoxEventType> {
   /** Default 5000. */
   readonly timeoutMs?: number;
   readonly match?: (event: BoxEventOf<T>) => boolean;
-}
-
-export interface LockboxStats {
-  /** Reports handed to the broker, and how many the broker acknowledged. */
-  sent: number;
-  acknowledged: number;
-  /** Messages that came for this box. */
-  received: number;
-  /** Reports that the server acknowledged by name. */
-  acked: number;
-  openings: number;
-  failures: number;
-  readonly refusals: Record<string, number>;
-  readonly rejects: Record<string, number>;
-  connections: number;
-  powerCuts: number;
 }
 
 /** A box in a bag: power, matter, flash, firmware and network, each of which may fail on request. */
@@ -179,7 +144,7 @@ export function createLockbox(options: LockboxOptions): Lockbox {
   const random = seededRandom(options.seed ?? seedOf(deviceId));
   const flash = faultyFlash(options.flash ?? memoryFlash());
   const listeners = new Set<(event: BoxEvent) => void>();
-  const stats: LockboxStats = { sent: 0, acknowledged: 0, received: 0, acked: 0, openings: 0, failures: 0, refusals: {}, rejects: {}, connections: 0, powerCuts: 0 };
+  const stats = newStats();
   const kindTopics = new Map<ReportKind, string | undefined>();
   let network = options.network ?? {};
   let rtcSkewMs = options.rtcSkewMs ?? 0;
@@ -487,73 +452,6 @@ export function createLockbox(options: LockboxOptions): Lockbox {
     },
   };
   return box;
-}
-
-/** The provisioning block of a box whose key is made up here: for tests, and for firmware without a server. */
-export function provision(input: { readonly deviceId: string; readonly masterKey: Buffer; readonly keyVersion?: number; readonly url: string; readonly profile?: Profile; readonly key?: string }): Provisioning {
-  const { deviceId, masterKey, keyVersion = 1, url, profile = 'loqey', key = deviceId } = input;
-  const prefix: Readonly<Record<Profile, string>> = {
-    loqey: `loqey/devices/${deviceId}`,
-    loqey_serial: `loqey/devices/${key}`,
-    smartlock: `smartlock/${key}`,
-    transisttag: '/topic/transisttag',
-  };
-  return {
-    protocol: 1,
-    profile,
-    topic_prefix: prefix[profile],
-    mqtt: { url, client_id: `device_${deviceId}`, username: deviceId, password: mqttPassword(deriveKeys(masterKey, deviceId, keyVersion)) },
-    device_key: masterKey.toString('hex'),
-    key_version: keyVersion,
-  };
-}
-
-/** The box knows its topics by its prefix alone. */
-function topicOwner({ profile, topic_prefix, mqtt: { username } }: Provisioning): TopicOwner {
-  const key = topic_prefix.split('/').at(-1)!;
-  return { profile, deviceId: username, serialNumber: key, hardwareId: key };
-}
-
-function disturb({ loss = 0, duplicates = 0, delayMs }: NetworkFaults, random: Random, time: SimTime, deliver: () => void): void {
-  if (loss > 0 && random() < loss) return;
-  const copies = duplicates > 0 && random() < duplicates ? 2 : 1;
-  for (let copy = 0; copy < copies; copy++) {
-    if (delayMs === undefined) deliver();
-    else time.after(draw(delayMs, random), deliver);
-  }
-}
-
-function count(stats: LockboxStats, event: BoxEvent): void {
-  switch (event.type) {
-    case 'acked':
-      stats.acked++;
-      return;
-    case 'opened':
-      stats.openings++;
-      return;
-    case 'failed':
-      stats.failures++;
-      return;
-    case 'refused':
-      stats.refusals[event.reason] = (stats.refusals[event.reason] ?? 0) + 1;
-      return;
-    case 'rejected':
-      stats.rejects[event.reason] = (stats.rejects[event.reason] ?? 0) + 1;
-      return;
-    case 'power_cut':
-      stats.powerCuts++;
-      return;
-    case 'booted':
-    case 'connected':
-    case 'disconnected':
-    case 'time':
-    case 'command':
-    case 'moved':
-    case 'published':
-    case 'config':
-    case 'key':
-      return;
-  }
 }
 
 /** FNV-1a: the same box rolls the same dice every time. */

@@ -1,5 +1,5 @@
 import { StartFailure } from '../platform/data-dir/start-failure.ts';
-import type { Provisioning } from './lockbox.ts';
+import type { Provisioning } from './provisioning.ts';
 
 export interface RegisterBoxesOptions {
   /** `http://127.0.0.1:8000`, without `/api/v1`. */

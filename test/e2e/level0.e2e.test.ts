@@ -1,6 +1,7 @@
 import mqtt, { type MqttClient } from 'mqtt';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { createLockbox, type Provisioning } from '../../src/simulator/lockbox.ts';
+import { createLockbox } from '../../src/simulator/lockbox.ts';
+import type { Provisioning } from '../../src/simulator/provisioning.ts';
 import { startApp, type RunningApp } from '../support/app.ts';
 import { claim, newLink, newOwner, registerBox, signInAdmin, tap, type Person, type RegisteredBox } from '../support/people.ts';
 import { until } from '../support/until.ts';

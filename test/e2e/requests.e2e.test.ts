@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { createLockbox, type Lockbox, type Provisioning } from '../../src/simulator/lockbox.ts';
+import { createLockbox, type Lockbox } from '../../src/simulator/lockbox.ts';
+import type { Provisioning } from '../../src/simulator/provisioning.ts';
 import { filler, readHttpFile } from '../support/http-file.ts';
 import { cleanUp, dataFolder, startServerProcess, type ServerProcess } from '../support/server-process.ts';
 import { until } from '../support/until.ts';

@@ -12,7 +12,7 @@ import { downTopics, upTopics } from '../../src/bridge/topics.ts';
 import { createEmbeddedBroker, type EmbeddedBroker } from '../../src/platform/mqtt/embedded-broker.ts';
 import { createTerminal } from '../../src/shell/terminal.ts';
 import { registerSimulateCommand } from '../../src/simulator/cli.ts';
-import { provision } from '../../src/simulator/lockbox.ts';
+import { provision } from '../../src/simulator/provisioning.ts';
 
 const masterKey = randomBytes(32);
 let folder: string;

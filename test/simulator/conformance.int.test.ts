@@ -10,7 +10,8 @@ import { signCommand } from '../../src/bridge/protocol/signature.ts';
 import { downTopics, parseUpTopic, topicFor, upTopics, type TopicOwner } from '../../src/bridge/topics.ts';
 import { createEmbeddedBroker, type EmbeddedBroker } from '../../src/platform/mqtt/embedded-broker.ts';
 import { createFleet } from '../../src/simulator/fleet.ts';
-import { createLockbox, provision, type Lockbox, type LockboxOptions } from '../../src/simulator/lockbox.ts';
+import { createLockbox, type Lockbox, type LockboxOptions } from '../../src/simulator/lockbox.ts';
+import { provision } from '../../src/simulator/provisioning.ts';
 import { until } from '../support/until.ts';
 
 const masterKey = randomBytes(32);

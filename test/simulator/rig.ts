@@ -20,7 +20,8 @@ import { signCommand, type ReportKind } from '../../src/bridge/protocol/signatur
 import { parseUpTopic } from '../../src/bridge/topics.ts';
 import type { BoxEvent } from '../../src/simulator/box.ts';
 import { memoryFlash, type Flash } from '../../src/simulator/flash.ts';
-import { createLockbox, provision, type Lockbox, type LockboxOptions } from '../../src/simulator/lockbox.ts';
+import { createLockbox, type Lockbox, type LockboxOptions } from '../../src/simulator/lockbox.ts';
+import { provision } from '../../src/simulator/provisioning.ts';
 import type { ConnectRequest, Connector, LinkHandlers } from '../../src/simulator/session.ts';
 import { FakeTime } from '../../src/simulator/time.ts';
 import { vectorDeviceId, vectorMasterKey } from '../bridge/protocol/vectors.ts';

@@ -1,7 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { createClient, type ApiClient } from './api-client.ts';
 import type { Profile } from '../../src/bridge/topics.ts';
-import type { Provisioning } from '../../src/simulator/lockbox.ts';
+import type { Provisioning } from '../../src/simulator/provisioning.ts';
 
 /** An account, and what it is called elsewhere. */
 export interface Person {
