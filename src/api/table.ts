@@ -10,6 +10,7 @@ import { adminProjectionRoutes } from './routes/admin-projections.ts';
 import { adminProofRoutes } from './routes/admin-proof.ts';
 import { adminTraceRoutes } from './routes/admin-trace.ts';
 import { adminUserRoutes } from './routes/admin-users.ts';
+import { adminWhyRoutes } from './routes/admin-why.ts';
 import { authRoutes } from './routes/auth.ts';
 import { commandRoutes } from './routes/commands.ts';
 import { deliveryRoutes } from './routes/deliveries.ts';
@@ -42,6 +43,7 @@ export const routeTable: readonly Route[] = [
   ...adminAdminRoutes,
   ...adminAuditRoutes,
   ...adminHistoryRoutes,
+  ...adminWhyRoutes,
   ...adminTraceRoutes,
   ...adminProofRoutes,
   ...adminAnalyticsRoutes,

@@ -663,52 +663,6 @@ export interface Schemas {
       readonly event: Schemas['EventRef'] | null;
     }[];
   };
-  readonly Why: {
-    /** What is here was so then. It may be otherwise now. */
-    readonly past: true;
-    /** The instant that was asked for; by a position, that of the event there. */
-    readonly as_of: string;
-    /** The last event of the prefix. */
-    readonly ends_with: {
-      readonly event_id: string;
-      readonly type: string;
-      readonly at: string;
-      readonly position: string;
-    };
-    readonly device_id: string;
-    readonly link_id: string | null;
-    readonly unlock_id: string | null;
-    readonly asked_by: {
-      readonly kind: 'link' | 'owner' | 'admin' | 'schedule';
-      readonly id: string;
-    };
-    /** `joined`: the same person’s opening is under way, and this one would be that one. */
-    readonly outcome: 'allowed' | 'joined' | 'refused';
-    readonly reason: string | null;
-    readonly message: string;
-    readonly details: Readonly<Record<string, string | number | boolean>>;
-    readonly decided_by: {
-      readonly event: Schemas['EventRef'];
-      /** What the answer to the same question was before that event: `allowed`, `joined`, or the code of a refusal. */
-      readonly before: string;
-    } | null;
-    /** What the rule looked at, each with the event that made it so. */
-    readonly facts: readonly {
-      /** JSON pointer into the state of the box; what begins with `/link/` is the link. */
-      readonly path: string;
-      readonly value: unknown;
-      readonly event: Schemas['EventRef'] | null;
-    }[];
-    readonly recorded: {
-      readonly outcome: 'allowed' | 'refused';
-      readonly reason: string | null;
-      /** Whether the rules, asked again on the state of then, answer what was answered. */
-      readonly agrees: boolean;
-      readonly event: Schemas['EventRef'];
-    } | null;
-    /** What is not in the log, and was taken to be so. */
-    readonly assumed: readonly string[];
-  };
   readonly LinkThen: {
     readonly link_id: string;
     readonly user_id: string;
@@ -822,6 +776,52 @@ export interface Schemas {
     readonly unlock_id: string;
     readonly device_id: string;
     readonly state: Schemas['DeliveryThen'];
+  };
+  readonly Why: {
+    /** What is here was so then. It may be otherwise now. */
+    readonly past: true;
+    /** The instant that was asked for; by a position, that of the event there. */
+    readonly as_of: string;
+    /** The last event of the prefix. */
+    readonly ends_with: {
+      readonly event_id: string;
+      readonly type: string;
+      readonly at: string;
+      readonly position: string;
+    };
+    readonly device_id: string;
+    readonly link_id: string | null;
+    readonly unlock_id: string | null;
+    readonly asked_by: {
+      readonly kind: 'link' | 'owner' | 'admin' | 'schedule';
+      readonly id: string;
+    };
+    /** `joined`: the same person’s opening is under way, and this one would be that one. */
+    readonly outcome: 'allowed' | 'joined' | 'refused';
+    readonly reason: string | null;
+    readonly message: string;
+    readonly details: Readonly<Record<string, string | number | boolean>>;
+    readonly decided_by: {
+      readonly event: Schemas['EventRef'];
+      /** What the answer to the same question was before that event: `allowed`, `joined`, or the code of a refusal. */
+      readonly before: string;
+    } | null;
+    /** What the rule looked at, each with the event that made it so. */
+    readonly facts: readonly {
+      /** JSON pointer into the state of the box; what begins with `/link/` is the link. */
+      readonly path: string;
+      readonly value: unknown;
+      readonly event: Schemas['EventRef'] | null;
+    }[];
+    readonly recorded: {
+      readonly outcome: 'allowed' | 'refused';
+      readonly reason: string | null;
+      /** Whether the rules, asked again on the state of then, answer what was answered. */
+      readonly agrees: boolean;
+      readonly event: Schemas['EventRef'];
+    } | null;
+    /** What is not in the log, and was taken to be so. */
+    readonly assumed: readonly string[];
   };
   readonly TraceStep: {
     /** `request`: the HTTP request came in. `asked`: it was allowed, and takes a use of the link. `dispatched`: the claim, before the first byte leaves. `published`: the broker has it. `acknowledged`: the box has it. `confirmed`: the bolt moved. `delivered`: the courier’s delivery is complete. */
@@ -2653,21 +2653,6 @@ export interface Operations {
       200: Schemas['Difference'];
     };
   };
-  /** Whether a person could open a box at an instant, by which rule, and since which event: GET /api/v1/admin/devices/{device_id}/why */
-  readonly whyDevice: {
-    readonly params: {
-      readonly device_id: string;
-    };
-    readonly query?: {
-      /** An instant in ISO-8601 with a time zone, not in the future, or a position of the log (opaque). The state is that of all events of this thing up to the last one, in the order of the log, that happened at that instant or before, or that is at that position or before. Default: now. */
-      readonly as_of?: string;
-      /** Who would ask. Default: the owner of then. */
-      readonly user_id?: string;
-    };
-    readonly replies: {
-      200: Schemas['Why'];
-    };
-  };
   /** A link as it was at an instant or a position: GET /api/v1/admin/links/{link_id}/state */
   readonly linkThen: {
     readonly params: {
@@ -2694,19 +2679,6 @@ export interface Operations {
     };
     readonly replies: {
       200: Schemas['Difference'];
-    };
-  };
-  /** Whether a link would have opened its box at an instant, by which rule, and since which event: GET /api/v1/admin/links/{link_id}/why */
-  readonly whyLink: {
-    readonly params: {
-      readonly link_id: string;
-    };
-    readonly query?: {
-      /** An instant in ISO-8601 with a time zone, not in the future, or a position of the log (opaque). The state is that of all events of this thing up to the last one, in the order of the log, that happened at that instant or before, or that is at that position or before. Default: now. */
-      readonly as_of?: string;
-    };
-    readonly replies: {
-      200: Schemas['Why'];
     };
   };
   /** An account as it was at an instant or a position: GET /api/v1/admin/users/{user_id}/state */
@@ -2763,6 +2735,34 @@ export interface Operations {
     };
     readonly replies: {
       200: Schemas['Difference'];
+    };
+  };
+  /** Whether a person could open a box at an instant, by which rule, and since which event: GET /api/v1/admin/devices/{device_id}/why */
+  readonly whyDevice: {
+    readonly params: {
+      readonly device_id: string;
+    };
+    readonly query?: {
+      /** An instant in ISO-8601 with a time zone, not in the future, or a position of the log (opaque). The state is that of all events of this thing up to the last one, in the order of the log, that happened at that instant or before, or that is at that position or before. Default: now. */
+      readonly as_of?: string;
+      /** Who would ask. Default: the owner of then. */
+      readonly user_id?: string;
+    };
+    readonly replies: {
+      200: Schemas['Why'];
+    };
+  };
+  /** Whether a link would have opened its box at an instant, by which rule, and since which event: GET /api/v1/admin/links/{link_id}/why */
+  readonly whyLink: {
+    readonly params: {
+      readonly link_id: string;
+    };
+    readonly query?: {
+      /** An instant in ISO-8601 with a time zone, not in the future, or a position of the log (opaque). The state is that of all events of this thing up to the last one, in the order of the log, that happened at that instant or before, or that is at that position or before. Default: now. */
+      readonly as_of?: string;
+    };
+    readonly replies: {
+      200: Schemas['Why'];
     };
   };
   /** Why an opening was allowed: the rule, what it looked at, and the event since which it was allowed: GET /api/v1/admin/deliveries/{unlock_id}/why */
@@ -3338,14 +3338,14 @@ export const operations = {
   auditEntry: { method: 'GET', path: '/api/v1/admin/logs/audit/{event_id}' },
   deviceThen: { method: 'GET', path: '/api/v1/admin/devices/{device_id}/state' },
   deviceDifference: { method: 'GET', path: '/api/v1/admin/devices/{device_id}/diff' },
-  whyDevice: { method: 'GET', path: '/api/v1/admin/devices/{device_id}/why' },
   linkThen: { method: 'GET', path: '/api/v1/admin/links/{link_id}/state' },
   linkDifference: { method: 'GET', path: '/api/v1/admin/links/{link_id}/diff' },
-  whyLink: { method: 'GET', path: '/api/v1/admin/links/{link_id}/why' },
   userThen: { method: 'GET', path: '/api/v1/admin/users/{user_id}/state' },
   userDifference: { method: 'GET', path: '/api/v1/admin/users/{user_id}/diff' },
   deliveryThen: { method: 'GET', path: '/api/v1/admin/deliveries/{unlock_id}/state' },
   deliveryDifference: { method: 'GET', path: '/api/v1/admin/deliveries/{unlock_id}/diff' },
+  whyDevice: { method: 'GET', path: '/api/v1/admin/devices/{device_id}/why' },
+  whyLink: { method: 'GET', path: '/api/v1/admin/links/{link_id}/why' },
   whyUnlock: { method: 'GET', path: '/api/v1/admin/deliveries/{unlock_id}/why' },
   whyRefused: { method: 'GET', path: '/api/v1/admin/refusals/{position}/why' },
   unlockTrace: { method: 'GET', path: '/api/v1/admin/unlocks/{unlock_id}/trace' },

@@ -11,7 +11,7 @@ import { RefusalPosition } from '../schemas/history.ts';
 import { Trace } from '../schemas/trace.ts';
 import { requestedAt, stepsOf } from '../trace.ts';
 import { millisecondsBetween } from '../views.ts';
-import { refusalAt } from './admin-history.ts';
+import { refusalAt } from './admin-why.ts';
 
 export const adminTraceRoutes: readonly Route[] = [
   route({
