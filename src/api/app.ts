@@ -10,7 +10,7 @@ import { statusSite } from './status/site.ts';
 import { readForm, readJson } from './body.ts';
 import { cameUnencrypted, clientAddress, hostAllowed, namesOneHost } from './client.ts';
 import { admitDevice } from './device-access.ts';
-import { ApiError, invalid, notFound, refused, toApiError, unauthorized, unavailable } from './errors.ts';
+import { ApiError, invalid, keyUsedBefore, notFound, refused, toApiError, unauthorized, unavailable } from './errors.ts';
 import { securityHeaders } from './headers.ts';
 import { linkOfToken } from './links.ts';
 import { limit, type LimitClass } from './rate-limit.ts';
@@ -164,9 +164,7 @@ export function createApp(api: Api, sites: readonly Site[] = []): Express {
     // With the key, which is kept nowhere: from a hash of the request alone a PIN in it could be found by trying all.
     const hash = createHash('sha256').update(JSON.stringify([key, call.params, call.query, call.body])).digest('hex');
     const begun = await api.deps.idempotency.begin(by, route.id, key, hash);
-    if (begun.kind === 'mismatch') {
-      throw new ApiError('unprocessable', 'This Idempotency-Key was used with another request', { 'Idempotency-Key': 'use a new key for a new request' });
-    }
+    if (begun.kind === 'mismatch') throw keyUsedBefore();
     call.commandId = begun.commandId;
     call.seenBefore = begun.repeated;
   }

@@ -71,7 +71,7 @@ export class Call<P = unknown, Q = unknown, B = unknown, Who extends Principal =
       commandId: step === undefined ? this.commandId : derivedCommandId(this.commandId, step),
       correlationId: this.id,
       ...(step === undefined ? {} : { causationId: this.commandId }),
-      ...(this.seenBefore ? { seenBefore: true } : {}),
+      seenBefore: this.seenBefore,
       actor,
       source,
       origin: this.origin,

@@ -1,4 +1,4 @@
-import { ConcurrencyConflict } from '../commands/port.ts';
+import { ConcurrencyConflict, KeyUsedLongAgo } from '../commands/port.ts';
 import type { Refusal, RefusalCode } from '../domain/kernel.ts';
 import { AppendOutcomeUnknown, EventStoreUnavailable } from '../platform/event-store/port.ts';
 
@@ -48,6 +48,8 @@ export const forbidden = (message = 'Insufficient permissions') => new ApiError(
 export const notFound = (message = 'Not found') => new ApiError('not_found', message);
 export const tooMany = (message: string, retryAfterSeconds: number, headers: Readonly<Record<string, string>> = {}) =>
   new ApiError('rate_limited', message, { retry_after: retryAfterSeconds }, { 'Retry-After': `${retryAfterSeconds}`, ...headers });
+export const keyUsedBefore = () =>
+  new ApiError('unprocessable', 'This Idempotency-Key was used with another request', { 'Idempotency-Key': 'use a new key for a new request' });
 export const unavailable = (message: string, retryAfterSeconds = 1) =>
   new ApiError('unavailable', message, undefined, { 'Retry-After': `${retryAfterSeconds}` });
 
@@ -140,6 +142,7 @@ export function refusedToOwner(refusal: Refusal): ApiError {
 export function toApiError(error: unknown, isTransient: (error: unknown) => boolean): ApiError {
   if (error instanceof ApiError) return error;
   if (error instanceof ConcurrencyConflict) return new ApiError('conflict', refusalWords.conflict.message);
+  if (error instanceof KeyUsedLongAgo) return keyUsedBefore();
   if (error instanceof EventStoreUnavailable) return unavailable('The service cannot store anything right now. Try again');
   if (error instanceof AppendOutcomeUnknown) {
     return unavailable('It is not known whether this was stored. Repeat it with the same Idempotency-Key');

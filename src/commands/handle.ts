@@ -9,7 +9,7 @@ import { eventIdOf } from '../platform/ids.ts';
 import type { Metrics } from '../platform/metrics.ts';
 import type { Sealer } from '../platform/vault/sealer.ts';
 import { InTurn } from './in-turn.ts';
-import { ConcurrencyConflict, type AnyCommand, type CommandBus, type CommandContext, type CommandOutcome } from './port.ts';
+import { ConcurrencyConflict, KeyUsedLongAgo, type AnyCommand, type CommandBus, type CommandContext, type CommandOutcome } from './port.ts';
 import { countedRefusal, routeOf, type CommandRoute } from './registry.ts';
 import type { SnapshotStore } from './snapshots.ts';
 
@@ -18,7 +18,7 @@ const REMEMBERED_COMMANDS = 64;
 /** How long conflicts with other processes are retried. */
 const CONFLICT_DEADLINE_MS = 2_000;
 /** How far back a repeat looks for the events it made the first time: as long as an idempotency key lives, and so many. */
-const RECALL_MS = 25 * 3_600_000;
+export const RECALL_MS = 25 * 3_600_000;
 const RECALL_LIMIT = 10_000;
 const CACHE_BYTES = 128 * 1024 * 1024;
 /** A cold fold reads one snapshot and at most about so many events. */
@@ -177,7 +177,7 @@ export function createCommandBus(deps: CommandBusDeps): Aggregates {
     }
 
     for (let attempt = 0; ; attempt++) {
-      if (folded.commandIds.includes(commandId)) return repeated(route, folded, commandId);
+      if (folded.commandIds.includes(commandId)) return repeated(route, folded, context);
       const now = instant(clock.now());
       const { events, refusal } = aggregate.decider.decide(folded.state, command as never, now);
       if (events.length === 0) {
@@ -199,7 +199,7 @@ export function createCommandBus(deps: CommandBusDeps): Aggregates {
         const { revision, position } = await store.append(stream, folded.revision ?? 'no_stream', wire, { lane: context.lane ?? 'normal' });
         if (revision !== last) {
           // The store knows these ids from an earlier append: a repeat older than the fold's memory.
-          return answerOf(await recall(stream, commandId), folded);
+          return repeated({ ...route, creates: true }, folded, context);
         }
         // Another process may have carried out the same request at the same revision: what is stored is what happened.
         const recorded = context.seenBefore === true ? await read(stream, first, wire.length) : wire.map((event, index) => ({ ...event, stream, revision: first + BigInt(index), position, recordedAt: now }));
@@ -256,9 +256,11 @@ export function createCommandBus(deps: CommandBusDeps): Aggregates {
     }
   }
 
-  /** What a command made the first time is looked up only where its answer is made of it. */
-  async function repeated(route: CommandRoute, folded: Folded, commandId: string): Promise<CommandOutcome> {
-    return answerOf(route.creates ? await recall(route.stream, commandId) : [], folded);
+  /** What a command made the first time is looked up where its answer is made of it, and where it may be too long ago. */
+  async function repeated({ creates, stream }: CommandRoute, folded: Folded, { commandId, seenBefore }: CommandContext): Promise<CommandOutcome> {
+    const events = creates || seenBefore === false ? await recall(stream, commandId) : [];
+    if (events.length === 0 && seenBefore === false) throw new KeyUsedLongAgo(`Command ${commandId} was carried out more than a day ago`);
+    return answerOf(events, folded);
   }
 
   function answerOf(events: readonly Recorded<DomainEvent>[], { revision }: Folded): CommandOutcome {

@@ -27,6 +27,8 @@ export interface CommandContext {
   /**
    * The idempotency key came before: what its command made is looked for in the log, also where the fold has forgotten
    * the id, and is believed before this attempt's own events (another process may be carrying out the same request).
+   * False: as far as is known it is new. What its command made a day ago and more was for another request, which is refused
+   * instead of being answered with that. Absent: an id that means the same for ever, as a policy's.
    */
   readonly seenBefore?: boolean;
 }
@@ -48,13 +50,19 @@ export type CommandOutcome =
 export interface CommandBus {
   /**
    * Folds, decides, appends at the expected revision; retries conflicts with full jitter for at most 2 s.
-   * @throws ConcurrencyConflict when 2 s were not enough · EventStoreUnavailable · UnknownEvent (a fold fails closed)
+   * @throws ConcurrencyConflict when 2 s were not enough · KeyUsedLongAgo · EventStoreUnavailable · UnknownEvent (a fold
+   *   fails closed)
    */
   execute(command: AnyCommand, context: CommandContext): Promise<CommandOutcome>;
 }
 
 export class ConcurrencyConflict extends Error {
   override readonly name = 'ConcurrencyConflict';
+}
+
+/** Keys are kept for a day. What this one stood for before is done and over; nothing was done now. */
+export class KeyUsedLongAgo extends Error {
+  override readonly name = 'KeyUsedLongAgo';
 }
 
 /** How far one request to open has come. Request is not done: only `opened` says that the bolt moved. */

@@ -22,8 +22,8 @@ export interface UnlockWatches {
   open(deviceId: string, unlockId: string, from?: bigint): UnlockWatch;
   /** As the log has it now. Undefined: none of that id lately. */
   read(deviceId: string, unlockId: string, from?: bigint): Promise<UnlockProgress | undefined>;
-  /** The id of the box's last request. */
-  latest(deviceId: string): Promise<string | undefined>;
+  /** The id of the last request that this person or link made of the box. */
+  latest(deviceId: string, causeId: string): Promise<string | undefined>;
   /** Called when an unlock of this box came to its end. */
   onEnded(deviceId: string, listener: () => void): () => void;
 }
@@ -35,8 +35,18 @@ export interface ForeignChanges {
 
 interface Watched {
   readonly unlockId: string;
+  readonly from: bigint | undefined;
   progress: UnlockProgress | undefined;
   readonly waiters: Set<() => void>;
+}
+
+/** A box of which unlocks are watched, where other processes append too. */
+interface Followed {
+  readonly watched: Set<Watched>;
+  /** One read at a time, however often the box's stream moves on and however many wait: a store that is slow is not asked the more. */
+  reading: boolean;
+  moved: boolean;
+  stop(): void;
 }
 
 /** Follows unlocks through this process's own appends, and through the live feed where others append as well. */
@@ -49,6 +59,7 @@ export function createUnlockWatches(deps: {
   const { store, foreign } = deps;
   const logger = deps.logger.child({ component: 'unlock-watch' });
   const byUnlock = new Map<string, Set<Watched>>();
+  const byDevice = new Map<string, Followed>();
   const endListeners = new Map<string, Set<() => void>>();
 
   deps.onAppended((events) => {
@@ -65,19 +76,66 @@ export function createUnlockWatches(deps: {
   });
 
   async function read(deviceId: string, unlockId: string, from?: bigint): Promise<UnlockProgress | undefined> {
-    const stream = deviceStream(deviceId);
+    if (from === undefined) return (await readLatest(deviceId, new Set([unlockId]))).get(unlockId);
+    let progress: UnlockProgress | undefined;
+    for await (const wire of store.readStream(deviceStream(deviceId), { from, limit: LOOK_BACK })) {
+      const event = recordedOf(wire);
+      if (unlockIdOf(event) === unlockId) progress = advance(progress, event);
+    }
+    return progress;
+  }
+
+  /** Of those that are among the newest events of the box's stream. */
+  async function readLatest(deviceId: string, unlockIds: ReadonlySet<string>): Promise<ReadonlyMap<string, UnlockProgress>> {
     const events: Recorded<DomainEvent>[] = [];
-    if (from !== undefined) {
-      for await (const wire of store.readStream(stream, { from, limit: LOOK_BACK })) events.push(recordedOf(wire));
-    } else {
-      for await (const wire of store.readStream(stream, { direction: 'backwards', limit: LOOK_BACK })) {
-        const event = recordedOf(wire);
-        if (unlockIdOf(event) !== unlockId) continue;
-        events.unshift(event);
-        if (event.type === 'UnlockRequested') break;
+    let unseen = unlockIds.size;
+    for await (const wire of store.readStream(deviceStream(deviceId), { direction: 'backwards', limit: LOOK_BACK })) {
+      const event = recordedOf(wire);
+      if (!unlockIds.has(unlockIdOf(event) ?? '')) continue;
+      events.push(event);
+      if (event.type === 'UnlockRequested' && --unseen === 0) break;
+    }
+    const found = new Map<string, UnlockProgress>();
+    for (const event of events.toReversed()) {
+      const unlockId = unlockIdOf(event)!;
+      const progress = advance(found.get(unlockId), event);
+      if (progress !== undefined) found.set(unlockId, progress);
+    }
+    return found;
+  }
+
+  /** What other processes appended to this box's stream is read once for all who wait. */
+  async function follow(deviceId: string, followed: Followed): Promise<void> {
+    followed.moved = true;
+    if (followed.reading) return;
+    followed.reading = true;
+    while (followed.moved && followed.watched.size > 0) {
+      followed.moved = false;
+      try {
+        const waiting = [...followed.watched];
+        const near = new Set(waiting.flatMap(({ unlockId, from }) => (from === undefined ? [unlockId] : [])));
+        const latest = near.size === 0 ? undefined : await readLatest(deviceId, near);
+        for (const watched of waiting) {
+          const { unlockId, from } = watched;
+          const progress = from === undefined ? latest?.get(unlockId) : await read(deviceId, unlockId, from);
+          // A read that was overtaken by what this process appended itself does not take it back.
+          if (progress === undefined || (watched.progress !== undefined && isOver(watched.progress) && !isOver(progress))) continue;
+          watched.progress = progress;
+          if (isOver(progress)) wake(watched);
+        }
+      } catch (error) {
+        logger.warn({ err: error, deviceId }, 'Unlocks of a box could not be followed');
       }
     }
-    return events.reduce<UnlockProgress | undefined>((progress, event) => (unlockIdOf(event) === unlockId ? advance(progress, event) : progress), undefined);
+    followed.reading = false;
+  }
+
+  function followedOf(deviceId: string): Followed {
+    const known = byDevice.get(deviceId);
+    if (known !== undefined) return known;
+    const followed: Followed = { watched: new Set(), reading: false, moved: false, stop: listenToForeign(deviceId, () => void follow(deviceId, followed)) };
+    byDevice.set(deviceId, followed);
+    return followed;
   }
 
   function listenToForeign(deviceId: string, changed: () => void): () => void {
@@ -87,41 +145,21 @@ export function createUnlockWatches(deps: {
   return {
     read,
 
-    async latest(deviceId) {
+    async latest(deviceId, causeId) {
       for await (const wire of store.readStream(deviceStream(deviceId), { direction: 'backwards', limit: LOOK_BACK })) {
         const event = recordedOf(wire);
-        if (event.type === 'UnlockRequested') return event.data.unlockId;
+        if (event.type === 'UnlockRequested' && event.data.cause.id === causeId) return event.data.unlockId;
       }
       return undefined;
     },
 
     open(deviceId, unlockId, from) {
-      const watched: Watched = { unlockId, progress: undefined, waiters: new Set() };
+      const watched: Watched = { unlockId, from, progress: undefined, waiters: new Set() };
       const others = byUnlock.get(unlockId) ?? new Set();
       others.add(watched);
       byUnlock.set(unlockId, others);
-      /** One read at a time, however often the box's stream moves on meanwhile: a store that is slow is not asked the more. */
-      let reading = false;
-      let moved = false;
-      const follow = async (): Promise<void> => {
-        moved = true;
-        if (reading) return;
-        reading = true;
-        while (moved && others.has(watched)) {
-          moved = false;
-          try {
-            const progress = await read(deviceId, unlockId, from);
-            // A read that was overtaken by what this process appended itself does not take it back.
-            if (progress === undefined || (watched.progress !== undefined && isOver(watched.progress) && !isOver(progress))) continue;
-            watched.progress = progress;
-            if (isOver(progress)) wake(watched);
-          } catch (error) {
-            logger.warn({ err: error, deviceId }, 'An unlock could not be followed');
-          }
-        }
-        reading = false;
-      };
-      const stopForeign = listenToForeign(deviceId, () => void follow());
+      const followed = followedOf(deviceId);
+      followed.watched.add(watched);
       const now = async () => watched.progress ?? (await read(deviceId, unlockId, from));
       return {
         now,
@@ -146,9 +184,12 @@ export function createUnlockWatches(deps: {
           return watched.progress !== undefined && isOver(watched.progress) ? watched.progress : ((await read(deviceId, unlockId, from)) ?? watched.progress);
         },
         close() {
-          stopForeign();
           others.delete(watched);
           if (others.size === 0 && byUnlock.get(unlockId) === others) byUnlock.delete(unlockId);
+          followed.watched.delete(watched);
+          if (followed.watched.size > 0 || byDevice.get(deviceId) !== followed) return;
+          byDevice.delete(deviceId);
+          followed.stop();
         },
       };
     },

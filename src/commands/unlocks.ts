@@ -8,10 +8,10 @@ import { localTimeIn } from './local-time.ts';
 import { instant, type Clock } from '../platform/clock.ts';
 import type { Metrics } from '../platform/metrics.ts';
 import { unlockIdOf } from './command-ids.ts';
-import type { Aggregates } from './handle.ts';
+import { RECALL_MS, type Aggregates } from './handle.ts';
 import type { Joins } from './idempotency.ts';
 import { createAwaitInFlight } from './in-flight.ts';
-import type { CommandContext, CommandOutcome, UnlockAsk, UnlockReply, UnlockService } from './port.ts';
+import { KeyUsedLongAgo, type CommandContext, type CommandOutcome, type UnlockAsk, type UnlockProgress, type UnlockReply, type UnlockService } from './port.ts';
 import type { RefusalLog } from './refusals.ts';
 import type { UnlockWatches } from './unlock-watch.ts';
 
@@ -78,13 +78,21 @@ export function createUnlockService(deps: {
     return { type: 'RequestUnlock', data };
   }
 
+  /** @throws KeyUsedLongAgo where it is no repeat: its key was another request's, a day ago and more */
+  function repeated(unlock: UnlockProgress | undefined, unlockId: string, { seenBefore }: CommandContext): UnlockReply {
+    const longAgo = unlock === undefined || clock.now() - Date.parse(unlock.requestedAt) > RECALL_MS;
+    if (seenBefore === false && longAgo) throw new KeyUsedLongAgo(`Unlock ${unlockId} was asked for more than a day ago`);
+    if (unlock === undefined) throw new Error(`Unlock ${unlockId} is not in the stream of its box`);
+    return { kind: 'progress', unlock, repeated: true };
+  }
+
   /** A repeat is answered as before; a refusal that names the right comes before "offline". */
   async function refusedOffline(ask: UnlockAsk, unlockId: string, context: CommandContext): Promise<UnlockReply> {
     const command = commandOf(ask, unlockId);
     const { state } = await bus.load<DeviceState>(deviceAggregate, ask.deviceId);
     if (state.kind === 'registered' && findUnlock(state, unlockId) !== undefined) {
       const unlock = await watches.read(ask.deviceId, unlockId);
-      if (unlock !== undefined) return { kind: 'progress', unlock, repeated: true };
+      if (unlock !== undefined) return repeated(unlock, unlockId, context);
     }
     const { refusal } = deviceAggregate.decider.decide(state, command, instant(clock.now()));
     const answer: Refusal = refusal === undefined || refusal.code === 'device_busy' ? { code: 'device_offline' } : refusal;
@@ -170,24 +178,25 @@ export function createUnlockService(deps: {
   }
 
   /** The same request again, or the same owner's request that is under way: nothing new is asked of the box. */
-  async function joined({ deviceId }: UnlockAsk, { commandId }: CommandContext, first: Recorded | undefined, until: 'accepted' | 'outcome', deadline: number): Promise<UnlockReply> {
+  async function joined({ deviceId, cause }: UnlockAsk, context: CommandContext, first: Recorded | undefined, until: 'accepted' | 'outcome', deadline: number): Promise<UnlockReply> {
+    const { commandId } = context;
     const unlockId = unlockIdOf(commandId);
     const { state } = await bus.load<DeviceState>(deviceAggregate, deviceId);
     const own = first !== undefined || (state.kind === 'registered' && findUnlock(state, unlockId) !== undefined);
-    // The one that it joined may have come to its end in between: then it is the last one.
-    const followedId = own ? unlockId : (currentUnlock(state)?.unlockId ?? (await watches.latest(deviceId)));
+    // The one that it joined may have come to its end in between, and the next may be somebody else's: then it is the last of theirs.
+    const current = currentUnlock(state);
+    const followedId = own ? unlockId : current?.cause.id === cause.id ? current.unlockId : await watches.latest(deviceId, cause.id);
     if (followedId === undefined) throw new Error(`Unlock ${unlockId} was accepted before, but its box does not know it`);
     // Before the answer: whoever repeats the request after that opening has ended must not open the box a second time.
     if (!own) await joins.keep(commandId, followedId);
-    return follow(deviceId, followedId, first?.revision, until, deadline);
+    return follow(deviceId, followedId, context, first?.revision, until, deadline);
   }
 
-  async function follow(deviceId: string, unlockId: string, from: bigint | undefined, until: 'accepted' | 'outcome', deadline: number): Promise<UnlockReply> {
+  async function follow(deviceId: string, unlockId: string, context: CommandContext, from: bigint | undefined, until: 'accepted' | 'outcome', deadline: number): Promise<UnlockReply> {
     const watch = watches.open(deviceId, unlockId, from);
     try {
       const unlock = await (until === 'accepted' ? watch.now() : watch.untilOver(deadline - clock.monotonic()));
-      if (unlock === undefined) throw new Error(`Unlock ${unlockId} is not in the stream of its box`);
-      return { kind: 'progress', unlock, repeated: true };
+      return repeated(unlock, unlockId, context);
     } finally {
       watch.close();
     }
@@ -198,7 +207,7 @@ export function createUnlockService(deps: {
       const deadline = clock.monotonic() + settings.waitMs;
       const unlockId = unlockIdOf(context.commandId);
       const joinedBefore = context.seenBefore === true ? await joins.of(context.commandId) : undefined;
-      if (joinedBefore !== undefined) return follow(ask.deviceId, joinedBefore, undefined, until, deadline);
+      if (joinedBefore !== undefined) return follow(ask.deviceId, joinedBefore, context, undefined, until, deadline);
       if (!(await presence.reachable(ask.deviceId))) return refusedOffline(ask, unlockId, context);
 
       // Before the request, so that no step of it goes by unheard.

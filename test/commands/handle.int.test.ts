@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { ConcurrencyConflict, type AnyCommand } from '../../src/commands/port.ts';
+import { ConcurrencyConflict, KeyUsedLongAgo, type AnyCommand } from '../../src/commands/port.ts';
 import { deviceAggregate } from '../../src/domain/registry.ts';
 import { isSealed } from '../../src/domain/kernel.ts';
 import type { DeviceState } from '../../src/domain/device/state.ts';
 import { AppendOutcomeUnknown, WrongExpectedRevision, type EventStore } from '../../src/platform/event-store/port.ts';
 import { derivedCommandId, newId } from '../../src/platform/ids.ts';
-import { ada, asSystem } from '../support/backend.ts';
+import { ada, asSystem, TestClock } from '../support/backend.ts';
 import { useBackends } from '../support/backends.ts';
 import type { SimulatedBox } from '../support/simulated-box.ts';
 import { until } from '../support/until.ts';
@@ -168,6 +168,46 @@ describe('a command', () => {
     }
     expect((outcomes[1] as { events: readonly unknown[] }).events[0]).toMatchObject({ data: stored.data, metadata: { occurredAt: stored.metadata.occurredAt } });
     expect((await one.types(box.stream)).filter((type) => type === 'LinkCreated')).toHaveLength(1);
+  });
+});
+
+describe('an idempotency key that was used before', () => {
+  const DAY_MS = 86_400_000;
+  const maintenance = (box: SimulatedBox, type: 'StartMaintenance' | 'EndMaintenance'): AnyCommand => ({ type, data: { deviceId: box.deviceId } });
+
+  it('more than a day ago is refused: what was done then is not done now', async () => {
+    const clock = new TestClock();
+    const backend = await start({ clock });
+    const box = await backend.box();
+    const weekly = { ...asSystem(), actor: user, seenBefore: false };
+    expect(await backend.bus.execute(maintenance(box, 'StartMaintenance'), weekly)).toMatchObject({ kind: 'accepted', repeated: false });
+    await backend.execute(maintenance(box, 'EndMaintenance'));
+    clock.advance(7 * DAY_MS);
+    await expect(backend.bus.execute(maintenance(box, 'StartMaintenance'), weekly)).rejects.toThrow(KeyUsedLongAgo);
+    // Also by a process whose fold has forgotten the id: the store knows the events.
+    for (let n = 0; n < 70; n++) await backend.execute(rename(box, `${n}`));
+    await expect(backend.bus.execute(maintenance(box, 'StartMaintenance'), weekly)).rejects.toThrow(KeyUsedLongAgo);
+    const { state } = await backend.bus.load<DeviceState>(deviceAggregate, box.deviceId);
+    expect(state).toMatchObject({ maintenance: false });
+  });
+
+  it('a moment ago is a repeat, also where the row of the key was lost with the power', async () => {
+    const backend = await start({ clock: new TestClock() });
+    const box = await backend.box();
+    const context = { ...asSystem(), actor: user, seenBefore: false };
+    await backend.bus.execute(rename(box), context);
+    expect(await backend.bus.execute(rename(box), context)).toMatchObject({ kind: 'accepted', repeated: true });
+    expect((await backend.types(box.stream)).filter((type) => type === 'DeviceRenamed')).toHaveLength(1);
+  });
+
+  it('is for ever that of what makes its ids itself, as a policy does', async () => {
+    const clock = new TestClock();
+    const backend = await start({ clock });
+    const box = await backend.box();
+    const policy = asSystem();
+    await backend.bus.execute(maintenance(box, 'StartMaintenance'), policy);
+    clock.advance(7 * DAY_MS);
+    expect(await backend.bus.execute(maintenance(box, 'StartMaintenance'), policy)).toMatchObject({ kind: 'accepted', repeated: true });
   });
 });
 

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import type { CommandContext, UnlockAsk, UnlockReply } from '../../src/commands/port.ts';
+import { KeyUsedLongAgo, type CommandContext, type UnlockAsk, type UnlockReply } from '../../src/commands/port.ts';
 import { createIdempotency } from '../../src/commands/idempotency.ts';
 import { derivedCommandId, newId } from '../../src/platform/ids.ts';
-import { ada, asSystem, type Backend } from '../support/backend.ts';
+import { ada, asSystem, TestClock, type Backend } from '../support/backend.ts';
 import { useBackends } from '../support/backends.ts';
 import type { SimulatedBox } from '../support/simulated-box.ts';
 import { until } from '../support/until.ts';
@@ -133,6 +133,26 @@ describe('a repeat', () => {
     expect(await requests(backend, box)).toBe(1);
   });
 
+  it('of the same owner, when the tap before ends and a courier is next, is answered with the owner\'s own', async () => {
+    const backend = await start();
+    const box = await backend.box();
+    await box.hello();
+    const linkId = await linkOf(backend, box, 1);
+    await backend.unlocks.request(byOwner(box), owner(), 'accepted');
+    const [first] = await sent(backend, box, 1);
+    // Between the decision that it joins and the look at what: the tap ends, and the courier's turn comes.
+    const { load } = backend.bus;
+    let passed: Promise<unknown> | undefined;
+    (backend.bus as { load: typeof load }).load = async (aggregate, id) => {
+      passed ??= box.opens(first!).then(() => backend.unlocks.request(byLink(box, linkId), courier(linkId, 'one'), 'accepted'));
+      await passed;
+      return load(aggregate, id);
+    };
+    const second = await backend.unlocks.request(byOwner(box), owner(), 'accepted');
+    expect(second).toMatchObject({ kind: 'progress', unlock: { unlockId: first!['command_id'], state: 'opened' } });
+    expect(await requests(backend, box)).toBe(2);
+  });
+
   it('of one that joined another is answered with that one for good, and opens nothing', async () => {
     const backend = await start();
     const box = await backend.box();
@@ -156,6 +176,42 @@ describe('a repeat', () => {
     await box.tell('bye', { online: false });
     expect(await backend.unlocks.request(byOwner(box), await asked(), 'accepted')).toEqual(second);
     expect(await requests(backend, box)).toBe(1);
+  });
+});
+
+describe('a key of long ago', () => {
+  it('is not answered with what came of it then: nothing is opened, and that is said', async () => {
+    const clock = new TestClock(Date.now());
+    const backend = await start({ clock });
+    const box = await backend.box();
+    await box.hello();
+    answering(backend, box);
+    const context = { ...owner(), seenBefore: false };
+    expect(stateOf(await backend.unlocks.request(byOwner(box), context, 'outcome'))).toBe('opened');
+    clock.advance(3 * 86_400_000);
+    await expect(backend.unlocks.request(byOwner(box), context, 'outcome')).rejects.toThrow(KeyUsedLongAgo); // offline
+    await box.tell('periodic');
+    await expect(backend.unlocks.request(byOwner(box), context, 'outcome')).rejects.toThrow(KeyUsedLongAgo);
+    // And where the fold knows the opening, but not the command any more.
+    for (let n = 0; n < 70; n++) await backend.execute({ type: 'RenameDevice', data: { deviceId: box.deviceId, userId: ada, name: `${n}` } });
+    await expect(backend.unlocks.request(byOwner(box), context, 'outcome')).rejects.toThrow(KeyUsedLongAgo);
+    expect(await requests(backend, box)).toBe(1);
+  });
+
+  it('is not answered with the opening of somebody else', async () => {
+    const clock = new TestClock(Date.now());
+    const backend = await start({ clock });
+    const box = await backend.box();
+    await box.hello();
+    answering(backend, box);
+    const context = { ...owner(), seenBefore: false };
+    await backend.unlocks.request(byOwner(box), context, 'outcome');
+    const linkId = await linkOf(backend, box, 70);
+    // So many that the box's state has forgotten the first.
+    for (let n = 0; n < 66; n++) await backend.unlocks.request(byLink(box, linkId), courier(linkId, `${n}`), 'outcome');
+    clock.advance(3 * 86_400_000);
+    await box.tell('periodic');
+    await expect(backend.unlocks.request(byOwner(box), context, 'outcome')).rejects.toThrow(KeyUsedLongAgo);
   });
 });
 
