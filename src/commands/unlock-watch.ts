@@ -22,8 +22,8 @@ export interface UnlockWatches {
   open(deviceId: string, unlockId: string, from?: bigint): UnlockWatch;
   /** As the log has it now. Undefined: none of that id lately. */
   read(deviceId: string, unlockId: string, from?: bigint): Promise<UnlockProgress | undefined>;
-  /** The id of the box's last request. */
-  latest(deviceId: string): Promise<string | undefined>;
+  /** The id of the last request that this person or link made of the box. */
+  latest(deviceId: string, causeId: string): Promise<string | undefined>;
   /** Called when an unlock of this box came to its end. */
   onEnded(deviceId: string, listener: () => void): () => void;
 }
@@ -145,10 +145,10 @@ export function createUnlockWatches(deps: {
   return {
     read,
 
-    async latest(deviceId) {
+    async latest(deviceId, causeId) {
       for await (const wire of store.readStream(deviceStream(deviceId), { direction: 'backwards', limit: LOOK_BACK })) {
         const event = recordedOf(wire);
-        if (event.type === 'UnlockRequested') return event.data.unlockId;
+        if (event.type === 'UnlockRequested' && event.data.cause.id === causeId) return event.data.unlockId;
       }
       return undefined;
     },
