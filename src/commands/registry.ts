@@ -67,6 +67,8 @@ const rows: { readonly [T in CommandType]: Row } = {
   ActivateUser: { aggregate: 'user' },
   GrantAdminRole: { aggregate: 'user' },
   RevokeAdminRole: { aggregate: 'user' },
+  StartAuditExport: { aggregate: 'user' },
+  StartPersonalDataExport: { aggregate: 'user' },
   EraseSubject: { aggregate: 'user' },
 };
 

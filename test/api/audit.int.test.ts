@@ -3,6 +3,7 @@ import { get, type IncomingMessage } from 'node:http';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { readCsv } from '../../src/api/csv.ts';
+import { EventStoreUnavailable } from '../../src/platform/event-store/port.ts';
 import { newId } from '../../src/platform/ids.ts';
 import type { AuditRow } from '../../src/projections/read-models.ts';
 import { soon, startApi, World, type TestApi } from '../support/api.ts';
@@ -119,6 +120,31 @@ describe('an export', () => {
     expect((await ask('/export?format=csv&before=nonsense')).status).toBe(400);
     expect((await ask('/export?format=csv', api.signIn().token)).status).toBe(403);
     expect((await api.ask('GET', '/api/v1/admin/logs/audit/export?format=csv')).status).toBe(401);
+  });
+
+  it('is written down before it leaves, with nothing of what was typed; and does not leave where it cannot be', async () => {
+    const row = happened();
+    const deviceId = newId();
+    const filters = `q=ana%20smith&ip=203.0.113.7&action=link_created&type=LinkCreated&actor=Somebody&device_id=${deviceId}&outcome=accepted&date_from=2026-11-01`;
+    for (const format of ['csv', 'ndjson'] as const) {
+      expect((await ask(`/export?format=${format}&${filters}`)).status).toBe(200);
+      const asked = { q: true, ip: true, action: true, types: true, actorId: true, deviceId, outcome: 'accepted', from: '2026-11-01T00:00:00.000Z' };
+      const { command, context } = api.world.commands.at(-1) ?? {};
+      expect(command).toEqual({ type: 'StartAuditExport', data: { userId: admin.userId, format, upTo: String(row.position), filters: asked } });
+      expect(context).toMatchObject({ actor: { kind: 'admin', id: admin.userId }, source: 'web_dashboard' });
+    }
+    const before = api.world.commands.length;
+    await api.ask('HEAD', '/api/v1/admin/logs/audit/export?format=csv', { token: admin.token });
+    await ask('/export?format=xls');
+    expect(api.world.commands).toHaveLength(before);
+    api.world.refuse = { StartAuditExport: { code: 'role_missing' } };
+    expect(await ask('/export?format=csv')).toMatchObject({ status: 403 });
+    api.world.refuse = {};
+    api.world.throws = new EventStoreUnavailable('gone');
+    // More often than there may be exports: what did not begin is none.
+    for (let n = 0; n < 5; n++) expect(await ask('/export?format=csv')).toMatchObject({ status: 503, body: { error: 'unavailable' } });
+    api.world.throws = undefined;
+    expect((await ask('/export?format=csv')).status).toBe(200);
   });
 
   it('waits for its reader, ends with it, and is one of few', async () => {

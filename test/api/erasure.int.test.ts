@@ -112,5 +112,8 @@ describe('a copy of everything', () => {
     expect((own.body as { personal: unknown[] }).personal).toHaveLength(450);
     const root = api.signIn({ adminRole: 'super_admin' });
     expect((await api.ask('GET', `/api/v1/admin/users/${ana.userId}/export`, { token: root.token })).body).toMatchObject({ links: [{ access_url: null }], sessions: [{ current: false }] });
+    // That it left, and to whom, is in the person's own history.
+    const started = { type: 'StartPersonalDataExport', data: { userId: ana.userId } };
+    expect(api.world.commands.slice(-2)).toMatchObject([{ command: started, context: { actor: { kind: 'user', id: ana.userId } } }, { command: started, context: { actor: { kind: 'admin', id: root.userId } } }]);
   });
 });

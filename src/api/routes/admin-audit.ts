@@ -1,4 +1,5 @@
 import { Type } from 'typebox';
+import type { AuditExportFilters } from '../../domain/user/events.ts';
 import type { AuditFilter, AuditRow } from '../../projections/read-models.ts';
 import type { Api } from '../api.ts';
 import { auditExport, contentTypeOf, exportFormats, releasing } from '../audit-export.ts';
@@ -45,6 +46,8 @@ export const adminAuditRoutes: readonly Route[] = [
     const release = api.exports.take(call.who.userId);
     try {
       const until = await audit.head();
+      // Written down before the first byte leaves: what was sent cannot be called back. HEAD sends none.
+      if (call.req.method !== 'HEAD') await api.execute(call, { type: 'StartAuditExport', data: { userId: call.who.userId, format, upTo: String(until), filters: recordedFilters(filter) } });
       const name = `audit-${new Date(api.deps.clock.now()).toISOString().slice(0, 19).replaceAll(':', '')}.${format}`;
       return {
         status: 200 as const,
@@ -76,6 +79,21 @@ export const adminAuditRoutes: readonly Route[] = [
     return { status: 200, body: { entry: view(entry), causes: causesOf(entry, chain).map(view), chain: chain.map(view) } };
   }),
 ];
+
+const UUID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/;
+
+/** What the log keeps of a filter, in clear and for ever. */
+function recordedFilters({ q, action, types, ip, actorId, before, after, until: _, ...listed }: AuditFilter): AuditExportFilters {
+  const typed = { q, action, types, ip };
+  const given = Object.entries(typed).filter(([, value]) => value !== undefined);
+  return {
+    ...Object.fromEntries(given.map(([name]) => [name, true] as const)),
+    ...(actorId === undefined ? {} : { actorId: UUID.test(actorId) ? actorId : true }),
+    ...listed,
+    ...(after === undefined ? {} : { after: String(after) }),
+    ...(before === undefined ? {} : { before: String(before) }),
+  };
+}
 
 /** From the first cause on. What it names is the event that led to it, or the command: then that command's first event. */
 function causesOf(entry: AuditRow, chain: readonly AuditRow[]): readonly AuditRow[] {

@@ -25,7 +25,7 @@ export const erasureRoutes: readonly Route[] = [
     path: '/auth/me/export',
     access: account,
     replies: { 200: PersonalData },
-  })(async (call, api) => exported(api, await self(api, call.who.userId), call.who.sessionId)),
+  })(async (call, api) => exported(api, call, await self(api, call.who.userId), call.who.sessionId)),
 
   route({
     id: 'previewErasure',
@@ -87,7 +87,7 @@ export const erasureRoutes: readonly Route[] = [
   })(async (call, api) => {
     const user = await anyUser(api, call.params.user_id);
     mayTouch(api, call, user);
-    return exported(api, user, undefined);
+    return exported(api, call, user, undefined);
   }),
 
   route({
@@ -196,7 +196,9 @@ async function previewOf({ deps }: Api, user: UserRow, exportPath: string, needs
   };
 }
 
-function exported(api: Api, user: UserRow, session: Uuid | undefined) {
+async function exported(api: Api, call: Call, user: UserRow, session: Uuid | undefined) {
+  // Written down before the first byte leaves: what was sent cannot be called back. HEAD sends none.
+  if (call.req.method !== 'HEAD') await api.execute(call, { type: 'StartPersonalDataExport', data: { userId: user.userId } });
   const day = instant(api.deps.clock.now()).slice(0, 10);
   return {
     status: 200 as const,

@@ -22,5 +22,7 @@ export const userCodec = createCodec<UserState, UserEvent>({
   UserActivated: v1,
   AdminRoleGranted: v1,
   AdminRoleRevoked: v1,
+  AuditExportStarted: v1,
+  PersonalDataExportStarted: v1,
   SubjectErased: v1,
 });

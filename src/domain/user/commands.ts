@@ -1,5 +1,5 @@
 import type { Instant, Uuid } from '../kernel.ts';
-import type { AdminRole, ErasureGround, SessionEndReason, SessionScope, UserProfile } from './events.ts';
+import type { AdminRole, AuditExportFilters, ErasureGround, SessionEndReason, SessionScope, UserProfile } from './events.ts';
 
 /** What may be asked of a user. Passwords are checked before: a decider sees only whether they matched. */
 export type UserCommand =
@@ -16,6 +16,9 @@ export type UserCommand =
   | C<'ActivateUser', object>
   | C<'GrantAdminRole', { role: AdminRole; permissions: readonly string[] }>
   | C<'RevokeAdminRole', object>
+  /** Before the first byte of it leaves. */
+  | C<'StartAuditExport', { format: 'csv' | 'ndjson'; upTo: string; filters: AuditExportFilters }>
+  | C<'StartPersonalDataExport', object>
   /** `passwordMatched`: of an owner, who is asked for it again. */
   | C<'EraseSubject', { requestedBy: 'owner' | 'admin'; passwordMatched?: boolean; ground?: ErasureGround }>;
 

@@ -48,6 +48,12 @@ function decide(state: UserState, command: UserCommand, now: Instant): UserDecis
             { type: 'AdminRoleRevoked', data: {} },
             ...endSessions(state.sessions.filter(({ scope }) => scope === 'admin'), 'revoked'),
           );
+    case 'StartAuditExport': {
+      const { format, upTo, filters } = command.data;
+      return state.admin === null ? refuse('role_missing') : accept({ type: 'AuditExportStarted', data: { format, upTo, filters } });
+    }
+    case 'StartPersonalDataExport':
+      return accept({ type: 'PersonalDataExportStarted', data: {} });
     case 'EraseSubject':
       return eraseSubject(state, command, now);
     default:
@@ -73,6 +79,7 @@ function afterErasure(command: UserCommand): UserDecision {
     case 'EraseSubject':
     case 'EndSession':
     case 'RecordRefreshTokenReuse':
+    case 'StartPersonalDataExport': // there is nothing personal left in it
       return quiet;
     case 'LogIn':
       return refuse('credentials_invalid');
@@ -205,6 +212,8 @@ function evolve(state: UserState, event: UserEvent, at: Instant): UserState {
     case 'ProfileChanged':
       return { ...state, profileAt: at };
     case 'RefreshTokenReused':
+    case 'AuditExportStarted':
+    case 'PersonalDataExportStarted':
       return state;
     case 'EmailVerified':
       return { ...state, emailVerified: true };

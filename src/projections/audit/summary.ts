@@ -103,6 +103,8 @@ const sentences: Sentences = {
   UserActivated: (_, e) => `${who(e)} activated ${whom(e)} again`,
   AdminRoleGranted: ({ role }, e) => `${who(e)} granted ${whom(e)} an administrator role${given(': ', role)}`,
   AdminRoleRevoked: (_, e) => `${who(e)} revoked the administrator role of ${whom(e)}`,
+  AuditExportStarted: ({ format, filters }, e) => `${who(e)} began to export the audit log${given(' as ', format)}${narrowed(filters)}`,
+  PersonalDataExportStarted: (_, e) => `${who(e)} began to export the personal data of ${whom(e)}`,
   SubjectErased: ({ requestedBy }, e) => `the person ${whom(e)} was erased${requestedBy === 'owner' ? ', as they asked' : requestedBy === 'admin' ? ' by an administrator' : ''}: what was personal can be read by nobody`,
 
   LogStarted: ({ version }) => `the log was started${given(' by version ', version)}`,
@@ -263,6 +265,11 @@ function given(before: string, value: unknown): string {
 function why(reason: unknown): string {
   if (typeof reason !== 'string' || reason === '') return '';
   return `: ${/^[a-z0-9]+(?:_[a-z0-9]+)+$/.test(reason) ? reason.replaceAll('_', ' ') : plain(reason)}`;
+}
+
+function narrowed(filters: unknown): string {
+  const names = typeof filters === 'object' && filters !== null ? Object.keys(filters) : [];
+  return names.length === 0 ? '' : `, narrowed by ${plain(names.join(', '))}`;
 }
 
 function returned(useReturned: unknown): string {

@@ -189,6 +189,22 @@ describe('admin role', () => {
   });
 });
 
+describe('what leaves as a file', () => {
+  const start = command('StartAuditExport', { format: 'csv', upTo: '42', filters: { q: true } });
+  it('StartAuditExport is written down each time, of who administers and nobody else', () => {
+    const started = event('AuditExportStarted', { format: 'csv', upTo: '42', filters: { q: true } });
+    given(registered, adminRole).when(start).happens(started);
+    given(registered, adminRole, started).when(start).happens(started);
+    given(registered).when(start).refused('role_missing');
+    given(registered, adminRole, event('AdminRoleRevoked', {})).when(start).refused('role_missing');
+    given(registered, adminRole, erased).when(start).refused('user_erased');
+  });
+  it('StartPersonalDataExport is written down as long as there is anything personal', () => {
+    given(registered, suspended).when(command('StartPersonalDataExport', {})).happens(event('PersonalDataExportStarted', {}));
+    given(registered, erased).when(command('StartPersonalDataExport', {})).quiet();
+  });
+});
+
 describe('EraseSubject', () => {
   const erase = command('EraseSubject', { requestedBy: 'owner' });
   it('ends the account for good', () => {
