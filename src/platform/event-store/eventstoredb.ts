@@ -19,7 +19,9 @@ import { fullJitter, pause } from '../backoff.ts';
 import { component } from '../lifecycle.ts';
 import type { Logger } from '../logger.ts';
 import type { Metrics } from '../metrics.ts';
+import { createSemaphore } from '../semaphore.ts';
 import { encodeAppend } from './append-input.ts';
+import { fanOut } from './fan-out.ts';
 import { isSystem, matcher } from './filter.ts';
 import {
   MALFORMED_SCHEMA_VERSION,
@@ -57,6 +59,13 @@ const APPEND_TIMEOUT_MS = 10_000;
 const ATTEMPT_MS = 3_000;
 /** A read that yields nothing for so long is given up. */
 const READ_TIMEOUT_MS = 10_000;
+/**
+ * A connection has 100 HTTP/2 streams, and a call beyond them waits for one without a word, its time-out running. Appends share
+ * one and subscriptions have one each; reads have these, and wait for them here, in turn, before their time begins. Reads of the
+ * whole log have their own: whoever takes an export slowly keeps no command from its stream.
+ */
+const READS = { streams: 64, log: 16 };
+const MAX_WAITING_READS = 2_000;
 /** A subscription that stays behind the log for so long without an event is made anew. */
 const WATCHDOG_MS = 5_000;
 /** How long a silence, while catching up, before the end of the log is asked for. */
@@ -83,6 +92,11 @@ export function createEventStoreDb(options: EventStoreDbOptions): EventStore {
   const retries = metrics.counter('loqey_event_store_append_retries_total', 'Appends sent again after an error', ['lane']).labels('normal');
   const waitingGauge = metrics.gauge('loqey_event_store_appends_waiting', 'Appends that wait for their answer', ['lane']).labels('normal');
   const drops = metrics.counter('loqey_event_store_subscription_retries_total', 'Subscriptions that were dropped and made anew');
+  const readsWaiting = metrics.gauge('loqey_event_store_reads_waiting', 'Reads that wait for one of the connection’s streams', ['of']);
+  const places = {
+    streams: createSemaphore({ places: READS.streams, maxWaiting: MAX_WAITING_READS, maxWaitMs: READ_TIMEOUT_MS }),
+    log: createSemaphore({ places: READS.log, maxWaiting: MAX_WAITING_READS, maxWaitMs: READ_TIMEOUT_MS }),
+  };
   const stopping = new AbortController();
   let shared: SharedClient | undefined;
   let waiting = 0;
@@ -195,8 +209,34 @@ export function createEventStoreDb(options: EventStoreDbOptions): EventStore {
     throw new EventStoreUnavailable(`Revision ${revision} of ${stream}, appended a moment ago, cannot be read`);
   }
 
-  /** Ends without an event where there is no such stream. @throws EventStoreUnavailable when nothing comes for 10 s */
-  async function* follow(open: (client: EventStoreDBClient) => StreamingRead<ResolvedEvent>): AsyncGenerator<RecordedEvent> {
+  /**
+   * Ends without an event where there is no such stream.
+   *
+   * @throws EventStoreUnavailable when nothing comes for 10 s, or so many others read that it was not even asked for
+   */
+  async function* follow(open: (client: EventStoreDBClient) => StreamingRead<ResolvedEvent>, of: keyof typeof places = 'streams'): AsyncGenerator<RecordedEvent> {
+    const leave = await enter(of);
+    try {
+      yield* reading(open);
+    } finally {
+      leave();
+    }
+  }
+
+  async function enter(of: keyof typeof places): Promise<() => void> {
+    try {
+      const place = places[of].acquire();
+      if (typeof place === 'function') return place;
+      readsWaiting.set({ of }, places[of].waiting);
+      return await place;
+    } catch (error) {
+      throw new EventStoreUnavailable('Too much is being read from the event store', { cause: error });
+    } finally {
+      readsWaiting.set({ of }, places[of].waiting);
+    }
+  }
+
+  async function* reading(open: (client: EventStoreDBClient) => StreamingRead<ResolvedEvent>): AsyncGenerator<RecordedEvent> {
     const read = open(client());
     read.on('error', () => undefined); // one that arrives after the loop was left
     let since: number | undefined = performance.now();
@@ -245,7 +285,7 @@ export function createEventStoreDb(options: EventStoreDbOptions): EventStore {
     if (left <= 0) return;
     const open = (from: EventStoreDBClient) =>
       from.readAll({ direction: forwards ? FORWARDS : BACKWARDS, fromPosition }, { highWaterMark: AHEAD });
-    for await (const event of follow(open)) {
+    for await (const event of follow(open, 'log')) {
       // Forwards, the server starts with the event at the position itself.
       if (!matches(event) || (forwards && after !== undefined && event.position <= after)) continue;
       yield event;
@@ -279,8 +319,8 @@ export function createEventStoreDb(options: EventStoreDbOptions): EventStore {
     }
   }
 
-  async function* subscribeAll({ after, filter, signal, maxBatch = MAX_BATCH }: SubscribeOptions): AsyncGenerator<EventBatch> {
-    const matches = matcher(filter);
+  /** A subscription of its own, unfiltered. */
+  async function* subscribe({ after, signal, maxBatch = MAX_BATCH }: Omit<SubscribeOptions, 'filter'>): AsyncGenerator<EventBatch> {
     const either = AbortSignal.any([signal, stopping.signal]);
     let position = after;
     let failures = 0;
@@ -297,7 +337,7 @@ export function createEventStoreDb(options: EventStoreDbOptions): EventStore {
             position = events.at(-1)?.position ?? position;
             failures = 0;
             told = live && source.isEmpty();
-            yield { events: events.filter(matches), position: position ?? 0n, live: told };
+            yield { events: events.filter((event) => !isSystem(event)), position: position ?? 0n, live: told };
           } else if (either.aborted) {
             break;
           } else if (live && told) {
@@ -380,7 +420,7 @@ export function createEventStoreDb(options: EventStoreDbOptions): EventStore {
     },
   );
 
-  return { append, readStream, readAll, subscribeAll, head, readStreamMetadata, writeStreamMetadata, ...lifecycle };
+  return { append, readStream, readAll, subscribeAll: fanOut(subscribe), head, readStreamMetadata, writeStreamMetadata, ...lifecycle };
 }
 
 /**
@@ -419,7 +459,10 @@ async function release(shared: SharedClient): Promise<void> {
 
 /** A subscription that is pulled: what is there at once, then a wait for more. Nothing is pulled between two takes. */
 interface Source {
-  /** `greedy`: goes on while more arrives with each turn of the event loop. @throws when it was dropped and is empty */
+  /**
+   * What is there and what comes within a turn of the event loop: the events of one append arrive in messages of their own.
+   * `greedy`: goes on while more arrives with each turn. @throws when it was dropped and is empty
+   */
   take(limit: number, greedy: boolean): Promise<ResolvedEvent[]>;
   isEmpty(): boolean;
   /** Until there is an event, `ms` have passed or the signal aborted. @throws when the subscription was dropped */
@@ -444,10 +487,10 @@ function openSource(client: EventStoreDBClient, after: bigint | undefined, signa
   return {
     async take(limit, greedy) {
       const events: ResolvedEvent[] = [];
-      for (;;) {
+      for (let turn = 0; ; turn++) {
         const before = events.length;
         for (let next: unknown; events.length < limit && (next = subscription.read()) !== null; ) events.push(next as ResolvedEvent);
-        if (!greedy || events.length === before || events.length === limit) break;
+        if (events.length === before || events.length === limit || (turn > 0 && !greedy)) break;
         await nextTurn();
       }
       if (events.length === 0 && dropped !== undefined) throw dropped;
