@@ -49,6 +49,11 @@ const BACK_TOLD_AFTER_MS = 15 * 60_000;
 /** Requests that the reactor dispatches at the same time. */
 const SIDE_BY_SIDE = 32;
 
+interface Claimable {
+  readonly device: LiveDevice;
+  readonly keys: DeviceKeys;
+}
+
 export interface Dispatcher {
   /** The claim in the request's own append, where this process is the one that will send: one append less to wait for. */
   readonly continuation: Continuation;
@@ -90,6 +95,8 @@ export function createDispatcher(deps: {
   const claimant = newId();
   const underWay = new Map<string, Promise<void>>();
   const done = boundedCache<string, true>({ max: REMEMBERED });
+  /** What a claim in the request's own append was made from: what is sent is made of the same, without another look. */
+  const claimedWith = boundedCache<string, Claimable>({ max: REMEMBERED });
   /** What was signed and is not yet with the relay, as far as is known. */
   const signed = boundedCache<string, RelayMessage>({ max: REMEMBERED });
   /** The newest `issued_at` of anything sent to a box, in milliseconds; what it forgets, the box's own reports say. */
@@ -139,6 +146,8 @@ export function createDispatcher(deps: {
     const since = clock.monotonic();
     const deviceId = event.stream.slice('device-'.length);
     const { unlockId } = event.data;
+    const known = claimedWith.get(unlockId);
+    if (claimed !== undefined && known !== undefined) return send(event, claimed, known.device, known.keys, since);
     const [device, keys] = await Promise.all([live.byId(deviceId), keyring.of(deviceId)]);
     const context = claimContext(event);
     if (claimed !== undefined && device !== undefined && keys !== undefined) return send(event, claimed, device, keys.current, since);
@@ -171,6 +180,7 @@ export function createDispatcher(deps: {
     signed.set(unlockId, message);
     await relay.publish('device-commands', [message]);
     signed.delete(unlockId);
+    claimedWith.delete(unlockId);
     dispatched.inc({ outcome: 'sent' });
     latency.observe((clock.monotonic() - since) / 1_000);
   }
@@ -270,7 +280,9 @@ export function createDispatcher(deps: {
       const [device, keys] = await Promise.all([live.byId(deviceId), keyring.of(deviceId)]);
       // What cannot be claimed now is left to the dispatch after the append, which says why.
       if (device === undefined || keys === undefined || !mayReach(device)) return undefined;
-      return { command: claimOf(device, keys.current, request.data.unlockId), context: claimContext(request) };
+      const { unlockId } = request.data;
+      claimedWith.set(unlockId, { device, keys: keys.current });
+      return { command: claimOf(device, keys.current, unlockId), context: claimContext(request) };
     },
 
     hint(events) {
