@@ -29,4 +29,4 @@ EXPOSE 8000 1883
 # Ready: every part this process needs answers. Who watches a process from outside asks /health/live and /metrics.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=90s --retries=3 \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/health/ready`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
-CMD ["node", "src/main.ts", "start"]
+CMD ["node", "src/loqey.js", "start"]

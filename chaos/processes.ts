@@ -30,7 +30,7 @@ export interface RoleOptions {
   readonly onDeath: (how: string) => void;
 }
 
-const main = new URL('../src/main.ts', import.meta.url).pathname;
+const main = new URL('../src/loqey.js', import.meta.url).pathname;
 const READY_MS = 120_000;
 const STOP_MS = 60_000;
 const TAIL_BYTES = 4_000;

@@ -1,14 +1,7 @@
-#!/usr/bin/env node
 import { existsSync, readFileSync } from 'node:fs';
-import { enableCompileCache } from 'node:module';
-import { fileURLToPath } from 'node:url';
+import { createCli } from './cli.ts';
 
-// What was compiled once is kept: the next start is faster, and weighs less without the compiler. So the program itself is
-// imported below, after this. Kept beside the program, for whoever may write there: code from a folder that others can write
-// to, as the temporary one is, would be theirs. Where it cannot be written the start is slower, no more.
-enableCompileCache(fileURLToPath(new URL('../node_modules/.cache/loqey', import.meta.url)));
-
-// The entry: the one place that reads the environment and the arguments.
+// The one place that reads the environment and the arguments. Started by `loqey.js`.
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
 
 process.on('unhandledRejection', (reason) => {
@@ -23,7 +16,6 @@ if (existsSync('.env')) process.loadEnvFile('.env');
 // `loqey audit list | head` closes its end early: that ends no server, and is no error of what was asked for.
 process.stdout.on('error', () => undefined);
 
-const { createCli } = await import('./cli.ts');
 process.exitCode = await createCli({ environ: process.env, version }).run(process.argv.slice(2));
 // What was printed into a pipe may still be on its way: it is let out before the exit.
 const printed = (stream: NodeJS.WriteStream) => new Promise<void>((resolve) => void stream.write('', () => resolve()));

@@ -64,7 +64,7 @@ interface Started {
 
 async function startProgramAsUser(dataDir: string): Promise<Started> {
   const began = performance.now();
-  const child = spawn(process.execPath, ['src/main.ts', 'start', '--json'], { env: { ...process.env, ...settingsFor(dataDir) }, stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, ['src/loqey.js', 'start', '--json'], { env: { ...process.env, ...settingsFor(dataDir) }, stdio: ['ignore', 'pipe', 'inherit'] });
   const url = await untilReady(child);
   return {
     url,

@@ -1,9 +1,13 @@
-import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { component, type Component } from '../platform/lifecycle.ts';
 import type { Logger } from '../platform/logger.ts';
 import { networkOf } from './client.ts';
+
+// Not imported: for an import Node reads every member of the module, its WebSocket client too, and with it loads the client behind
+// `fetch` and HTTP/2, which are of no use here and weigh 14 MB.
+const { createServer } = process.getBuiltinModule('node:http');
 
 export interface HttpServerOptions {
   readonly host: string;

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
 
-const main = new URL('../../src/main.ts', import.meta.url).pathname;
+const main = new URL('../../src/loqey.js', import.meta.url).pathname;
 const folder = mkdtempSync(join(tmpdir(), 'loqey-env-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 

@@ -5,7 +5,7 @@ import { shells, type Shell } from '../../src/shell/completion.ts';
 
 /** What the command line prints for a shell, tried in that shell. */
 const scripts = Object.fromEntries(
-  shells.map((shell) => [shell, execFileSync(process.execPath, [join(import.meta.dirname, '../../src/main.ts'), 'completion', shell], { encoding: 'utf8', env: { PATH: process.env['PATH'] ?? '' } })]),
+  shells.map((shell) => [shell, execFileSync(process.execPath, [join(import.meta.dirname, '../../src/loqey.js'), 'completion', shell], { encoding: 'utf8', env: { PATH: process.env['PATH'] ?? '' } })]),
 ) as Record<Shell, string>;
 
 /** The last word is the one that Tab is pressed at. */

@@ -61,7 +61,7 @@ async function cli(args: readonly string[], input?: string, environ: Record<stri
 
 function program(args: readonly string[], input = '', environ: Record<string, string> = {}): Promise<Ran> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [join(import.meta.dirname, '../../src/main.ts'), ...args], { env: environOf(environ), cwd: folder });
+    const child = spawn(process.execPath, [join(import.meta.dirname, '../../src/loqey.js'), ...args], { env: environOf(environ), cwd: folder });
     const [out, said]: [string[], string[]] = [[], []];
     child.stdout.on('data', (chunk: Buffer) => out.push(chunk.toString()));
     child.stderr.on('data', (chunk: Buffer) => said.push(chunk.toString()));
@@ -341,7 +341,7 @@ describe('accounts, rights and what happened', () => {
 
   test('are followed as they happen', async () => {
     const { PATH = '', HOME = '' } = process.env;
-    const child = spawn(process.execPath, [join(import.meta.dirname, '../../src/main.ts'), 'audit', 'tail', 'registered', '-n', '1', '--json'], { env: { PATH, HOME, XDG_CONFIG_HOME: folder, LOQEY_URL: app.url }, cwd: folder });
+    const child = spawn(process.execPath, [join(import.meta.dirname, '../../src/loqey.js'), 'audit', 'tail', 'registered', '-n', '1', '--json'], { env: { PATH, HOME, XDG_CONFIG_HOME: folder, LOQEY_URL: app.url }, cwd: folder });
     try {
       const heard: string[] = [];
       child.stdout.on('data', (chunk: Buffer) => heard.push(...chunk.toString().trimEnd().split('\n')));

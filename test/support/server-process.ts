@@ -25,7 +25,7 @@ export type ProgramEvent = { readonly event: string } & Readonly<Record<string, 
 /** Only what a test says is set: settings of the machine that the tests run on must not decide them. */
 export type Settings = Readonly<Record<string, string>>;
 
-const main = new URL('../../src/main.ts', import.meta.url).pathname;
+const main = new URL('../../src/loqey.js', import.meta.url).pathname;
 const running = new Set<ChildProcess>();
 const folders = new Set<string>();
 

@@ -1,4 +1,3 @@
-import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
 import { fullJitter, pause } from '../backoff.ts';
 import type { Logger } from '../logger.ts';
@@ -42,8 +41,6 @@ export const defaultTimeouts: Timeouts = {
 export interface Database {
   readonly url: string;
   readonly pool: pg.Pool;
-  /** A typed query builder over the same pool. */
-  kysely<Tables>(): Kysely<Tables>;
   /**
    * Runs `work` in one transaction and commits it; any error rolls it back and is thrown on.
    *
@@ -151,7 +148,6 @@ export function createDatabase(options: DatabaseOptions): Database {
   return {
     url,
     pool,
-    kysely: <Tables>() => new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) }),
     transaction: (work, transactionOptions) => runTransaction(pool, work, transactionOptions),
     stop: () => (ended ??= pool.end()),
   };

@@ -34,11 +34,6 @@ describe('values', () => {
       naive: '2026-03-29 02:30:00',
     });
   });
-
-  it('arrive the same through kysely', async () => {
-    const rows = await db.kysely<{ marks: { name: string } }>().selectFrom('marks').select('name').where('name', '=', 'none').execute();
-    expect(rows).toEqual([]);
-  });
 });
 
 describe('transaction', () => {
