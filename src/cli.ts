@@ -17,9 +17,16 @@ export interface CliContext {
 
 const EXIT_CODES = `Exit codes:
   0 ok            4 sign in first           7 server unreachable
-  1 unexpected    5 not found               10-13 start failed (port, lock, version, disk)
-  2 usage         6 outcome unknown, late   130 Ctrl+C
-  3 refused by a rule`;
+  1 unexpected    5 not found               10-13 start failed: port,
+  2 usage         6 outcome unknown, late         lock, version, disk
+  3 refused by a rule                       130 Ctrl+C`;
+
+/** Nothing is installed for the whole machine: how `loqey` is typed where the program lies. */
+const IN_THIS_FOLDER = `In the folder of the program, loqey is npm run --silent loqey --. In a shell:
+  alias loqey='npm run --silent loqey --'`;
+
+const HERE = 'On the data folder of this machine, with a server or without:';
+const ADMINISTRATION = 'As an administrator, through the API of a server (loqey login first):';
 
 export const exitCode = { ok: 0, unexpected: 1, usage: 2, interrupted: 130 } as const;
 
@@ -33,16 +40,16 @@ export function createCli(context: CliContext): { run(argv: readonly string[]): 
     .description('Backend for smart lockboxes: a box opens once, in time, for someone allowed, and never otherwise.')
     .version(context.version)
     .exitOverride()
-    .showHelpAfterError('(all commands: loqey --help)')
-    .addHelpText('after', `\n${EXIT_CODES}`)
-    .configureHelp({ showGlobalOptions: true })
+    .addHelpText('after', `\n${EXIT_CODES}\n\n${IN_THIS_FOLDER}`)
+    .configureHelp({ showGlobalOptions: true, subcommandDescription: phrase, commandDescription: sentence })
     .addOption(new Option('--json', 'one JSON object per line instead of words'));
 
   const terminalOf = (command: Command): Terminal =>
     createTerminal({ json: command.optsWithGlobals<{ json?: boolean }>().json === true, stdin: process.stdin, stdout: process.stdout, stderr: process.stderr, color: colorOf(context.environ) });
 
+  program.commandsGroup('The server, and boxes for it:');
   program
-    .command('start', { isDefault: true })
+    .command('start')
     .description('start the server (npm start)')
     .option('--verbose', 'show the server log here as well')
     .addHelpText('after', () => `\n${helpText()}`)
@@ -67,6 +74,7 @@ export function createCli(context: CliContext): { run(argv: readonly string[]): 
     .command('reset')
     .description('set the data folder aside and begin empty (nothing is deleted)')
     .option('--yes', 'without a question')
+    .addHelpText('after', '\nExamples:\n  npm run reset\n  npm run reset -- --yes')
     .action(async ({ yes }: { yes?: boolean }, self: Command) => {
       const { reset } = await import('./shell/folder.ts');
       result = await reset(dataDir(), yes === true, terminalOf(self));
@@ -75,13 +83,19 @@ export function createCli(context: CliContext): { run(argv: readonly string[]): 
     .command('demo')
     .description('one delivery from registration to audit, told step by step')
     .option('--stay', 'then leave the box switched on, with a link to open in a browser, until Ctrl+C')
+    .addHelpText('after', '\nExamples:\n  npm run demo\n  npm run demo -- --stay')
     .action(async ({ stay }: { stay?: boolean }, self: Command) => {
       const { runDemo } = await import('./shell/demo.ts');
       const told = await runDemo({ ...local, terminal: terminalOf(self), stay: stay === true ? untilSignal() : undefined });
       result = told ? exitCode.ok : exitCode.unexpected;
     });
-  registerSimulateCommand(program, terminalOf);
+  registerSimulateCommand(program, terminalOf, async () => {
+    const { lendAdmin, serverHere } = await import('./shell/lent-admin.ts');
+    const url = await serverHere(context.environ);
+    return url === undefined ? undefined : { url, lendAdmin: () => lendAdmin('simulate', local) };
+  });
 
+  program.commandsGroup(HERE);
   const readModels = program.command('projections').description('the read models: how far they are, rebuilding them, comparing and switching. Needs the data folder, and no server.');
   const models = () => import('./shell/projections.ts');
   command('status', 'position, lag, size and progress of each', async (terminal) => (await models()).projectionsStatus(local, terminal), readModels);
@@ -139,16 +153,20 @@ export function createCli(context: CliContext): { run(argv: readonly string[]): 
 
   const jobs = program.command('jobs').description('what runs around the clock');
   command('list', 'when each ran last and how that went, and when it runs next', async (terminal) => (await import('./shell/jobs.ts')).jobsList(local, terminal), jobs);
-  command('run', 'run one now instead of at its next time; needs a running server', async (terminal, name = '') => (await import('./shell/jobs.ts')).jobsRun(local, name, terminal), jobs).argument('<name>', 'as the list names it');
+  command('run', 'run one now instead of at its next time; needs a running server', async (terminal, name = '') => (await import('./shell/jobs.ts')).jobsRun(local, name, terminal), jobs)
+    .argument('<name>', 'as the list names it')
+    .addHelpText('after', '\nExample:\n  loqey jobs run audit.heads');
 
   const mail = program.command('mail').description('mails that were kept in a folder instead of being sent');
   command('list', 'the newest last', async (terminal) => (await import('./shell/mail.ts')).mailList(dataDir(), terminal), mail);
-  command('show', 'one of them, as text', async (terminal, name = '') => (await import('./shell/mail.ts')).mailShow(dataDir(), name, terminal), mail).argument('<name>', 'its name in the list or the beginning of it; last = the newest');
+  command('show', 'one of them, as text', async (terminal, name = '') => (await import('./shell/mail.ts')).mailShow(dataDir(), name, terminal), mail).argument('<name>', 'its name in the list or the beginning of it; last = the newest')
+    .addHelpText('after', '\nExamples:\n  loqey mail show last\n  loqey mail show 2026-11-21T14-02');
 
   const contextOf = (self: Command) => ({ environ: context.environ, terminal: terminalOf(self) });
   const done = (code: number): void => {
     result = code;
   };
+  program.commandsGroup(ADMINISTRATION);
   registerRemoteCommands(program, contextOf, done);
 
   const audit = program.commands.find((group) => group.name() === 'audit') ?? program.command('audit');
@@ -195,6 +213,7 @@ export function createCli(context: CliContext): { run(argv: readonly string[]): 
       result = await (await import('./shell/verify.ts')).auditVerify(local, options, terminalOf(self));
     });
 
+  program.commandsGroup(HERE);
   const receipts = program.command('receipt').description('receipts of erasures');
   receipts
     .command('verify')
@@ -206,7 +225,7 @@ export function createCli(context: CliContext): { run(argv: readonly string[]): 
       result = await (await import('./shell/receipt.ts')).receiptVerify(context.environ, file, options, terminalOf(self));
     });
 
-  const admin = program.command('admin').description('administrators: make the first one here, manage them all');
+  const admin = program.command('admin').description('administrators: make the first one here, manage them all').helpGroup(ADMINISTRATION);
   admin
     .command('create')
     .description('Make an administrator of this installation, or let one in again; the password is printed once. Needs the data folder and no server.')
@@ -235,16 +254,42 @@ export function createCli(context: CliContext): { run(argv: readonly string[]): 
       result = exitCode.ok;
     });
 
+  program.commandsGroup(HERE).helpCommand(true);
+  pointToHelp(program);
   return {
     async run(argv) {
       try {
-        await program.parseAsync([...argv], { from: 'user' });
+        await program.parseAsync(commandLine(argv), { from: 'user' });
         return result;
       } catch (error) {
         return failed(error, argv.includes('--json'));
       }
     },
   };
+}
+
+/** `loqey` alone starts the server. A first word that is no command is a mistake, and answered with the nearest one. */
+function commandLine(argv: readonly string[]): string[] {
+  const other = (arg: string) => !arg.startsWith('-') || ['-h', '--help', '-V', '--version'].includes(arg);
+  return argv.some(other) ? [...argv] : ['start', ...argv];
+}
+
+/** After a mistake, where help is: of the command or the group in which it was made. */
+function pointToHelp(command: Command, path = command.name()): void {
+  command.showHelpAfterError(`(help: ${path} --help)`);
+  for (const each of command.commands) pointToHelp(each, `${path} ${each.name()}`);
+}
+
+/** In a list of commands: one phrase of many. */
+function phrase(command: Command): string {
+  const [first = ''] = (command.summary() || command.description()).split(/(?<=[.?]) (?=[A-Z(])/);
+  return `${first.charAt(0).toLowerCase()}${first.slice(1).replace(/\.$/, '')}`;
+}
+
+/** In its own help. */
+function sentence(command: Command): string {
+  const text = command.description();
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.?)]$/.test(text) ? '' : '.'}`;
 }
 
 function wholeNumber(text: string): number {

@@ -1,5 +1,7 @@
 import type { AdminRole } from '../domain/user/events.ts';
 import { createAdmin } from '../commands/first-admin.ts';
+import { email as emailAddress } from '../platform/config-values.ts';
+import { StartFailure } from '../platform/data-dir/start-failure.ts';
 import { createReadModels } from '../projections/queries.ts';
 import { createReader } from '../projections/schemas.ts';
 import { withLocal, type LocalOptions } from './local.ts';
@@ -8,6 +10,8 @@ import { table, type Terminal } from './terminal.ts';
 
 /** Whoever may write to the data folder may make administrators: so a new installation, and a lost password, need no other. */
 export async function adminCreate(options: LocalOptions, email: string, role: AdminRole, terminal: Terminal): Promise<number> {
+  // Nobody could sign in with it, and what is in the log stays there.
+  if (emailAddress.parse(email.trim()) === undefined) throw new StartFailure(2, [`✖ ${email} is no e-mail address. Nothing was changed.`, '  loqey admin create ana@example.com']);
   const made = await withLocal(options, ({ bus, accounts }) => createAdmin({ bus, vault: accounts }, { email, password: undefined, role }));
   terminal.event('admin', { email: made.email, role, password: made.generatedPassword, new_account: !made.existed });
   if (!terminal.json) terminal.out(`${made.email}   ${made.generatedPassword ?? ''}`);

@@ -40,7 +40,7 @@ function places(command: Command, at = '', otherwise: readonly string[] = [], ab
     {
       at,
       otherwise,
-      commands: children.map((child) => ({ word: child.name(), about: child.summary() || child.description() })),
+      commands: children.map((child) => ({ word: child.name(), about: help.subcommandDescription(child) })),
       flags,
       choices: argument?.argChoices ?? [],
       files: argument !== undefined && isFile(argument.name()),

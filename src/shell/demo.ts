@@ -2,16 +2,13 @@ import { mkdtempSync, rmSync, chmodSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { randomUUID } from 'node:crypto';
-import { createAdmin } from '../commands/first-admin.ts';
 import { createClient, UnexpectedAnswer } from '../client/client.ts';
 import { createNarrator, StepFailed } from '../demo/narrator.ts';
 import { runScenario, type Told } from '../demo/scenario.ts';
 import { stayOn } from '../demo/stay.ts';
-import { lockHolder } from '../platform/data-dir/lock.ts';
-import { newId } from '../platform/ids.ts';
 import type { Lockbox } from '../simulator/lockbox.ts';
-import { withLocal } from './local.ts';
-import { configOf, startServer } from './start.ts';
+import { lendAdmin, serverHere } from './lent-admin.ts';
+import { startServer } from './start.ts';
 import { createTerminal, seconds, type Terminal } from './terminal.ts';
 
 export interface DemoOptions {
@@ -28,13 +25,12 @@ export interface DemoOptions {
  */
 export async function runDemo(options: DemoOptions): Promise<boolean> {
   const { terminal, environ, version, stay } = options;
-  const { dataDir } = configOf(environ);
-  const running = await lockHolder(dataDir);
-  if (running?.url !== undefined) {
-    terminal.say(`The server at ${running.url} is used. Its demo box, owner and delivery stay in its history.\n`);
-    const admin = await lendAdmin(options);
+  const running = await serverHere(environ);
+  if (running !== undefined) {
+    terminal.say(`The server at ${running} is used. Its demo box, owner and delivery stay in its history.\n`);
+    const admin = await lendAdmin('demo', options);
     try {
-      return await tell(terminal, running.url, admin, stay);
+      return await tell(terminal, running, admin, stay);
     } finally {
       await admin.giveBack();
     }
@@ -83,27 +79,4 @@ async function tell(terminal: Terminal, url: string, admin: { readonly email: st
     await Promise.all(boxes.map((box) => box.stop()));
   }
   return ok;
-}
-
-/** Who may write to the data folder may make administrators: so the demo needs no password of a person's. */
-async function lendAdmin({ environ, version }: DemoOptions): Promise<{ readonly email: string; readonly password: string; giveBack(): Promise<void> }> {
-  const email = `demo.${randomUUID()}@loqey.invalid`;
-  const password = `demo ${randomUUID()}`;
-  const userId = await withLocal({ environ, version }, async ({ bus, accounts }) => {
-    await createAdmin({ bus, vault: accounts }, { email, password });
-    return accounts.claimEmail(email, newId());
-  });
-  return {
-    email,
-    password,
-    async giveBack() {
-      await withLocal({ environ, version }, async ({ bus }) => {
-        const commandId = newId();
-        await bus.execute(
-          { type: 'RevokeAdminRole', data: { userId } },
-          { commandId, correlationId: commandId, actor: { kind: 'system', id: 'demo' }, source: 'system' },
-        );
-      });
-    },
-  };
 }

@@ -20,9 +20,10 @@ export async function status(dataDir: string, terminal: Terminal): Promise<numbe
   const health = url === undefined ? undefined : await askHealth(url);
   terminal.event('status', { running: true, pid, since, url, health, data: dataDir });
   if (!terminal.json) {
-    terminal.out(`Loqey runs on ${dataDir} (pid ${pid}, since ${since}).`);
+    terminal.out(`Loqey runs on ${dataDir} (pid ${pid}, since ${since.slice(0, 19).replace('T', ' ')} UTC).`);
     if (url !== undefined) terminal.out(`API             ${url}/api/v1`);
-    if (health !== undefined) for (const [part, state] of Object.entries(health)) terminal.out(`${part.padEnd(16)}${state}`);
+    // What this installation has none of is no news about it.
+    for (const [part, state] of Object.entries(health ?? {})) if (state !== 'not_used') terminal.out(`${part.padEnd(16)}${state}`);
     terminal.out('Stop it: npm run stop');
   }
   return 0;

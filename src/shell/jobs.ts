@@ -31,15 +31,15 @@ export async function jobsList(options: LocalOptions, terminal: Terminal): Promi
   return jobs.some(({ state }) => state === 'failed' || state === 'retrying') ? 1 : 0;
 }
 
-/** 0: it will run; 1: it waits or runs already; 2: there is no such job. */
+/** 0: it will run; 1: it waits or runs already; 5: there is no such job. */
 export async function jobsRun(options: LocalOptions, name: string, terminal: Terminal): Promise<number> {
   const commandId = newId();
   const context = { commandId, correlationId: commandId, actor: { kind: 'system', id: `cli:${userInfo().username}` }, source: 'system' } as const;
   const asked = await withBoard(options, (board) => board.run(name, context));
   terminal.event('job_run', { name, known: asked !== undefined, started: asked?.started ?? false });
   if (asked === undefined) {
-    terminal.say(`There is no job ${name}. There are: ${jobNames.join(', ')}`);
-    return 2;
+    terminal.say(`✖ There is no job ${name}. There are: ${jobNames.join(', ')}.`);
+    return 5;
   }
   terminal.say(asked.started ? `${name} is queued: the server runs it at once.` : `${name} waits or runs already.`);
   return asked.started ? 0 : 1;

@@ -21,15 +21,19 @@ export async function mailList(dataDir: string, terminal: Terminal): Promise<num
   return 0;
 }
 
-/** 0: shown; 2: there is no such mail, or more than one. */
+/** 0: shown; 2: more than one is meant; 5: there is no such mail. */
 export async function mailShow(dataDir: string, name: string, terminal: Terminal): Promise<number> {
   const folder = join(dataDir, 'mail');
   const all = await names(folder);
   const found = name === 'last' ? all.slice(-1) : all.filter((each) => each.startsWith(name));
   const [file, other] = found;
   if (file === undefined || other !== undefined) {
-    terminal.say(all.length === 0 ? NONE : file === undefined ? `There is no mail ${name}. See: loqey mail list` : `${found.length} mails begin with ${name}: say more of the name.`);
-    return 2;
+    const missing = file === undefined;
+    const words = all.length === 0 ? NONE : missing ? `There is no mail ${name}. See: loqey mail list` : `${found.length} mails begin with ${name}: say more of the name.`;
+    const code = missing ? 5 : 2;
+    terminal.event('failed', { exit_code: code, message: words });
+    terminal.say(`✖ ${words}`);
+    return code;
   }
   const { headers, text } = readMail(await readFile(join(folder, file), 'utf8'));
   terminal.event('mail', { name: file, ...headers, text });

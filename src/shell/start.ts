@@ -161,7 +161,7 @@ function ready(terminal: Terminal, app: App, config: Config, secrets: Secrets, t
   const hasApi = config.roles.includes('api');
   if (hasApi) {
     line('API', `${http}/api/v1`);
-    line('API description', `${http}/openapi.json`);
+    line('Docs, to try', `${http}/docs`);
   } else {
     line('Health', `${http}/health`);
     line('Metrics', `${http}/metrics`);

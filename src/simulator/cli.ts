@@ -9,7 +9,7 @@ import type { Amount } from './random.ts';
 
 interface SimulateOptions {
   readonly devices: number;
-  readonly api: string;
+  readonly api?: string;
   readonly email?: string;
   readonly password?: string;
   readonly provisioning?: string;
@@ -28,17 +28,24 @@ interface SimulateOptions {
   readonly duration?: number;
 }
 
+/** The server of the data folder of this machine; whoever may write there needs no password to register boxes. */
+export interface ServerHere {
+  readonly url: string;
+  lendAdmin(): Promise<{ readonly email: string; readonly password: string; giveBack(): Promise<void> }>;
+}
+
+const DEFAULT_API = 'http://127.0.0.1:8000';
 const STATUS_EVERY_MS = 500;
 const PACE_MS = 100;
 
 /** `loqey simulate`: a fleet of boxes against any broker, until Ctrl+C or for `--duration`. */
-export function registerSimulateCommand(program: Command, terminalOf: (command: Command) => Terminal): void {
+export function registerSimulateCommand(program: Command, terminalOf: (command: Command) => Terminal, serverHere: () => Promise<ServerHere | undefined> = async () => undefined): void {
   program
     .command('simulate')
-    .description('run simulated lockboxes against a server')
+    .description('run simulated lockboxes against a server: they connect, report and open as real ones do')
     .option('--devices <n>', 'how many boxes', whole(1, 10_000), 10)
-    .option('--api <url>', 'where boxes are registered', 'http://127.0.0.1:8000')
-    .addOption(new Option('--email <address>', 'the admin who registers them').env('ADMIN_EMAIL'))
+    .option('--api <url>', `where boxes are registered (default: the server of this data folder, else ${DEFAULT_API})`)
+    .addOption(new Option('--email <address>', 'the admin who registers them; on the server of this data folder none is needed').env('ADMIN_EMAIL'))
     .addOption(new Option('--password <password>', 'and the password').env('ADMIN_PASSWORD'))
     .option('--provisioning <file>', 'take boxes that were registered before, one provisioning block a line')
     .option('--save <file>', 'write the provisioning blocks there (they are the keys of the boxes)')
@@ -54,14 +61,17 @@ export function registerSimulateCommand(program: Command, terminalOf: (command: 
     .option('--rate <n>', 'heartbeats per second of all boxes together, beside their own', decimal, 0)
     .option('--seed <n>', 'the same number makes the same losses, delays and jams', whole(0, 2 ** 32 - 1), 1)
     .option('--duration <time>', 'stop after this long: `60s`, `10m`; default: at Ctrl+C', duration)
+    .addHelpText('after', '\nExamples:\n  npm run simulate -- --devices 200\n  npm run simulate -- --devices 20 --loss 0.05 --delay 50..400 --jam 0.02 --duration 10m\n  npm run simulate -- --provisioning boxes.ndjson')
     .action(async (options: SimulateOptions, command: Command) => {
-      await simulate(options, terminalOf(command));
+      await simulate(options, terminalOf(command), serverHere);
     });
 }
 
-async function simulate(options: SimulateOptions, terminal: Terminal): Promise<void> {
+async function simulate(options: SimulateOptions, terminal: Terminal, serverHere: () => Promise<ServerHere | undefined>): Promise<void> {
   const stopped = stopSignal();
-  const provisionings = options.provisioning === undefined ? await register(options, terminal) : await load(options.provisioning, options.devices);
+  const here = options.api === undefined ? await serverHere() : undefined;
+  const api = options.api ?? here?.url ?? DEFAULT_API;
+  const provisionings = options.provisioning === undefined ? await register(options, api, here, terminal) : await load(options.provisioning, options.devices);
   if (options.save !== undefined) {
     await writeFile(options.save, provisionings.map((block) => `${JSON.stringify(block)}\n`).join(''), { mode: 0o600 });
     terminal.say(`Saved ${provisionings.length} provisioning blocks to ${options.save}. Whoever has it is these boxes.`);
@@ -69,7 +79,7 @@ async function simulate(options: SimulateOptions, terminal: Terminal): Promise<v
   // Loaded here: the server's own command line registers this command too.
   const { createFleet } = await import('./fleet.ts');
   const { httpConnector } = await import('./http-connector.ts');
-  const connect = options.transport === 'http' ? { connect: httpConnector({ api: options.api }) } : {};
+  const connect = options.transport === 'http' ? { connect: httpConnector({ api }) } : {};
   const fleet = createFleet(provisionings.map((provisioning, n) => ({ ...lockboxOptions(options, provisioning, n), ...connect })));
   const started = performance.now();
   const status = statusLine(terminal, fleet, started);
@@ -100,18 +110,28 @@ function lockboxOptions(options: SimulateOptions, provisioning: Provisioning, n:
   };
 }
 
-async function register(options: SimulateOptions, terminal: Terminal): Promise<readonly Provisioning[]> {
-  const { email, password, api, devices } = options;
-  if (email === undefined || password === undefined) {
+async function register(options: SimulateOptions, api: string, here: ServerHere | undefined, terminal: Terminal): Promise<readonly Provisioning[]> {
+  const { email, password, devices } = options;
+  const { registerBoxes } = await import('./register-boxes.ts');
+  const registerAs = (admin: { readonly email: string; readonly password: string }): Promise<readonly Provisioning[]> =>
+    registerBoxes({ api, ...admin, count: devices, progress: (done) => terminal.isTty && !terminal.json && process.stderr.write(`\r  Registering boxes ${done}/${devices} `) }).finally(() => {
+      if (terminal.isTty && !terminal.json) process.stderr.write('\r\u001b[K');
+    });
+  if (email !== undefined && password !== undefined) return registerAs({ email, password });
+  if (here === undefined) {
     throw new StartFailure(2, [
-      '✖ Who registers the boxes? Set ADMIN_EMAIL and ADMIN_PASSWORD, or give --email and --password.',
-      '  Boxes that are registered already: --provisioning <file>, written by --save.',
+      options.api === undefined ? '✖ No server runs on this data folder. Start it: npm start' : `✖ Who registers the boxes at ${api}? Give --email and --password, or set ADMIN_EMAIL and ADMIN_PASSWORD.`,
+      ...(options.api === undefined ? ['  One elsewhere:   --api <url> --email <address> --password <password>'] : []),
+      '  Boxes that are registered already:   --provisioning <file>, written by --save',
     ]);
   }
-  const { registerBoxes } = await import('./register-boxes.ts');
-  return registerBoxes({ api, email, password, count: devices, progress: (done) => terminal.isTty && !terminal.json && process.stderr.write(`\r  Registering boxes ${done}/${devices} `) }).finally(() => {
-    if (terminal.isTty && !terminal.json) process.stderr.write('\r\u001b[K');
-  });
+  terminal.say(`${devices} boxes are registered at ${here.url}; they stay in its history. Ctrl+C switches them off.`);
+  const admin = await here.lendAdmin();
+  try {
+    return await registerAs(admin);
+  } finally {
+    await admin.giveBack();
+  }
 }
 
 async function load(file: string, count: number): Promise<readonly Provisioning[]> {

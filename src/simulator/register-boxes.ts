@@ -61,7 +61,7 @@ async function post(url: string, body: object, token?: string, idempotencyKey?: 
       });
     } catch (error) {
       const { origin } = new URL(url);
-      throw new StartFailure(1, [`✖ Nobody answers at ${origin} (${reasonOf(error)}).`, '  Start the server with `npm start`, or name another one with --api, or use --provisioning <file>.']);
+      throw new StartFailure(7, [`✖ Nobody answers at ${origin} (${reasonOf(error)}).`, '  Start the server with `npm start`, or name another one with --api, or use --provisioning <file>.']);
     }
     if ((response.status === 429 || response.status === 503) && attempt < TRIES) {
       const wait = Math.min(60, Number(response.headers.get('retry-after') ?? 1) || 1);

@@ -59,7 +59,7 @@ describe('around the clock', () => {
     const run = await finish(['jobs', 'run', 'links.sweep'], settings);
     expect([run.code, run.stderr]).toEqual([0, expect.stringContaining('links.sweep is queued')]);
     await until('it ran', async () => ((await job('links.sweep'))?.runs ?? 0) >= 2);
-    expect(await finish(['jobs', 'run', 'no.such'], settings)).toMatchObject({ code: 2, stderr: expect.stringContaining('There is no job no.such') as string });
+    expect(await finish(['jobs', 'run', 'no.such'], settings)).toMatchObject({ code: 5, stderr: expect.stringContaining('There is no job no.such') as string });
   }, 60_000);
 
   it('keeps the mails that nobody sends, and shows them', async () => {
@@ -80,7 +80,7 @@ describe('around the clock', () => {
     const shown = await finish(['mail', 'show', 'last'], settings);
     expect(shown.stdout).toContain('Hello Test,');
     expect(shown.stdout).toContain('by support');
-    expect(await finish(['mail', 'show', 'zzz'], settings)).toMatchObject({ code: 2 });
+    expect(await finish(['mail', 'show', 'zzz'], settings)).toMatchObject({ code: 5, stderr: '✖ There is no mail zzz. See: loqey mail list\n' });
     const inbox = await owner.api.get<readonly { kind: string; title: string }[]>('/notifications');
     expect(inbox).toMatchObject([{ kind: 'unlink_done', title: `${box.serialNumber} was removed from your account` }]);
   }, 60_000);

@@ -86,6 +86,18 @@ describe('with a server running', () => {
     expect(users.filter(({ role }) => role !== null).map(({ email }) => email)).toEqual(['admin@example.com']);
   });
 
+  test('a fleet is simulated on it without a password of anybody', async () => {
+    const { code, stdout, stderr } = await finish(['simulate', '--devices', '2', '--duration', '100ms', '--json'], settings);
+    expect([code, stderr]).toEqual([0, '']);
+    expect(JSON.parse(stdout)).toMatchObject({ event: 'simulated', boxes: 2 });
+    const devices = await admin.api.get<{ serial_number: string }[]>('/admin/devices');
+    expect(devices.filter(({ serial_number: serial }) => serial.startsWith('SIM-'))).toHaveLength(2);
+    await until('the role to be given back', async () => {
+      const users = await admin.api.get<{ email: string; role: string | null }[]>('/admin/users?limit=100');
+      return users.some(({ email, role }) => email.startsWith('simulate.') && role === null);
+    });
+  });
+
   test('its box, owner and delivery stay in the history', async () => {
     const devices = await admin.api.get<{ serial_number: string }[]>('/admin/devices');
     expect(devices.filter(({ serial_number: serial }) => serial.startsWith('LB-DEMO-')).length).toBeGreaterThanOrEqual(2);

@@ -259,6 +259,24 @@ describe('what stops a start before it begins', () => {
     folder = await dataFolder({ prepared: false });
   });
 
+  test.each([
+    [['strat'], "error: unknown command 'strat'\n(Did you mean start?)\n(help: loqey --help)\n"],
+    [['devcie', 'list'], "error: unknown command 'devcie'\n(Did you mean device?)\n(help: loqey --help)\n"],
+    [['device', 'shw'], "error: unknown command 'shw'\n(Did you mean show?)\n(help: loqey device --help)\n"],
+    [['device', 'list', '--onlien'], "error: unknown option '--onlien'\n(Did you mean --online?)\n(help: loqey device list --help)\n"],
+    [['admin', 'create', 'ana'], '✖ ana is no e-mail address. Nothing was changed.\n  loqey admin create ana@example.com\n'],
+  ])('a slip of the keyboard: loqey %s', async (args, words) => {
+    expect(await finish(args, { DATA_DIR: folder })).toMatchObject({ code: 2, stdout: '', stderr: words });
+    expect(existsSync(folder)).toBe(false);
+  });
+
+  test('--help says how loqey is typed where nothing is installed', async () => {
+    const { code, stdout } = await finish(['--help'], { DATA_DIR: folder });
+    expect(code).toBe(0);
+    expect(stdout).toContain("alias loqey='npm run --silent loqey --'");
+    expect(stdout.split('\n').filter((line) => line.length > 80)).toEqual([]);
+  });
+
   test('a port that another program has (10), in exact words', async () => {
     const { port, server } = await occupy();
     const { code, stderr } = await finish(['start'], { DATA_DIR: folder, PORT: `${port}`, MQTT_BROKER_PORT: '0' });

@@ -29,9 +29,7 @@ export interface CommandSpec {
 
 /** Purpose, examples, then flags: in this order a person looks for them. */
 export function addCommand(parent: Command, spec: CommandSpec, contextOf: (self: Command) => Omit<JobContext, 'url' | 'remote'>, done: (code: number) => void): void {
-  // In a list of commands it is one phrase of many.
-  const phrase = `${spec.purpose.charAt(0).toLowerCase()}${spec.purpose.slice(1).replace(/\.$/, '')}`;
-  const command = parent.command(spec.name).description(spec.purpose).summary(phrase);
+  const command = parent.command(spec.name).description(spec.purpose);
   for (const alias of spec.aliases ?? []) command.alias(alias);
   for (const [argument, text] of spec.args ?? []) command.argument(argument, text);
   for (const [flags, text] of spec.needs ?? []) command.requiredOption(flags, text);
