@@ -337,7 +337,7 @@ function answered(model: Model, kind: Asked['kind'], status?: number): readonly 
 }
 
 /** Movements that a command began, also those that did not arrive. */
-export function commandMovements({ forgotten }: Pick<Model, 'forgotten'>, { lockbox }: Box): readonly { readonly at: number; readonly commandId: string; readonly arrived: boolean }[] {
+function commandMovements({ forgotten }: Pick<Model, 'forgotten'>, { lockbox }: Box): readonly { readonly at: number; readonly commandId: string; readonly arrived: boolean }[] {
   return lockbox.movements.flatMap(({ at, to, cause, commandId, arrived }) => (to === 'unlocked' && cause === 'command' && commandId !== undefined && !forgotten.has(commandId) ? [{ at, commandId, arrived }] : []));
 }
 

@@ -54,7 +54,7 @@ export interface Way {
 export const ADMIN = { email: 'admin@example.com', password: 'correct horse battery' } as const;
 
 /** Short, so that what was interrupted is decided within a round. */
-export const UNLOCK_TTL_SECONDS = 5;
+const UNLOCK_TTL_SECONDS = 5;
 
 /** Of every process, whatever it runs. */
 export const everyRole: Readonly<Record<string, string>> = {

@@ -11,7 +11,7 @@ export const texts: readonly string[] = [
   '00000000-0000-0000-0000-000000000000', 'ffffffff-ffff-ffff-ffff-ffffffffffff', 'FFFFFFFF-FFFF-4FFF-8FFF-FFFFFFFFFFFF', '00000000-0000-4000-8000-00000000000g', 'Europe/Istanbul', 'europe/istanbul', 'Etc/GMT+12', '+03:00', 'a@b', 'a@b.c', 'ü@example.com', '"a b"@example.com', 'a@例え.jp',
 ];
 
-export const numbers: readonly number[] = [
+const numbers: readonly number[] = [
   0, -0, 1, -1, 0.5, -0.1, 1e-7, 2, 7, 8, 99, 100, 101, 127, 128, 255, 256, 1_000, 1_001, 32_767, 32_768, 65_535, 65_536, 2 ** 31 - 1, 2 ** 31, 2 ** 32, 2 ** 53 - 1, 2 ** 53, 2 ** 63, 1e21, 1e308, -1e308, 5e-324, 180.000_000_1, -90.5,
 ];
 
@@ -42,14 +42,14 @@ export function value(dice: Dice, depth = 0): unknown {
   }
 }
 
-export function nested(depth: number, asObject: boolean): unknown {
+function nested(depth: number, asObject: boolean): unknown {
   let inner: unknown = 1;
   for (let i = 0; i < depth; i++) inner = asObject ? { a: inner } : [inner];
   return inner;
 }
 
 /** Members that a merge or a lookup by name stumbles over. Written as text: an object literal would set its prototype. */
-export const extraMembers: readonly string[] = [
+const extraMembers: readonly string[] = [
   '"__proto__":{"admin":true}', '"__proto__":null', '"constructor":{"prototype":{"admin":true}}', '"toString":1', '"hasOwnProperty":true', '"length":-1', '"role":"super_admin"', '"permissions":["admins:manage"]', '"userId":"x"',
   '"owner_id":"00000000-0000-4000-8000-000000000000"', '"is_admin":true', '"":1', '"a.b":1', '"$where":"1"', '"x-invalid":{}', '"\\ud800":1', '"\\u0000":1', '"then":{}', '"toJSON":1',
 ];

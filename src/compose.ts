@@ -65,7 +65,7 @@ import { backgroundProjections, projections, versionsOf } from './projections/re
 import { createProjectionRunner } from './projections/runner.ts';
 import { createReader, ReadModelUnavailable } from './projections/schemas.ts';
 
-export type { ComposeOptions, Secrets, StartStep } from './compose/ground.ts';
+export type { ComposeOptions } from './compose/ground.ts';
 
 /** Days. Telemetry is not the log; where refused strangers came from is nobody's business for long. */
 const TELEMETRY_DAYS = 30;

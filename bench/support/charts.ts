@@ -104,7 +104,7 @@ function stepsTo(most: number): readonly number[] {
   return Array.from({ length: Math.floor(most / step) + 1 }, (_, n) => n * step);
 }
 
-export function short(value: number): string {
+function short(value: number): string {
   if (value >= 1e6) return `${Number((value / 1e6).toPrecision(3))}M`;
   if (value >= 1e3) return `${Number((value / 1e3).toPrecision(3))}k`;
   return `${Number(value.toPrecision(3))}`;

@@ -36,7 +36,7 @@ export interface Folder {
 }
 
 /** Where filled folders are kept from one run to the next. */
-export const cacheFolder = join(tmpdir(), `loqey-bench-cache-${userInfo().username}`);
+const cacheFolder = join(tmpdir(), `loqey-bench-cache-${userInfo().username}`);
 
 const unopened = () => Promise.reject(new Error('Only names and versions are asked for here'));
 

@@ -26,7 +26,7 @@ export interface Lane {
   close(): void;
 }
 
-export function bytesOf({ method, target, headers, body }: RawRequest): Buffer {
+function bytesOf({ method, target, headers, body }: RawRequest): Buffer {
   const head = `${method} ${target} HTTP/1.1\r\n${headers.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`;
   return Buffer.concat([Buffer.from(head, 'latin1'), body]);
 }

@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { ApiError, invalid } from './errors.ts';
 
 /** What no route needs more of, unless it says so. */
-export const MAX_BODY_BYTES = 32 * 1_024;
+const MAX_BODY_BYTES = 32 * 1_024;
 /** What is a little too large is read to its end, so that whoever sends it gets to read the answer. What is more is cut off. */
 const CUT_OFF_BYTES = 1_024 * 1_024;
 const MAX_DEPTH = 32;

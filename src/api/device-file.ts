@@ -25,8 +25,8 @@ export type DeviceFileRow = {
   | { readonly kind: 'duplicate'; readonly of: number }
 );
 
-export const MAX_FILE_BYTES = 2 * 1_024 * 1_024;
-export const MAX_FILE_ROWS = 10_000;
+const MAX_FILE_BYTES = 2 * 1_024 * 1_024;
+const MAX_FILE_ROWS = 10_000;
 const LIMITS = { cell: 300, cells: 20 };
 
 /** What people call the columns → what they are. */

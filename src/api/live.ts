@@ -20,7 +20,7 @@ import type { Attached } from './server.ts';
 import type { Claims } from './tokens.ts';
 
 /** Codes of ours in a close frame; the rest are of the protocol. */
-export const closeCodes = { unauthorized: 4401, forbidden: 4403, tryLater: 1013, goingAway: 1001, tooMany: 1008, failed: 1011 } as const;
+const closeCodes = { unauthorized: 4401, forbidden: 4403, tryLater: 1013, goingAway: 1001, tooMany: 1008, failed: 1011 } as const;
 
 const MAX_PAYLOAD = 64 * 1_024;
 /** A socket that is so far behind is cut: it resumes from its last position. */

@@ -182,7 +182,7 @@ export function createPlaybacks(api: Pick<Api, 'deps' | 'positions'>): Playbacks
 }
 
 /** The lines of the audit log that a filter lets through, from a place on. */
-export function sourceOf(audit: Pick<AuditQueries, 'list'>, filter: AuditFilter, begin: PlaybackPlace): PlaybackSource<AuditRow> {
+function sourceOf(audit: Pick<AuditQueries, 'list'>, filter: AuditFilter, begin: PlaybackPlace): PlaybackSource<AuditRow> {
   const startOf = (place: PlaybackPlace): AuditFilter => {
     switch (place.kind) {
       case 'beginning':

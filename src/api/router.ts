@@ -2,7 +2,7 @@ import type { Method, Route } from './route.ts';
 import { bodyCheck, textCheck, type Check } from './validate.ts';
 
 /** Served below each of these; the second is the older name. */
-export const prefixes = ['/api/v1', '/api'] as const;
+const prefixes = ['/api/v1', '/api'] as const;
 
 /** A route with what was made of its schemas once, at start. */
 export interface Endpoint {

@@ -12,7 +12,7 @@ import { stateWords } from './words.ts';
 /** A box that has not been heard of for so long counts as offline for display. */
 export const OFFLINE_AFTER_MS = 5 * 60_000;
 
-export function fullName({ firstName, lastName }: UserProfile): string {
+function fullName({ firstName, lastName }: UserProfile): string {
   return `${firstName} ${lastName}`.trim();
 }
 

@@ -127,12 +127,12 @@ export function parseUpTopic(topic: string): UpTopic | undefined {
 }
 
 /** A serial number in its normal form. Never the form of a UUID: the two `loqey` families must not be confused. */
-export function isSerial(value: string): boolean {
+function isSerial(value: string): boolean {
   return serialPattern.test(value) && !isUuid(value.toLowerCase());
 }
 
 /** True for a name that can stand as one level of a topic and names nothing but itself. */
-export function isTopicLevel(value: string): boolean {
+function isTopicLevel(value: string): boolean {
   // oxlint-disable-next-line no-control-regex -- NUL and its like end a topic for some brokers
   return value.length >= 1 && value.length <= 64 && !/[/+#$\u0000-\u001f\u007f]/.test(value) && value.isWellFormed();
 }

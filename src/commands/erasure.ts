@@ -194,7 +194,7 @@ export function erasureReactor({ bus, store }: Pick<ErasureDeps, 'bus' | 'store'
   };
 }
 
-export function erasedOf({ eventId, stream, revision, position, data }: RecordedOf<'SubjectErased'>): Erased {
+function erasedOf({ eventId, stream, revision, position, data }: RecordedOf<'SubjectErased'>): Erased {
   return { eventId, userId: stream.slice('user-'.length), requestedBy: data.requestedBy, at: data.at, revision, position };
 }
 

@@ -60,7 +60,7 @@ function apiSettings(config: Config, secrets: Secrets, version: string, listenin
 const hostOf = (url: string): string => new URL(url).hostname;
 
 /** Old firmware has no memory and no clock: outside development couriers open such a box only where an admin accepted it. */
-export function level0Access({ allowLevel0Devices, environment }: Pick<Config, 'allowLevel0Devices' | 'environment'>): ApiSettings['level0'] {
+function level0Access({ allowLevel0Devices, environment }: Pick<Config, 'allowLevel0Devices' | 'environment'>): ApiSettings['level0'] {
   if (!allowLevel0Devices) return 'read_only';
   return environment === 'development' ? 'full' : 'owner_and_admin';
 }

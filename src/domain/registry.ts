@@ -43,8 +43,6 @@ export const userAggregate: Aggregate<UserState, UserCommand, UserEvent> = {
   streamOf: userStream,
 };
 
-export const aggregates: readonly Aggregate[] = [deviceAggregate, userAggregate];
-
 const codecs: ReadonlyMap<string, Codec> = new Map(
   [deviceCodec, userCodec, systemCodec].flatMap((codec) => codec.types.map((type) => [type, codec as Codec] as const)),
 );

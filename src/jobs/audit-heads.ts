@@ -17,7 +17,7 @@ export interface HeadArchive {
 }
 
 /** What was signed is not what is there: somebody changed the log, or it is an older copy. Nothing more is signed. */
-export class LogDiffers extends Error {
+class LogDiffers extends Error {
   override readonly name = 'LogDiffers';
 
   constructor({ size, time }: SignedHead, found: string) {

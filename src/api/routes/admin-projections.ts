@@ -200,7 +200,7 @@ function projectionView(each: ProjectionStatus) {
   };
 }
 
-export function runView(run: Run) {
+function runView(run: Run) {
   const { progress } = run;
   return {
     id: run.id,

@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 
 export const MAX_COMMAND_BYTES = 2048;
 export const MAX_REPORT_BYTES = 4096;
-export const MAX_DEPTH = 6;
+const MAX_DEPTH = 6;
 
 export type JsonProblem = 'too_large' | 'not_utf8' | 'too_deep' | 'number' | 'not_json' | 'duplicate_member';
 export type JsonObject = Readonly<Record<string, unknown>>;

@@ -19,7 +19,7 @@ export interface DeviceKeys {
   readonly http: Buffer;
 }
 
-export const MASTER_KEY_BYTES = 32;
+const MASTER_KEY_BYTES = 32;
 
 const noSalt = createSecretKey(Buffer.alloc(32));
 const firstBlock = Buffer.from([1]);

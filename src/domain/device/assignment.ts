@@ -9,7 +9,7 @@ import type { RegisteredDevice } from './state.ts';
 /** Wrong guesses of one account within `PIN_WINDOW_MS` that lock it; wrong guesses of all that end the PIN. */
 export const PIN_TRIES = 5;
 export const PIN_WINDOW_MS = 15 * 60_000;
-export const PIN_GUESSES_EVER = 100;
+const PIN_GUESSES_EVER = 100;
 
 /**
  * A claim by PIN. The limits decide before the PIN does, so that a locked account learns nothing from a right guess; and

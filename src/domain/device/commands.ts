@@ -1,4 +1,4 @@
-import type { Instant, Refusal, Uuid } from '../kernel.ts';
+import type { Instant, Uuid } from '../kernel.ts';
 import type {
   AccessWindow,
   CourierDetails,
@@ -170,4 +170,3 @@ export interface InFlightUnlock {
   readonly expiresAt: Instant;
 }
 
-export type DeviceRefusal = Refusal;

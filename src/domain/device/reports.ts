@@ -9,8 +9,8 @@ import { mayHaveOpened } from './unlock.ts';
 /** What the box says of itself. Only what changes a fact is an event; the rest is telemetry. */
 
 /** Battery: steps of so many points are news, and so is crossing the level of the alert. */
-export const BATTERY_STEP = 5;
-export const BATTERY_LOW = 20;
+const BATTERY_STEP = 5;
+const BATTERY_LOW = 20;
 const CLONE_AGAIN_MS = 24 * 3_600_000;
 
 export function recordReport(device: RegisteredDevice, { data }: DeviceCommandOf<'RecordReport'>, now: Instant): DeviceDecision {

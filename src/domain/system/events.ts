@@ -25,4 +25,3 @@ interface E<Type extends string, Data> {
   readonly data: Readonly<Data>;
 }
 
-export type SystemEventType = SystemEvent['type'];

@@ -5,7 +5,7 @@ import { dayOf } from '../time.ts';
 /** Streams that decide nothing: they are only appended to, at any revision. */
 export const systemLogStream = 'system-log';
 export const auditHeadStream = 'audit-head';
-export const refusalCategory = 'refusal';
+const refusalCategory = 'refusal';
 
 /** Refusals of one day spread over so many streams: many processes append to them at once. */
 export const REFUSAL_SHARDS = 16;

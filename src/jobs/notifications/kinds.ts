@@ -1,5 +1,5 @@
 /** What people are told of. A kind is for ever: settings and rows hang on it. */
-export const ownerKinds = [
+const ownerKinds = [
   'link_opened',
   'unlock_unknown',
   'unexplained_opening',
@@ -12,8 +12,8 @@ export const ownerKinds = [
   'clone_suspected',
   'unlink_done',
 ] as const;
-export const accountKinds = ['password_changed', 'refresh_token_reused', 'new_sign_in'] as const;
-export const adminKinds = ['admin_emergency_unlock', 'admin_unexplained_opening', 'admin_clone_suspected', 'admin_unlink_request'] as const;
+const accountKinds = ['password_changed', 'refresh_token_reused', 'new_sign_in'] as const;
+const adminKinds = ['admin_emergency_unlock', 'admin_unexplained_opening', 'admin_clone_suspected', 'admin_unlink_request'] as const;
 
 export const kinds = [...ownerKinds, ...accountKinds, ...adminKinds] as const;
 export type Kind = (typeof kinds)[number];

@@ -69,7 +69,7 @@ export interface PortHolder {
 }
 
 /** Who listens on a TCP port, where the system says and this user may know (Linux). */
-export function portHolder(port: number): PortHolder | undefined {
+function portHolder(port: number): PortHolder | undefined {
   const inodes = new Set(['/proc/net/tcp', '/proc/net/tcp6'].flatMap((file) => listeningInodes(file, port)));
   if (inodes.size === 0) return undefined;
   const sockets = new Set([...inodes].map((inode) => `socket:[${inode}]`));

@@ -44,7 +44,7 @@ export interface EmbeddedBrokerLimits {
   readonly stopTimeoutMs: number;
 }
 
-export const defaultLimits: EmbeddedBrokerLimits = {
+const defaultLimits: EmbeddedBrokerLimits = {
   maxConnectBytes: 4_096,
   maxPacketBytes: 65_536,
   maxPayloadBytes: 4_096,

@@ -7,7 +7,7 @@ import type { Database } from '../postgres/db.ts';
 import type { PasswordTask } from './password-worker.ts';
 
 /** Bcrypt ignores what is beyond: two passwords that differ only there would be one. */
-export const MAX_PASSWORD_BYTES = 72;
+const MAX_PASSWORD_BYTES = 72;
 
 export interface Passwords extends Component {
   /** @throws PasswordTooLong, TooBusy */
