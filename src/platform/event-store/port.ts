@@ -155,5 +155,5 @@ export class AppendOutcomeUnknown extends Error {
 
 /** The store cannot be reached or refuses work for now; nothing was appended. */
 export class EventStoreUnavailable extends Error {
-  override readonly name = 'EventStoreUnavailable';
+  override readonly name: string = 'EventStoreUnavailable';
 }

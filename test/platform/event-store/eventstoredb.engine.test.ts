@@ -71,4 +71,25 @@ describeWithServer('eventstoredb', eventStoreDbMissing(), 'EventStoreDB', () => 
     expect(await all(second.readStream(stream))).toHaveLength(2); // one client, which lives as long as a store uses it
     await second.stop();
   });
+
+  it('answers all of more reads than a connection has streams, also while others take the whole log slowly', async () => {
+    const server = await startEventStoreDb();
+    onTestFinished(() => server.stop());
+    const metrics = new Metrics();
+    const store = createEventStoreDb({ connectionString: server.url, logger: silentLogger, metrics });
+    await store.start();
+    onTestFinished(() => store.stop());
+    const stream = newStream();
+    await store.append(stream, 'no_stream', Array.from({ length: 200 }, () => event()));
+
+    // As many as may read the whole log: each has taken one event and looks at it.
+    const slow = Array.from({ length: 16 }, () => store.readAll());
+    for (const reader of slow) expect((await reader.next()).value?.stream).toBe(stream);
+    const reads = Array.from({ length: 400 }, () => all(store.readStream(stream)));
+    const waiting = (await metrics.registry.getSingleMetric('loqey_event_store_reads_waiting')?.get())?.values.find(({ labels }) => labels['of'] === 'streams');
+    expect(waiting?.value).toBe(400 - 64);
+    for (const events of await Promise.all(reads)) expect(events).toHaveLength(200);
+    for (const reader of slow) await reader.return(undefined);
+    expect(await all(store.readAll({ limit: 3 }))).toHaveLength(3);
+  });
 });
