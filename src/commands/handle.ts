@@ -199,7 +199,7 @@ export function createCommandBus(deps: CommandBusDeps): Aggregates {
         const { revision, position } = await store.append(stream, folded.revision ?? 'no_stream', wire, { lane: context.lane ?? 'normal' });
         if (revision !== last) {
           // The store knows these ids from an earlier append: a repeat older than the fold's memory.
-          return repeated({ ...route, creates: true }, folded, context);
+          return await repeated({ ...route, creates: true }, folded, context);
         }
         // Another process may have carried out the same request at the same revision: what is stored is what happened.
         const recorded = context.seenBefore === true ? await read(stream, first, wire.length) : wire.map((event, index) => ({ ...event, stream, revision: first + BigInt(index), position, recordedAt: now }));

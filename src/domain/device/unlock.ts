@@ -14,9 +14,11 @@ import type { DeviceState, EndedUnlock, OpenUnlock, RegisteredDevice } from './s
  */
 
 /** A command is good for this long at most, whoever asks. */
-export const UNLOCK_TTL_MAX_MS = 30_000;
+const UNLOCK_TTL_MAX_MS = 30_000;
 /** After a command's expiry: how long its answer may still be on its way. */
 export const ANSWER_GRACE_MS = 10_000;
+/** How far the clocks of two processes may be apart; a box allows as much (device protocol: not yet valid). */
+const CLOCKS_APART_MS = 5_000;
 /** Old firmware names no command in its answers: they count for the one in flight, this long after its dispatch. */
 const UNSIGNED_ANSWER_MS = 40_000;
 
@@ -145,9 +147,11 @@ export function dispatchUnlock(device: RegisteredDevice, { data }: DeviceCommand
   const found = findUnlock(device, data.unlockId);
   if (found === undefined) return refuse('unlock_not_found');
   if (found.in !== 'current' || found.unlock.phase !== 'requested') return quiet;
-  const { unlockId, cause, assignmentId, expiresAt } = found.unlock;
+  const { unlockId, cause, assignmentId, issuedAt, expiresAt } = found.unlock;
 
   if (isPast(expiresAt, now)) return accept({ type: 'UnlockExpired', data: { unlockId } });
+  // The clock stepped back since: how old the request is, nobody knows, and old firmware has no clock to refuse it by.
+  if (issuedAt > addMs(now, CLOCKS_APART_MS)) return cancelled(unlockId, 'undeliverable');
   const gone = endedRight(device, cause, assignmentId, now);
   if (gone !== undefined) return cancelled(unlockId, gone);
   // Nothing lower than its pinned level is ever sent to a box.

@@ -35,7 +35,7 @@ export function usesLeft(link: Link): number {
 }
 
 /** A grant ends with its assignment and with each suspension of its owner: nothing has to be written for it. */
-export function isVoid(device: RegisteredDevice, link: Link): boolean {
+function isVoid(device: RegisteredDevice, link: Link): boolean {
   const { assignment } = device;
   return assignment === null || assignment.assignmentId !== link.assignmentId || assignment.suspensions !== link.suspensions;
 }
@@ -146,7 +146,9 @@ export function updateLink(device: RegisteredDevice, { data }: DeviceCommandOf<'
 
   const changes = present({ name: data.name, expiresAt, maxUses, requireIdentity, window });
   if (Object.keys(changes).length === 0) return quiet;
-  return accept({ type: 'LinkUpdated', data: { linkId: link.linkId, ...changes } });
+  // By hours that are the link's no longer: whoever asked within them may ask again.
+  const outdated = window === undefined || window === 'always' ? [] : cancelUndispatched(device, 'undeliverable', (unlock) => isCausedBy(unlock, link.linkId));
+  return accept({ type: 'LinkUpdated', data: { linkId: link.linkId, ...changes } }, ...outdated);
 }
 
 /** Used up is not the end: a use may come back. Void and expired are: there is nothing left to revoke. */

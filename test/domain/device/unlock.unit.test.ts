@@ -126,6 +126,13 @@ describe('DispatchUnlock', () => {
     given(...shared, requested()).when(dispatchUnlock(), later(29)).happensAs('UnlockDispatched');
     given(...shared, requested()).when(dispatchUnlock(), later(30)).happens(event('UnlockExpired', { unlockId })).again().quiet();
   });
+  it('sends nothing that was asked for in a future: the clock stepped back, and what a late one does to old firmware is open', () => {
+    const cancelled = event('UnlockCancelled', { unlockId, reason: 'undeliverable' });
+    for (const [box, level] of [[owned, 1], [[registered, assigned], 0]] as const) {
+      given(...box, requested({ cause: byOwner })).when(dispatchUnlock({ level }), later(-5)).happensAs('UnlockDispatched');
+      given(...box, requested({ cause: byOwner })).when(dispatchUnlock({ level }), later(-6)).happens(cancelled).again().quiet();
+    }
+  });
   it.each<[string, readonly DeviceEvent[], string]>([
     ['revoked', [event('LinkRevoked', { linkId })], 'link_revoked'],
     ['deleted', [event('LinkDeleted', { linkId })], 'link_revoked'],

@@ -84,6 +84,16 @@ describe('UpdateLink', () => {
     given(...shared).when(update({ maxUses: 1, expiresAt: later(3600) })).quiet();
     given(...shared).when(update({ name: 'Friday', maxUses: 1 })).happens(event('LinkUpdated', { linkId, name: 'Friday' }));
   });
+  it('takes back an opening by the hours before that was not sent; one that was sent, and one at any hour, it leaves', () => {
+    const evenings = { timeZone: 'Europe/Berlin', days: [1, 2], from: '18:00', to: '22:00' };
+    const twice = [...owned, linkCreated({ maxUses: 2 })];
+    given(...twice, requested())
+      .when(update({ window: evenings }))
+      .happens(event('LinkUpdated', { linkId, window: evenings }), event('UnlockCancelled', { unlockId, reason: 'undeliverable' }));
+    given(...twice, requested(), dispatched()).when(update({ window: evenings })).happensAs('LinkUpdated');
+    given(...twice, event('LinkUpdated', { linkId, window: evenings }), requested()).when(update({ window: 'always' })).happensAs('LinkUpdated');
+    given(...twice, requested({ cause: byOwner })).when(update({ window: evenings })).happensAs('LinkUpdated');
+  });
   it('gives it other hours, and takes them away', () => {
     const evenings = { timeZone: 'Europe/Berlin', days: [1, 2], from: '18:00', to: '22:00' };
     const changed = event('LinkUpdated', { linkId, window: evenings });
