@@ -51,6 +51,7 @@ export function createReconciliation({ bus, dispatcher, clock, logger }: Reconci
     if (journal !== undefined && state.unlocks.unknown.length > 0) {
       await bus.execute({ type: 'SettleUnlocks', data: { deviceId, status: journal } }, { ...context, commandId: derivedCommandId('settle', context.commandId) });
     }
+    await catchUp(effects, state, context);
     rotateIfWanted(effects, state);
     if (configVersion === undefined) return;
     if (configVersion > state.settings.version) {
@@ -63,6 +64,15 @@ export function createReconciliation({ bus, dispatcher, clock, logger }: Reconci
       // Older ones; or the right ones, and what it made of them was never told.
       sendConfig(device, state.settings.desired, state.settings.version);
     }
+  }
+
+  /** A log that was put back to an older backup takes the box for less than it is; its rotation would never end. */
+  async function catchUp({ device: { deviceId }, quietKeyVersion }: ReportEffects, { keys, protocol }: RegisteredDevice, context: CommandContext): Promise<void> {
+    if (quietKeyVersion === undefined) return;
+    const as = (purpose: string): CommandContext => ({ ...context, commandId: derivedCommandId(purpose, context.commandId) });
+    if (quietKeyVersion > keys.version) await bus.execute({ type: 'CompleteKeyRotation', data: { deviceId, keyVersion: quietKeyVersion, by: 'device' } }, as('keys'));
+    // Last: with it a rotation that is due begins, from the version that the box has.
+    if (protocol.level === 0) await bus.execute({ type: 'PinProtocol', data: { deviceId } }, as('pin'));
   }
 
   /** A box that is to have another key is given it again and again until it signs with it, not in the middle of an opening. */
@@ -101,7 +111,7 @@ export function createReconciliation({ bus, dispatcher, clock, logger }: Reconci
 
 function differs({ journal, configVersion, quietKeyVersion }: ReportEffects, state: DeviceState): state is RegisteredDevice {
   if (state.kind === 'unregistered') return false;
-  if (state.keys.rotatingTo !== null && quietKeyVersion !== undefined) return true;
+  if (quietKeyVersion !== undefined && (state.keys.rotatingTo !== null || state.keys.version < quietKeyVersion || state.protocol.level === 0)) return true;
   return (journal !== undefined && state.unlocks.unknown.length > 0) || (configVersion !== undefined && (configVersion !== state.settings.version || lacksWord(state)));
 }
 

@@ -203,6 +203,21 @@ describe('between the new key and its first acknowledged report', () => {
     expect(verifyCommand(sentBytes.payload, box.keys.cmd)).toBe(true);
   });
 
+  it('a log that was put back to before it catches up with what the box signs with, and the next rotation can begin', async () => {
+    const { backend, box } = await start();
+    // Keys and rows are newer than the log: for that the box was never heard, and has its first key.
+    await backend.deviceKeys.create(box.deviceId, 2);
+    await backend.deviceKeys.promote(box.deviceId, 2);
+    await backend.live.save([{ ...(await backend.live.byId(box.deviceId))!, level: 1, keyVersion: 2 }], []);
+    box.keys = (await backend.keyring.of(box.deviceId))!.current;
+    await box.hello();
+    await has(backend, box, 'DeviceKeysRotated');
+    expect(await backend.types(box.stream)).toContain('DeviceProtocolPinned');
+    await backend.execute(order(box), anAdmin);
+    const { state } = await backend.bus.load<DeviceState>(deviceAggregate, box.deviceId);
+    expect(state).toMatchObject({ keys: { version: 2, rotatingTo: 3 } });
+  });
+
   it('a server that died after the vault’s write and before the event catches up with the next report', async () => {
     const { backend, box } = await start();
     await due(backend, box);
