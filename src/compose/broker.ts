@@ -73,23 +73,27 @@ export async function openBroker(ground: Ground, vault: DeviceCredentials, isOld
   const pem = <K extends 'ca' | 'cert' | 'key'>(name: K, path: string | undefined) => (path === undefined ? {} : { [name]: readFileSync(path, 'utf8') });
   const files = () => ({ ...pem('ca', caFile), ...pem('cert', certFile), ...pem('key', keyFile) });
   files(); // one that is missing stops the start, not the first connection
-  const tls = url.toLowerCase().startsWith('mqtts:') ? { tls: files } : {};
+  const connecting = {
+    url,
+    ...(url.toLowerCase().startsWith('mqtts:') ? { tls: files } : {}),
+    keepaliveSeconds: config.mqttKeepaliveSeconds,
+    timeoutMs: config.mqttTimeoutSeconds * 1_000,
+    logger,
+  };
   // Its name is its own in any case: a broker throws out the former one of two with the same, and both would try again for ever.
   const provisioner =
     config.mqttAdminUsername === undefined
       ? undefined
       : await ground.start(
           'broker provisioner',
-          createDynamicSecurity({ url, login: login(config.mqttAdminUsername, config.mqttAdminPassword, `${config.mqttClientId}_provisioner_${randomBytes(4).toString('hex')}`), ...tls, logger }),
+          createDynamicSecurity({ ...connecting, login: login(config.mqttAdminUsername, config.mqttAdminPassword, `${config.mqttClientId}_provisioner_${randomBytes(4).toString('hex')}`) }),
         );
   const device = isBridge
     ? createClientBroker({
-        url,
+        ...connecting,
         uplink: login(config.mqttUsername, config.mqttPassword, `${config.mqttClientId}_uplink`),
         downlink: login(config.mqttDownlinkUsername, config.mqttDownlinkPassword, `${config.mqttClientId}_downlink`),
-        ...tls,
         filters: uplinkFilters.map((filter) => `$share/${SHARED_GROUP}/${filter}`),
-        logger,
         metrics,
         clock,
       })

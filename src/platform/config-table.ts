@@ -237,8 +237,10 @@ export const table = {
   mqttClientId: setting('Devices over MQTT', 'MQTT_CLIENT_ID', text(100), 'loqey_backend_001', {
     doc: 'MQTT client id; each bridge process needs its own.',
   }),
-  mqttKeepaliveSeconds: setting('Devices over MQTT', 'MQTT_KEEPALIVE', integer(5, 600, 'seconds'), 60, { doc: 'Seconds between signs of life.' }),
-  mqttTimeoutSeconds: setting('Devices over MQTT', 'MQTT_TIMEOUT', integer(1, 60, 'seconds'), 10, { doc: 'Seconds to wait for the broker.' }),
+  mqttKeepaliveSeconds: setting('Devices over MQTT', 'MQTT_KEEPALIVE', integer(5, 600, 'seconds'), 15, {
+    doc: 'Seconds between signs of life to the broker of MQTT_URL; a dead connection is noticed after one and a half times as long.',
+  }),
+  mqttTimeoutSeconds: setting('Devices over MQTT', 'MQTT_TIMEOUT', integer(1, 60, 'seconds'), 10, { doc: 'Seconds to wait for the broker of MQTT_URL.' }),
   mqttTlsPort: setting('Devices over MQTT', 'MQTT_TLS_PORT', listenPort, 8_883, { doc: 'TLS port of the embedded broker, with the files below; 0 = any free one.' }),
   mqttTlsCertFile: optional('Devices over MQTT', 'MQTT_TLS_CERT_FILE', text(1_000), {
     doc: 'Certificate (PEM) of the embedded broker; with MQTT_URL, the one that this process shows there. Read again when it changes.',

@@ -4,7 +4,7 @@ import { systemClock, type Clock } from '../clock.ts';
 import { component } from '../lifecycle.ts';
 import { silentLogger, type Logger } from '../logger.ts';
 import { Metrics } from '../metrics.ts';
-import { createConnection, type BrokerLogin, type BrokerTls, type Connection } from './connection.ts';
+import { createConnection, type BrokerLogin, type Connection, type ConnectionOptions } from './connection.ts';
 import {
   BrokerUnavailable,
   PublishTimedOut,
@@ -15,14 +15,11 @@ import {
   type UplinkMessage,
 } from './port.ts';
 
-export interface ClientBrokerOptions {
-  /** `mqtt://host:1883` or `mqtts://host:8883`. */
-  readonly url: string;
+export interface ClientBrokerOptions extends Pick<ConnectionOptions, 'url' | 'tls' | 'keepaliveSeconds' | 'timeoutMs'> {
   /** Subscribes to `filters` and may publish nothing. */
   readonly uplink: BrokerLogin;
   /** Publishes commands and may subscribe to nothing. */
   readonly downlink: BrokerLogin;
-  readonly tls?: () => BrokerTls;
   /** What the uplink subscribes to. With `$share/<group>/…` several bridges split the load. */
   readonly filters: readonly string[];
   /** Who tells the broker about devices; without one `credentials` rejects. */
@@ -100,9 +97,8 @@ function createUplink(options: ClientBrokerOptions) {
   const { filters, maxInHand = 1_000, stopTimeoutMs = 5_000, logger = silentLogger, metrics = new Metrics(), clock = systemClock } = options;
   const shared = filters.some((filter) => filter.startsWith('$share/'));
   const connection = createConnection({
-    url: options.url,
+    ...options,
     login: options.uplink,
-    ...(options.tls === undefined ? {} : { tls: options.tls }),
     sessionExpirySeconds: shared ? KEPT_SECONDS_SHARED : KEPT_SECONDS,
     receiveMaximum: maxInHand,
     logger,
@@ -229,8 +225,8 @@ interface InFlight {
   fail(error: Error): void;
 }
 
-function createDownlink({ url, downlink, tls, logger = silentLogger }: ClientBrokerOptions): { connection: Connection; port: Downlink } {
-  const connection = createConnection({ url, login: downlink, ...(tls === undefined ? {} : { tls }), logger });
+function createDownlink(options: ClientBrokerOptions): { connection: Connection; port: Downlink } {
+  const connection = createConnection({ ...options, login: options.downlink, logger: options.logger ?? silentLogger });
   const { client } = connection;
   const inFlight = new Map<number, InFlight>();
 

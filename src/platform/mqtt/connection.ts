@@ -24,6 +24,10 @@ export interface ConnectionOptions {
   readonly login: BrokerLogin;
   /** Asked for at each connect: certificates are renewed while the program runs. */
   readonly tls?: () => BrokerTls;
+  /** Seconds between signs of life: by their absence each side notices that the other is gone, after one and a half times as long. Default 15. */
+  readonly keepaliveSeconds?: number;
+  /** How long the broker may take to let us in. Default 10,000. */
+  readonly timeoutMs?: number;
   /** How long the broker keeps the session after the connection, in seconds. 0 = a clean one each time. Default 0. */
   readonly sessionExpirySeconds?: number;
   /** Messages the broker may send before it has an answer (MQTT 5). Default 100. */
@@ -51,7 +55,7 @@ const CLOSE_TIMEOUT_MS = 2_000;
 const WRONG_VERSION = new Set([1, 132]);
 
 export function createConnection(options: ConnectionOptions): Connection {
-  const { url, login, tls, sessionExpirySeconds = 0, receiveMaximum = 100, logger } = options;
+  const { url, login, tls, keepaliveSeconds = 15, timeoutMs = 10_000, sessionExpirySeconds = 0, receiveMaximum = 100, logger } = options;
   const { hostname, port, protocol } = new URL(url);
   if (protocol !== 'mqtt:' && protocol !== 'mqtts:') throw new Error(`The broker's URL must begin with mqtt:// or mqtts://, not ${protocol}//`);
   const secure = protocol === 'mqtts:';
@@ -80,8 +84,8 @@ export function createConnection(options: ConnectionOptions): Connection {
     protocolVersion: 5,
     clean: sessionExpirySeconds === 0,
     properties: { sessionExpiryInterval: sessionExpirySeconds, receiveMaximum },
-    keepalive: 15,
-    connectTimeout: 10_000,
+    keepalive: keepaliveSeconds,
+    connectTimeout: timeoutMs,
     reconnectPeriod: 1, // set anew before each attempt; 0 would mean never
     reconnectOnConnackError: true,
     resubscribe: false, // the owner subscribes at each connect and reads the answer

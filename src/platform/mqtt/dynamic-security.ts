@@ -1,19 +1,14 @@
 import { createHash, pbkdf2Sync, randomBytes } from 'node:crypto';
 import { component } from '../lifecycle.ts';
 import { silentLogger, type Logger } from '../logger.ts';
-import { createConnection, type BrokerLogin, type BrokerTls } from './connection.ts';
+import { createConnection, type ConnectionOptions } from './connection.ts';
 import { BrokerUnavailable, type BrokerHealth, type CredentialRegistry, type DeviceCredential } from './port.ts';
 
 const COMMANDS = '$CONTROL/dynamic-security/v1';
 const ANSWERS = '$CONTROL/dynamic-security/v1/response';
 
-export interface DynamicSecurityOptions {
-  readonly url: string;
-  /** The provisioner: the one identity that may speak to the plugin. */
-  readonly login: BrokerLogin;
-  readonly tls?: () => BrokerTls;
-  /** How long one exchange with the plugin may take. Default 10,000. */
-  readonly timeoutMs?: number;
+/** `login`: the provisioner, the one identity that may speak to the plugin. `timeoutMs`: for one exchange with it as well. */
+export interface DynamicSecurityOptions extends Pick<ConnectionOptions, 'url' | 'login' | 'tls' | 'keepaliveSeconds' | 'timeoutMs'> {
   readonly logger?: Logger;
 }
 

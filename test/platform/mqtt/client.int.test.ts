@@ -1,4 +1,4 @@
-import { createServer } from 'node:net';
+import { createServer, type AddressInfo } from 'node:net';
 import { Aedes } from 'aedes';
 import { describe, expect, it } from 'vitest';
 import { createClientBroker } from '../../../src/platform/mqtt/client.ts';
@@ -11,15 +11,22 @@ const login = (clientId: string) => ({ clientId, username: 'any', password: 'any
 
 describe('external broker', () => {
   it('goes on with MQTT 3.1.1 where the broker has no other', async () => {
-    const aedes = await Aedes.createBroker();
+    const keepalives: (number | undefined)[] = [];
+    const aedes = await Aedes.createBroker({
+      preConnect(_client, { clientId, keepalive }, done) {
+        if (clientId === 'up' || clientId === 'down') keepalives.push(keepalive);
+        done(null, true);
+      },
+    });
     const server = createServer({ noDelay: true }, aedes.handle);
     const port = await freePort();
     await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
     const messages: UplinkMessage[] = [];
-    const broker = createClientBroker({ url: `mqtt://127.0.0.1:${port}`, uplink: login('up'), downlink: login('down'), filters: ['loqey/devices/+/status'] });
+    const broker = createClientBroker({ url: `mqtt://127.0.0.1:${port}`, uplink: login('up'), downlink: login('down'), filters: ['loqey/devices/+/status'], keepaliveSeconds: 40 });
     broker.uplink.onMessage(async (message) => void messages.push(message));
     await broker.start();
     expect(broker.health()).toEqual({ healthy: true, detail: 'connected, MQTT 3.1.1' });
+    expect(new Set(keepalives)).toEqual(new Set([40]));
     const box = testDevice();
     const device = await connectDevice(port, box);
     await device.subscribe(box.unlock);
@@ -31,6 +38,18 @@ describe('external broker', () => {
     await broker.stop();
     await new Promise<void>((resolve) => aedes.close(() => resolve()));
     await new Promise((resolve) => server.close(resolve));
+  });
+
+  it('gives up on a broker that takes the connection and says nothing', async () => {
+    const silent = createServer();
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    const { port } = silent.address() as AddressInfo;
+    const broker = createClientBroker({ url: `mqtt://127.0.0.1:${port}`, uplink: login('up'), downlink: login('down'), filters: ['a'], startTimeoutMs: 1, timeoutMs: 50 });
+    broker.uplink.onMessage(async () => undefined);
+    await broker.start();
+    await until('it gave up', () => broker.health().detail.includes('connack timeout'));
+    await broker.stop();
+    silent.close();
   });
 
   it('starts without a broker, says so, and connects when there is one', async () => {
