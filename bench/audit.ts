@@ -251,7 +251,7 @@ try {
     let [rows, bytes, most] = [0, 0, 0];
     const before = process.memoryUsage.rss();
     const since = performance.now();
-    for await (const piece of auditExport(audit.pages({}, BigInt(ROWS)), format, positions)) {
+    for await (const piece of auditExport((await audit.pages({}, BigInt(ROWS))).pieces, format, positions)) {
       rows += piece.split('\n').length - 1;
       bytes += Buffer.byteLength(piece);
       most = Math.max(most, process.memoryUsage.rss());

@@ -56,7 +56,7 @@ export function createApp(api: Api, sites: readonly Site[] = []): Express {
     credentials: true,
     methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'],
     exposedHeaders: [
-      'X-Total-Count', 'Link', 'X-Next-Cursor', 'Loqey-Position', 'Loqey-Consistency', 'Loqey-Count', 'Loqey-Search', 'X-Request-Id', 'Retry-After',
+      'X-Total-Count', 'Link', 'X-Next-Cursor', 'Loqey-Position', 'Loqey-Consistency', 'Loqey-Count', 'Loqey-Search', 'Loqey-Search-Since', 'X-Request-Id', 'Retry-After',
       'X-RateLimit-Limit', 'X-RateLimit-Remaining', 'X-RateLimit-Reset',
     ],
     maxAge: 600,

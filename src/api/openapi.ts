@@ -51,7 +51,8 @@ const headers: Readonly<Record<string, Json>> = {
   Link: header('Addresses of what follows (`rel="next"`) and what was before (`rel="prev"`).', { type: 'string' }),
   'Loqey-Position': header('Of the last event that came of this request; opaque.', { type: 'string' }),
   'Loqey-Count': header('`at_least`: there are more than `X-Total-Count`, which was not counted to its end.', { type: 'string', enum: ['at_least'] }),
-  'Loqey-Search': header('`partial`: a name in `q` is that of so many people, boxes, links or couriers that only what happened to the newest of them was looked for.', { type: 'string', enum: ['partial'] }),
+  'Loqey-Search': header('`partial`: a name in `q` is that of so many people, boxes, links or couriers that only what happened to the newest of them was looked for; or not all names were looked through, see `Loqey-Search-Since`.', { type: 'string', enum: ['partial'] }),
+  'Loqey-Search-Since': header('For `q`, links, couriers and what administrators said were looked through down to this time; `?named_before=` goes on from it. Absent where all were.', { type: 'string', format: 'date-time' }),
   'Loqey-Consistency': header('`pending`: lists may not show yet what this request changed.', { type: 'string', enum: ['pending'] }),
 };
 const headersOf = (...names: readonly string[]): Json => Object.fromEntries(names.map((name) => [name, { $ref: `#/components/headers/${name}` }]));
@@ -185,7 +186,7 @@ function accessOf(access: Access): Json {
 }
 
 /** Statuses of the error envelope that a route can answer, those that follow from its row included. */
-export function errorStatuses(route: Route): readonly number[] {
+function errorStatuses(route: Route): readonly number[] {
   const open = route.access.kind === 'anyone' || route.access.kind === 'link';
   const statuses = new Set<number>([
     400,
@@ -206,7 +207,8 @@ function responsesOf(route: Route, alias: boolean, schemas: Record<string, unkno
     'X-Request-Id',
     ...(route.limit === 'none' ? [] : rateLimit),
     ...('page_size' in route.query.properties ? ['X-Total-Count', 'X-Next-Cursor', 'Link'] : []),
-    ...(route.id === 'auditLog' ? ['Loqey-Count', 'Loqey-Search'] : []),
+    ...(route.id === 'auditLog' ? ['Loqey-Count', 'Loqey-Search', 'Loqey-Search-Since'] : []),
+    ...(route.id === 'exportAuditLog' ? ['Loqey-Search', 'Loqey-Search-Since'] : []),
     ...(route.id === 'adminDevices' ? ['Loqey-Count'] : []),
     ...(route.method === 'GET' ? [] : ['Loqey-Position', 'Loqey-Consistency']),
   );

@@ -2559,6 +2559,8 @@ export interface Operations {
       readonly date_to?: string;
       readonly before?: string;
       readonly after?: string;
+      /** Names of links and couriers, and what administrators said, are looked through for `q` from the newest on, 10,000 of each at once. Where there are more the answer says down to when, in `Loqey-Search-Since`: given here, the 10,000 before that are looked through, and every entry about them is found. */
+      readonly named_before?: string;
       /** Default 100. */
       readonly limit?: number;
       readonly offset?: number;
@@ -2605,6 +2607,8 @@ export interface Operations {
       readonly date_to?: string;
       readonly before?: string;
       readonly after?: string;
+      /** Names of links and couriers, and what administrators said, are looked through for `q` from the newest on, 10,000 of each at once. Where there are more the answer says down to when, in `Loqey-Search-Since`: given here, the 10,000 before that are looked through, and every entry about them is found. */
+      readonly named_before?: string;
     };
     readonly replies: {
       200: string;

@@ -356,16 +356,25 @@ export interface AuditFilter {
   readonly after?: bigint;
   /** Included. */
   readonly until?: bigint;
+  /** Of what has no index of its words, for `q`: only what was called so before this, exclusive. */
+  readonly namedBefore?: Instant;
+}
+
+/** How much of what has a name was looked at for `q`. */
+export interface AuditSearched {
+  /** True: more than was looked for is called so, or more is called anything than was looked through. What happened to the newest of it was found. */
+  readonly partial: boolean;
+  /** Links, couriers and what administrators said were looked through down to this, included; `namedBefore` goes on from it. Undefined: all of them. */
+  readonly namedSince: Instant | undefined;
 }
 
 export interface AuditQueries {
   /**
    * Newest first unless `after` is given. `atLeast`: the total was not counted to its end.
-   * `partial`: a name in `q` is that of so many that only what happened to the newest of them was looked for.
    */
-  list(filter: AuditFilter, page: Page): Promise<Paged<AuditRow> & { readonly atLeast: boolean; readonly partial: boolean }>;
+  list(filter: AuditFilter, page: Page): Promise<Paged<AuditRow> & AuditSearched & { readonly atLeast: boolean }>;
   /** Everything up to a position, oldest first, piece by piece: for exports. */
-  pages(filter: AuditFilter, until: bigint): AsyncIterable<readonly AuditRow[]>;
+  pages(filter: AuditFilter, until: bigint): Promise<AuditSearched & { readonly pieces: AsyncIterable<readonly AuditRow[]> }>;
   /** What came after a position, in order: the first `limit` entries are looked at, and `through` says how far that went. */
   news(filter: AuditFilter, after: bigint, until: bigint, limit: number): Promise<{ readonly rows: readonly AuditRow[]; readonly through: bigint }>;
   /** How far the audit log is; -1 before its first entry. */

@@ -71,6 +71,14 @@ describe('a search', () => {
     expect(api.world.auditAsked.at(-1)).toMatchObject({ q: 'parcel ana', outcome: 'refused' });
     const { headers } = await ask('?q=everybody');
     expect([headers.get('loqey-search'), headers.get('loqey-count')]).toEqual(['partial', 'at_least']);
+    const told = ['partial', '2026-11-02T10:00:00.000Z'];
+    for (const path of ['?q=old', '/export?format=csv&q=old']) {
+      const { headers: some } = await ask(path);
+      expect([some.get('loqey-search'), some.get('loqey-search-since')], path).toEqual(told);
+    }
+    await ask(`?q=old&named_before=${told[1]}`);
+    expect(api.world.auditAsked.at(-1)).toMatchObject({ q: 'old', namedBefore: told[1] });
+    expect((await ask('?q=old&named_before=yesterday')).status).toBe(400);
     expect(await ask('?q=')).toMatchObject({ status: 400, body: { details: { q: expect.any(String) } } });
     expect((await ask(`?q=${'x'.repeat(201)}`)).status).toBe(400);
   });
@@ -151,13 +159,14 @@ describe('an export', () => {
     let made = 0;
     let ended = 0;
     const row = happened();
-    api.world.reads.audit.pages = async function* () {
+    async function* endless() {
       try {
         for (; made < 100_000; made++) yield Array.from({ length: 500 }, () => row);
       } finally {
         ended++;
       }
-    };
+    }
+    api.world.reads.audit.pages = async () => ({ partial: false, namedSince: undefined, pieces: endless() });
     // Its answer has no end: nothing may read it to check it.
     const begin = async (token = admin.token) => {
       const request = get(`${api.url}/api/v1/admin/logs/audit/export?format=ndjson`, { headers: { authorization: `Bearer ${token}` }, agent: false });

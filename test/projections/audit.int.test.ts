@@ -112,8 +112,27 @@ describe('searching the audit log', () => {
       const one = typesOf((await side.reads.audit.news({ q }, -1n, everything[0]?.position ?? 0n, 10_000)).rows);
       const { rows, ...rest } = await list({ q }, 1_000);
       expect(typesOf(rows), q).toEqual(one.toReversed());
-      expect(rest, q).toEqual({ total: one.length, atLeast: false, partial: false });
+      expect(rest, q).toEqual({ total: one.length, atLeast: false, partial: false, namedSince: undefined });
     }
+  });
+
+  it('looks through names of links in parts, says down to when, and goes on from there', async () => {
+    const fill = (statement: (people: string) => string) => side.reader.all({ name: 'test.fill', once: true, text: (s) => statement(`${s['people']}.people`) }, []);
+    // Newer than every link, all but the first at one instant: they are one part, however many.
+    await fill((people) => `
+      INSERT INTO ${people} (ref, kind, subject_id, fields, since)
+      SELECT gen_random_uuid(), 'link', 'test', '{"name":"filler"}', '2100-01-01T00:00:00.5Z'::timestamptz + CASE n WHEN 1 THEN interval '1 hour' ELSE '0' END FROM generate_series(1, 10050) n`);
+    try {
+      const part = await list({ q: 'tuesday' });
+      expect([typesOf(part.rows), part.partial, part.namedSince]).toEqual([[], true, '2100-01-01T00:00:00.500Z']);
+      const next = await list({ q: 'tuesday', namedBefore: part.namedSince ?? '' });
+      expect([typesOf(next.rows), next.partial, next.namedSince]).toEqual([['CommandRefused', 'UnlockRequested', 'LinkCreated'], false, undefined]);
+      expect(await side.reads.audit.pages({ q: 'tuesday' }, await side.reads.audit.head())).toMatchObject({ partial: true, namedSince: part.namedSince });
+      expect(await list({})).toMatchObject({ partial: false, namedSince: undefined });
+    } finally {
+      await fill((people) => `DELETE FROM ${people} WHERE subject_id = 'test'`);
+    }
+    expect(await list({ q: 'tuesday' })).toMatchObject({ total: 3, partial: false, namedSince: undefined });
   });
 
   it('is joined with every filter', async () => {
@@ -193,13 +212,13 @@ describe('pages of the audit log', () => {
     const everything = (await list({}, 1_000)).rows;
     const until = await side.reads.audit.head();
     const seen: AuditRow[] = [];
-    for await (const rows of side.reads.audit.pages({}, until)) {
+    for await (const rows of (await side.reads.audit.pages({}, until)).pieces) {
       if (seen.length === 0) await side.happened(ada.stream, [{ type: 'DevicePinViewed', data: {} }]);
       seen.push(...rows);
     }
     expect(seen.map(({ eventId }) => eventId)).toEqual(everything.map(({ eventId }) => eventId).toReversed());
     const found: AuditRow[] = [];
-    for await (const rows of side.reads.audit.pages({ q: 'refused', deviceId: ada.deviceId }, until)) found.push(...rows);
+    for await (const rows of (await side.reads.audit.pages({ q: 'refused', deviceId: ada.deviceId }, until)).pieces) found.push(...rows);
     expect(found).toEqual([]);
   });
 });

@@ -253,9 +253,9 @@ export class World {
       list: async (filter: AuditFilter, page: Page) => {
         this.auditAsked.push(filter);
         const meant = this.audit.filter((row) => (filter.action === undefined || row.action === filter.action) && (filter.before === undefined || row.position < filter.before));
-        return { ...paged(meant, page), atLeast: filter.q === 'everybody', partial: filter.q === 'everybody' };
+        return { ...paged(meant, page), atLeast: filter.q === 'everybody', partial: filter.q === 'everybody' || filter.q === 'old', namedSince: filter.q === 'old' ? '2026-11-02T10:00:00.000Z' : undefined };
       },
-      pages: (filter: AuditFilter, until: bigint) => this.pagesOf(filter, until),
+      pages: async (filter: AuditFilter, until: bigint) => ({ partial: filter.q === 'old', namedSince: filter.q === 'old' ? '2026-11-02T10:00:00.000Z' : undefined, pieces: this.pagesOf(filter, until) }),
       news: async (filter: AuditFilter, after: bigint, until: bigint, limit: number) => {
         const next = this.audit.filter(({ position }) => position > after && position <= until).sort((one, other) => Number(one.position - other.position)).slice(0, limit);
         const rows = next.filter((row) => (filter.action === undefined || row.action === filter.action) && (filter.q === undefined || row.summary.includes(filter.q)));

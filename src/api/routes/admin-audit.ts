@@ -1,14 +1,14 @@
 import { Type } from 'typebox';
 import type { AuditExportFilters } from '../../domain/user/events.ts';
-import type { AuditFilter, AuditRow } from '../../projections/read-models.ts';
+import type { AuditFilter, AuditRow, AuditSearched } from '../../projections/read-models.ts';
 import type { Api } from '../api.ts';
 import { auditExport, contentTypeOf, exportFormats, releasing } from '../audit-export.ts';
 import { invalid, notFound } from '../errors.ts';
 import { listRoute } from '../paging.ts';
 import { admin, route, type Route } from '../route.ts';
-import { AuditEntry, AuditEntryWithCauses, AuditQuery } from '../schemas/admin.ts';
+import { AuditEntry, AuditEntryWithCauses, AuditSearch } from '../schemas/admin.ts';
 import { Closed, Id } from '../schemas/common.ts';
-import { rangeOf } from '../time.ts';
+import { instantFrom, rangeOf } from '../time.ts';
 import { auditView } from '../views.ts';
 
 export const adminAuditRoutes: readonly Route[] = [
@@ -18,14 +18,14 @@ export const adminAuditRoutes: readonly Route[] = [
     summary: 'Who did what, on what, when, and because of what',
     path: '/admin/logs/audit',
     access: admin('audit:read'),
-    filters: AuditQuery,
+    filters: AuditSearch,
     row: AuditEntry,
     size: 100,
     most: 1_000,
     cursorOf: ({ position }) => position,
   })(async (call, api, page) => {
-    const { rows, total, atLeast, partial } = await api.deps.reads.audit.list(auditFilter(api, call.query), page);
-    return { rows: rows.map((row) => auditView(row, api.positions.encode(row.position))), total, headers: { ...(atLeast ? { 'Loqey-Count': 'at_least' } : {}), ...(partial ? { 'Loqey-Search': 'partial' } : {}) } };
+    const { rows, total, atLeast, ...searched } = await api.deps.reads.audit.list(auditFilter(api, call.query), page);
+    return { rows: rows.map((row) => auditView(row, api.positions.encode(row.position))), total, headers: { ...(atLeast ? { 'Loqey-Count': 'at_least' } : {}), ...searchHeaders(searched) } };
   }),
 
   route({
@@ -35,7 +35,7 @@ export const adminAuditRoutes: readonly Route[] = [
     method: 'GET',
     path: '/admin/logs/audit/export',
     access: admin('audit:read'),
-    query: Closed({ format: Type.Enum([...exportFormats], { description: '`csv` has the mark of UTF-8 at its beginning, and an apostrophe before what a spreadsheet would take for a formula; `ndjson` has one entry of the list on each line.' }), ...AuditQuery }),
+    query: Closed({ format: Type.Enum([...exportFormats], { description: '`csv` has the mark of UTF-8 at its beginning, and an apostrophe before what a spreadsheet would take for a formula; `ndjson` has one entry of the list on each line.' }), ...AuditSearch }),
     replies: { 200: Type.String({ description: 'A file that grows as it is read. Where it ends before its time the connection is cut.' }) },
     contentTypes: exportFormats.map((format) => contentTypeOf[format]),
     errors: [429],
@@ -46,14 +46,15 @@ export const adminAuditRoutes: readonly Route[] = [
     const release = api.exports.take(call.who.userId);
     try {
       const until = await audit.head();
+      const { pieces, ...searched } = await audit.pages(filter, until);
       // Written down before the first byte leaves: what was sent cannot be called back. HEAD sends none.
       if (call.req.method !== 'HEAD') await api.execute(call, { type: 'StartAuditExport', data: { userId: call.who.userId, format, upTo: String(until), filters: recordedFilters(filter) } });
       const name = `audit-${new Date(api.deps.clock.now()).toISOString().slice(0, 19).replaceAll(':', '')}.${format}`;
       return {
         status: 200 as const,
-        body: releasing(auditExport(audit.pages(filter, until), format, api.positions), release) as unknown as string,
+        body: releasing(auditExport(pieces, format, api.positions), release) as unknown as string,
         contentType: contentTypeOf[format],
-        headers: { 'Content-Disposition': `attachment; filename="${name}"` },
+        headers: { 'Content-Disposition': `attachment; filename="${name}"`, ...searchHeaders(searched) },
       };
     } catch (error) {
       release();
@@ -80,10 +81,14 @@ export const adminAuditRoutes: readonly Route[] = [
   }),
 ];
 
+function searchHeaders({ partial, namedSince }: AuditSearched): Readonly<Record<string, string>> {
+  return { ...(partial ? { 'Loqey-Search': 'partial' } : {}), ...(namedSince === undefined ? {} : { 'Loqey-Search-Since': namedSince }) };
+}
+
 const UUID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/;
 
 /** What the log keeps of a filter, in clear and for ever. */
-function recordedFilters({ q, action, types, ip, actorId, before, after, until: _, ...listed }: AuditFilter): AuditExportFilters {
+function recordedFilters({ q, action, types, ip, actorId, before, after, until: _until, ...listed }: AuditFilter): AuditExportFilters {
   const typed = { q, action, types, ip };
   const given = Object.entries(typed).filter(([, value]) => value !== undefined);
   return {
@@ -109,6 +114,7 @@ function causesOf(entry: AuditRow, chain: readonly AuditRow[]): readonly AuditRo
 
 export interface AuditQueryValues {
   readonly q?: string;
+  readonly named_before?: string;
   readonly action?: string;
   readonly type?: string;
   readonly device_id?: string;
@@ -141,6 +147,7 @@ export function auditFilter(api: Pick<Api, 'positions' | 'deps'>, query: AuditQu
   };
   return {
     ...(query.q === undefined ? {} : { q: query.q }),
+    ...(query.named_before === undefined ? {} : { namedBefore: instantFrom(query.named_before) }),
     ...(query.action === undefined ? {} : { action: query.action }),
     ...(query.type === undefined ? {} : { types: query.type.split(',') }),
     ...(query.actor === undefined ? {} : { actorId: query.actor.toLowerCase() }),

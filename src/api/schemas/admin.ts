@@ -185,6 +185,12 @@ export const AuditQuery = {
   after: Type.Optional(Type.String({ maxLength: 64 })),
 };
 
+/** Where everything is looked through again, as far as it is; a tail looks at each entry. */
+export const AuditSearch = {
+  ...AuditQuery,
+  named_before: Type.Optional({ ...Time, description: 'Names of links and couriers, and what administrators said, are looked through for `q` from the newest on, 10,000 of each at once. Where there are more the answer says down to when, in `Loqey-Search-Since`: given here, the 10,000 before that are looked through, and every entry about them is found.' }),
+};
+
 export const AuditEntryWithCauses = Closed({
   entry: AuditEntry,
   causes: Type.Array(AuditEntry, { description: 'What led to it, from the first on: each was caused by the one before.' }),

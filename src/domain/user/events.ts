@@ -67,6 +67,7 @@ export interface AuditExportFilters {
   readonly to?: Instant;
   readonly after?: string;
   readonly before?: string;
+  readonly namedBefore?: Instant;
 }
 export type SessionScope = 'user' | 'admin';
 export type SessionEndReason = 'logout' | 'revoked' | 'password_changed' | 'suspended' | 'token_reused' | 'erased';

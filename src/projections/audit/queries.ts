@@ -178,22 +178,25 @@ export function createAuditQueries(reader: Reader): AuditQueries {
   return {
     async list(filter, { limit, offset }) {
       await caughtUp(reader, name);
-      const { conditions, partial } = await conditionsOf(reader, filter);
+      const { conditions, partial, namedSince } = await conditionsOf(reader, filter);
       const range = { after: filter.after, before: filter.before, until: filter.until, order: filter.after === undefined ? 'DESC' : 'ASC' } as const;
       const { positions, total, atLeast } = await hits(conditions, { range, limit, offset, count: true });
-      return { rows: await lines(positions, range.order), total, atLeast, partial };
+      return { rows: await lines(positions, range.order), total, atLeast, partial, namedSince };
     },
 
-    async *pages(filter, until) {
-      const { conditions } = await conditionsOf(reader, filter);
-      let after = filter.after ?? -1n;
-      for (;;) {
-        const { positions } = await hits(conditions, { range: { after, before: filter.before, until, order: 'ASC' }, limit: PIECE, offset: 0, count: false });
-        if (positions.length === 0) return;
-        yield await lines(positions, 'ASC');
-        if (positions.length < PIECE) return;
-        after = BigInt(positions.at(-1) ?? until);
+    async pages(filter, until) {
+      const { conditions, partial, namedSince } = await conditionsOf(reader, filter);
+      async function* pieces() {
+        let after = filter.after ?? -1n;
+        for (;;) {
+          const { positions } = await hits(conditions, { range: { after, before: filter.before, until, order: 'ASC' }, limit: PIECE, offset: 0, count: false });
+          if (positions.length === 0) return;
+          yield await lines(positions, 'ASC');
+          if (positions.length < PIECE) return;
+          after = BigInt(positions.at(-1) ?? until);
+        }
       }
+      return { partial, namedSince, pieces: pieces() };
     },
 
     async news({ q, ...filter }, after, until, limit) {

@@ -1,6 +1,6 @@
-import type { Uuid } from '../../domain/kernel.ts';
+import type { Instant, Uuid } from '../../domain/kernel.ts';
 import { hasPart } from '../grams.ts';
-import type { AuditFilter } from '../read-models.ts';
+import type { AuditFilter, AuditSearched } from '../read-models.ts';
 import type { Reader, Schemas } from '../schemas.ts';
 import { actionOf } from './actions.ts';
 import { actionsOf, actionsWith, hasWord, type Told } from './summary.ts';
@@ -27,10 +27,8 @@ export type Way =
 /** Any of these ways; none: nothing can be it. */
 export type Condition = readonly Way[];
 
-export interface Found {
+export interface Found extends AuditSearched {
   readonly conditions: readonly Condition[];
-  /** True: of what a name is part of, only the newest were looked at. */
-  readonly partial: boolean;
 }
 
 /** Of one name: people, boxes, links, openings. What happened to the newest of them is what comes first. */
@@ -38,8 +36,9 @@ const MOST_NAMED = 500;
 /** What an administrator said of something, from its row in `people`. */
 export const saidIn = (fields: string) => `concat_ws(' ', ${fields}->>'reason', ${fields}->>'remark')`;
 
-/** Links, couriers and what administrators say have no index of their words, for it would be written with each: so many of the newest are looked through. */
+/** Links, couriers and what administrators say have no index of their words, for it would be written with each: so many of the newest are looked through at once. */
 const LOOKED_THROUGH = 10_000;
+const WITHOUT_INDEX = ['link', 'courier', 'reason'] as const;
 const MOST_WORDS = 50;
 /** Kinds of actors that a person would type. */
 const KINDS: readonly (readonly [word: string, kind: string])[] = [['administrator', 'admin'], ['courier', 'courier']];
@@ -48,7 +47,7 @@ const LEAST_OF_A_KIND = 4;
 /** What the filter asks, ready to be found. Names are those of now. */
 export async function conditionsOf(reader: Reader, filter: AuditFilter): Promise<Found> {
   const terms = filter.q === undefined ? [] : termsOf(filter.q);
-  const named = await namesOf(reader, terms);
+  const named = await namesOf(reader, terms, filter.namedBefore);
   const given: Condition[] = [
     ...(filter.action === undefined ? [] : [[{ by: 'action', values: [filter.action] } as const]]),
     ...(filter.types === undefined ? [] : [[{ by: 'action', values: filter.types.map(actionOf) } as const]]),
@@ -65,7 +64,7 @@ export async function conditionsOf(reader: Reader, filter: AuditFilter): Promise
     ...(filter.from === undefined && filter.to === undefined ? [] : [[{ by: 'time', from: filter.from, to: filter.to } as const]]),
     ...terms.map((term, at) => termCondition(term, (kind) => named.of(at, kind))),
   ];
-  return { conditions: withActionsTogether(given), partial: named.partial };
+  return { conditions: withActionsTogether(given), partial: named.partial || named.since !== undefined, namedSince: named.since };
 }
 
 function outcomeCondition(outcome: NonNullable<AuditFilter['outcome']>): Condition {
@@ -109,15 +108,16 @@ function withActionsTogether(conditions: readonly Condition[]): readonly Conditi
   return [actions.length === 0 ? [] : [{ by: 'action', values: [...new Set(actions)] }], ...others];
 }
 
-type Kind = 'user' | 'device' | 'link' | 'unlock' | 'position' | 'correlation' | 'word';
+type Kind = 'user' | 'device' | 'link' | 'unlock' | 'position' | 'correlation' | 'word' | 'since';
 
 interface Named {
   readonly of: (term: number, kind: Kind) => readonly string[];
   readonly partial: boolean;
+  readonly since: Instant | undefined;
 }
 
 /** Who and what has such a name, id, serial number or address, and which words of the log begin so. */
-async function namesOf(reader: Reader, terms: readonly Term[]): Promise<Named> {
+async function namesOf(reader: Reader, terms: readonly Term[], before: Instant | undefined): Promise<Named> {
   const found = new Map<string, string[]>();
   let partial = false;
   const values: unknown[] = [];
@@ -128,6 +128,17 @@ async function namesOf(reader: Reader, terms: readonly Term[]): Promise<Named> {
   const piece = (term: number, kind: Kind, text: (s: Schemas) => string) =>
     pieces.push((s) => `(SELECT ${term} AS term, '${kind}' AS kind, found::text AS id FROM (${text(s)}) f(found) LIMIT ${MOST_NAMED + 1})`);
 
+  const older = before === undefined ? 'true' : `since < ${place(before)}::timestamptz`;
+  if (terms.some(({ text }) => text.length >= 2)) {
+    // Each kind down to where it was looked through, if anything is before that; the latest of them, so that none is left out.
+    piece(0, 'since', (s) => {
+      const last = `SELECT since FROM ${s['people']}.people p WHERE p.kind = k.kind AND ${older} ORDER BY since DESC OFFSET ${LOOKED_THROUGH - 1} LIMIT 1`;
+      return `
+        SELECT to_char(max(since) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+          FROM (VALUES ${WITHOUT_INDEX.map((kind) => `('${kind}')`).join(', ')}) k(kind) CROSS JOIN LATERAL (${last}) l
+         WHERE EXISTS (SELECT FROM ${s['people']}.people p WHERE p.kind = k.kind AND p.since < l.since)`;
+    });
+  }
   terms.forEach((term, n) => {
     if (term.text.length >= 2) {
       const at = place(term.text);
@@ -138,7 +149,8 @@ async function namesOf(reader: Reader, terms: readonly Term[]): Promise<Named> {
       piece(n, 'device', (s) => `
         SELECT device_id FROM ${s['devices']}.fleet WHERE ${hasIt} AND strpos(left(words, -37), ${at}::text) > 0
          UNION SELECT device_id FROM ${s['devices']}.fleet WHERE assignment_id IN (SELECT ref FROM called${n})`);
-      const newest = (s: Schemas, kind: string) => `SELECT ref, fields FROM ${s['people']}.people WHERE kind = '${kind}' ORDER BY since DESC LIMIT ${LOOKED_THROUGH}`;
+      // With all of one instant, so that what is before it is all that is left.
+      const newest = (s: Schemas, kind: (typeof WITHOUT_INDEX)[number]) => `SELECT ref, fields FROM ${s['people']}.people WHERE kind = '${kind}' AND ${older} ORDER BY since DESC FETCH FIRST ${LOOKED_THROUGH} ROWS WITH TIES`;
       piece(n, 'link', (s) => `SELECT ref FROM (${newest(s, 'link')}) p WHERE strpos(lower(fields->>'name'), ${at}::text) > 0`);
       piece(n, 'position', (s) => `SELECT fields->>'position' FROM (${newest(s, 'reason')}) p WHERE strpos(lower(${saidIn('fields')}), ${at}::text) > 0`);
       piece(n, 'unlock', (s) => `SELECT ref FROM (${newest(s, 'courier')}) p WHERE strpos(lower(concat_ws(' ', fields->>'name', fields->>'company')), ${at}::text) > 0`);
@@ -170,8 +182,9 @@ async function namesOf(reader: Reader, terms: readonly Term[]): Promise<Named> {
   if (pieces.length > 0) {
     const listed = (s: Schemas, texts: readonly ((s: Schemas) => string)[], between: string) => texts.map((text) => text(s)).join(between);
     const text = (s: Schemas) => `${called.length === 0 ? '' : `WITH ${listed(s, called, ', ')} `}${listed(s, pieces, ' UNION ALL ')}`;
-    const rows = await reader.all<{ term: number; kind: Kind; id: string }>({ name: 'audit.names', text, once: true }, values);
+    const rows = await reader.all<{ term: number; kind: Kind; id: string | null }>({ name: 'audit.names', text, once: true }, values);
     for (const { term, kind, id } of rows) {
+      if (id === null) continue;
       const key = `${term} ${kind}`;
       const list = found.get(key) ?? [];
       found.set(key, list);
@@ -179,7 +192,7 @@ async function namesOf(reader: Reader, terms: readonly Term[]): Promise<Named> {
       else list.push(id);
     }
   }
-  return { of: (term, kind) => found.get(`${term} ${kind}`) ?? [], partial };
+  return { of: (term, kind) => found.get(`${term} ${kind}`) ?? [], partial, since: found.get('0 since')?.[0] };
 }
 
 /** What of an entry is compared with what is looked for; all in lower case. */

@@ -3,7 +3,7 @@ import { rename, rm, stat } from 'node:fs/promises';
 import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { ReadableStream } from 'node:stream/web';
-import { auditQuery, type AuditOptions } from './audit.ts';
+import { auditQuery, tellSearched, type AuditOptions } from './audit.ts';
 import { failureOf, RemoteFailure, remoteExit } from './client.ts';
 import type { Job } from './command.ts';
 
@@ -20,12 +20,14 @@ export const download: Job<[words?: readonly string[]], Options> = async ({ term
   const api = await remote();
   const response = await api.raw('GET', '/admin/logs/audit/export', { query: { ...(await auditQuery(api, words, options)), format }, withinMs: WITHIN_MS });
   if (!response.ok || response.body === null) throw await failureOf(response);
+  const { headers } = response;
 
   const [body, counted] = [Readable.fromWeb(response.body as ReadableStream<Uint8Array>), counter((line) => {
     if (terminal.isTty && !terminal.json && output !== undefined) process.stderr.write(`\r\u001b[K${line}`);
   })];
   if (output === undefined) {
     await pipeline(body, counted.stream, process.stdout, { end: false }).catch(unlessReadEnough);
+    tellSearched(terminal, headers);
     return 0;
   }
   const part = `${output}.part`;
@@ -41,6 +43,7 @@ export const download: Job<[words?: readonly string[]], Options> = async ({ term
   counted.tell('');
   terminal.event('downloaded', { file: output, format, bytes: counted.bytes() });
   terminal.say(`${output}: ${sizeOf(counted.bytes())} of ${format === 'csv' ? 'CSV' : 'NDJSON'}, with names and addresses of people. Only you can read it.`);
+  tellSearched(terminal, headers);
   return 0;
 };
 

@@ -41,6 +41,7 @@ export interface AuditOptions {
   readonly ip?: string;
   readonly from?: string;
   readonly to?: string;
+  readonly namedBefore?: string;
   readonly limit?: string;
 }
 
@@ -63,6 +64,7 @@ export async function auditQuery(api: Remote, words: readonly string[], options:
     type: options.type,
     outcome: options.outcome,
     ip: options.ip,
+    named_before: options.namedBefore,
     date_from: options.from,
     date_to: options.to,
   };
@@ -74,9 +76,16 @@ export const list: Job<[words?: readonly string[]], AuditOptions> = async ({ ter
   // The newest at the end, where the eye is.
   for (const row of [...rows].reverse()) print(terminal, row);
   terminal.say(`${shown(rows.length, total, 'event')}${headers.get('loqey-count') === 'at_least' ? ' or more' : ''}`);
-  if (headers.get('loqey-search') === 'partial') terminal.say('Many have such a name: only what happened to the newest of them was looked for.');
+  tellSearched(terminal, headers);
   return 0;
 };
+
+/** Where not everything was looked through: that, and how to go on. */
+export function tellSearched({ say }: Pick<Terminal, 'say'>, headers: Headers): void {
+  const since = headers.get('loqey-search-since');
+  if (since !== null) say(`Names of links and couriers, and what administrators said, were looked for back to ${moment(since)} UTC. Older ones: the same with --named-before ${since}`);
+  else if (headers.get('loqey-search') === 'partial') say('Many have such a name: only what happened to the newest of them was looked for.');
+}
 
 export const history: Job<[device: string], Pick<AuditOptions, 'from' | 'to' | 'limit'>> = async (context, [named], options) => {
   const { id } = await theDevice(await context.remote(), named);

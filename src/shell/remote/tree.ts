@@ -6,6 +6,7 @@ const yes = ['--yes', 'without a question'] as const;
 const reason = ['--reason <text>', 'goes into the audit log, sealed for the person whose box or account it is'] as const;
 const from = ['--from <time>', 'a date or an ISO time, UTC'] as const;
 const to = ['--to <time>', 'a date or an ISO time, UTC'] as const;
+const namedBefore = ['--named-before <time>', 'names of links and couriers that are older, where an answer said that it did not look through these'] as const;
 const timeZone = ['--tz <zone>', 'as Europe/Istanbul (default: that of the server)'] as const;
 const words = ['[words...]', 'of sentences, reasons, codes, names, addresses, serial numbers; ids or their beginnings'] as const;
 const aDevice = ['<device>', 'serial number, id, or the beginning of either'] as const;
@@ -202,7 +203,7 @@ const groups: readonly { readonly name: string; readonly purpose: string; readon
         aliases: ['search'],
         purpose: 'What happened, the newest last; of it what has all of the words.',
         args: [words],
-        options: [...audited, from, to, limit],
+        options: [...audited, from, to, namedBefore, limit],
         examples: ['audit list --device LB-004471 --limit 20', 'audit search jammed LB-004471', 'audit search ana@example.com --outcome refused --from 2026-11-21', 'audit list --ip 203.0.113.7 --json'],
         run: async (...all) => (await audit()).list(...all),
       },
@@ -240,7 +241,7 @@ const groups: readonly { readonly name: string; readonly purpose: string; readon
         name: 'download',
         purpose: 'The audit log as a file to read, in words and with names. (As it is stored and sealed, for proofs: audit export.)',
         args: [words],
-        options: [['--format <format>', 'default: as the file is named, else csv', ['csv', 'ndjson']], ['-o, --out <file>', 'a new file (default: standard output)'], ...audited, from, to],
+        options: [['--format <format>', 'default: as the file is named, else csv', ['csv', 'ndjson']], ['-o, --out <file>', 'a new file (default: standard output)'], ...audited, from, to, namedBefore],
         examples: ['audit download --out november.csv --from 2026-11-01', 'audit download refused -o refused.ndjson', 'audit download --format ndjson | jq .summary'],
         run: async (...all) => (await import('./audit-file.ts')).download(...all),
       },
