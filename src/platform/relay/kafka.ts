@@ -14,7 +14,7 @@ export interface KafkaRelayOptions {
   readonly sasl?: { readonly mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512'; readonly username: string; readonly password: string };
   /** Before each topic and group, where several systems share a cluster. Default none. */
   readonly topicPrefix?: string;
-  /** Messages waiting to be sent; beyond it `publish` rejects at once. Default 10,000. */
+  /** Messages of one topic waiting to be sent; beyond it `publish` rejects at once. Default 10,000. */
   readonly maxQueued?: number;
   /** How long a publish waits for the cluster before it rejects. Default 30,000. */
   readonly publishTimeoutMs?: number;
@@ -40,7 +40,6 @@ const MAX_BATCH_BYTES = 512 * 1024;
 const DEFAULT_CONSUMED = 500;
 
 interface Unit {
-  readonly topic: RelayTopic;
   readonly messages: readonly RelayMessage[];
   readonly bytes: number;
   settled: boolean;
@@ -61,118 +60,131 @@ export function createKafkaRelay(options: KafkaRelayOptions): Relay {
   } = options;
   const heartbeatMs = Math.floor(sessionTimeoutMs / 15);
   const kafka = createKafka(options);
-  // Not the idempotent producer: it is experimental and dies for good on an out-of-order sequence. Consumers know
-  // repeats by the ids in the messages. One request at a time, so that a retry overtakes nothing.
-  const producer = kafka.producer({
-    idempotent: false,
-    maxInFlightRequests: 1,
-    allowAutoTopicCreation: false,
-    createPartitioner: Partitioners.DefaultPartitioner,
-  });
   const consumers: (RelayConsumer & { running(): boolean })[] = [];
   const failures = metrics.counter('loqey_relay_handler_failures_total', 'Batches that a relay handler rejected', ['topic', 'group']);
   const sendFailures = metrics.counter('loqey_relay_send_failures_total', 'Batches that the relay did not take');
   const sent = metrics.counter('loqey_relay_sent_messages_total', 'Messages that the relay took', ['topic']);
-
-  let queue: Unit[] = [];
-  let queued = 0;
-  let sending: Promise<void> | undefined;
-  let connected = false;
   let stopping = new AbortController();
+  /** What the last request of any topic failed with. */
   let trouble: string | undefined = 'not started';
 
-  // Producer
+  // Producers
 
-  function publish(topic: RelayTopic, messages: readonly RelayMessage[]): Promise<void> {
-    if (!connected || stopping.signal.aborted) return Promise.reject(new RelayUnavailable(`Kafka is not connected: ${trouble ?? 'stopped'}`));
-    if (messages.length === 0) return Promise.resolve();
-    if (queued + messages.length > maxQueued) return Promise.reject(new RelayUnavailable(`${queued} messages are waiting for Kafka`));
-    return new Promise((resolve, reject) => {
-      const timeout = setTimeout(
-        () => unit.settle(new RelayUnavailable(`Kafka did not answer within ${publishTimeoutMs} ms: it may have the messages`)),
-        publishTimeoutMs,
-      );
-      const unit: Unit = {
-        topic,
-        messages,
-        bytes: messages.reduce((sum, { value }) => sum + value.length, 0),
-        settled: false,
-        settle(error) {
-          if (unit.settled) return;
-          unit.settled = true;
-          clearTimeout(timeout);
-          if (error === undefined) resolve();
-          else reject(error);
-        },
-      };
-      queue.push(unit);
-      queued += messages.length;
-      sending ??= send();
+  /**
+   * One topic's connection of its own: the cluster works off a connection's requests one after another, and a command that
+   * is to open a box must not wait for a batch of reports. One request at a time, so that a retry overtakes nothing.
+   */
+  function createLane(topic: RelayTopic) {
+    // Not the idempotent producer: it is experimental and dies for good on an out-of-order sequence. Consumers know
+    // repeats by the ids in the messages.
+    const producer = kafka.producer({
+      idempotent: false,
+      maxInFlightRequests: 1,
+      allowAutoTopicCreation: false,
+      createPartitioner: Partitioners.DefaultPartitioner,
     });
-  }
+    let queue: Unit[] = [];
+    let queued = 0;
+    let sending: Promise<void> | undefined;
+    let connected = false;
 
-  /** What came while a request was under way makes up the next one. */
-  async function send(): Promise<void> {
-    await Promise.resolve(); // what is published in the same turn goes along
-    while (queue.length > 0) {
-      const units = takeUnits();
-      if (units.length === 0) continue;
-      const byTopic = Map.groupBy(units, ({ topic }) => topic);
-      try {
-        await producer.sendBatch({
-          acks: -1,
-          timeout: 10_000,
-          topicMessages: [...byTopic].map(([topic, ofTopic]) => ({
-            topic: topicPrefix + topic,
-            messages: ofTopic.flatMap(({ messages }) => messages.map(({ key, value, headers }) => ({ key, value, headers: { ...headers } }))),
-          })),
-        });
-        for (const unit of units) {
-          sent.inc({ topic: unit.topic }, unit.messages.length);
-          unit.settle();
+    function publish(messages: readonly RelayMessage[]): Promise<void> {
+      if (!connected || stopping.signal.aborted) return Promise.reject(new RelayUnavailable(`Kafka is not connected: ${trouble ?? 'stopped'}`));
+      if (messages.length === 0) return Promise.resolve();
+      if (queued + messages.length > maxQueued) return Promise.reject(new RelayUnavailable(`${queued} messages are waiting for Kafka`));
+      return new Promise((resolve, reject) => {
+        const timeout = setTimeout(
+          () => unit.settle(new RelayUnavailable(`Kafka did not answer within ${publishTimeoutMs} ms: it may have the messages`)),
+          publishTimeoutMs,
+        );
+        const unit: Unit = {
+          messages,
+          bytes: messages.reduce((sum, { value }) => sum + value.length, 0),
+          settled: false,
+          settle(error) {
+            if (unit.settled) return;
+            unit.settled = true;
+            clearTimeout(timeout);
+            if (error === undefined) resolve();
+            else reject(error);
+          },
+        };
+        queue.push(unit);
+        queued += messages.length;
+        sending ??= send();
+      });
+    }
+
+    /** What came while a request was under way makes up the next one. */
+    async function send(): Promise<void> {
+      await Promise.resolve(); // what is published in the same turn goes along
+      while (queue.length > 0) {
+        const units = takeUnits();
+        if (units.length === 0) continue;
+        const messages = units.flatMap((unit) => unit.messages.map(({ key, value, headers }) => ({ key, value, headers: { ...headers } })));
+        try {
+          await producer.send({ topic: topicPrefix + topic, acks: -1, timeout: 10_000, messages });
+          sent.inc({ topic }, messages.length);
+          for (const unit of units) unit.settle();
+          trouble = undefined;
+        } catch (error) {
+          sendFailures.inc();
+          trouble = (error as Error).message;
+          logger.warn({ err: error, topic, messages: messages.length }, 'Kafka did not take a batch');
+          const reason = new RelayUnavailable(`Kafka did not take it, or did not say so: ${trouble}`, { cause: error });
+          for (const unit of units) unit.settle(reason);
         }
-        trouble = undefined;
-      } catch (error) {
-        sendFailures.inc();
-        trouble = (error as Error).message;
-        logger.warn({ err: error, messages: units.length }, 'Kafka did not take a batch');
-        const reason = new RelayUnavailable(`Kafka did not take it, or did not say so: ${trouble}`, { cause: error });
-        for (const unit of units) unit.settle(reason);
       }
+      sending = undefined; // in the same turn as the last look at the queue: nothing can come in between and be left
     }
-    sending = undefined; // in the same turn as the last look at the queue: nothing can come in between and be left
+
+    function takeUnits(): readonly Unit[] {
+      let messages = 0;
+      let bytes = 0;
+      let count = 0;
+      for (const unit of queue) {
+        if (count > 0 && (messages + unit.messages.length > MAX_BATCH_MESSAGES || bytes + unit.bytes > MAX_BATCH_BYTES)) break;
+        count++;
+        messages += unit.messages.length;
+        bytes += unit.bytes;
+      }
+      const units = queue.slice(0, count);
+      queue = queue.slice(count);
+      queued -= messages;
+      return units.filter((unit) => !unit.settled);
+    }
+
+    return {
+      publish,
+      queued: () => queued,
+      connected: () => connected,
+      async connect(signal: AbortSignal): Promise<void> {
+        for (let attempt = 1; !signal.aborted; attempt++) {
+          try {
+            await producer.connect();
+            connected = true;
+            trouble = undefined;
+            return;
+          } catch (error) {
+            trouble = (error as Error).message;
+            logger.warn({ reason: trouble }, 'Kafka is not reachable: going on trying');
+            await pause(fullJitter(attempt, { baseMs: 200, capMs: 10_000 }), signal);
+          }
+        }
+      },
+      async close(): Promise<void> {
+        if (sending !== undefined) await Promise.race([sending, pause(publishTimeoutMs)]);
+        for (const unit of queue) unit.settle(new RelayUnavailable('The relay was stopped'));
+        queue = [];
+        queued = 0;
+        connected = false;
+        await producer.disconnect().catch(() => undefined);
+      },
+    };
   }
 
-  function takeUnits(): readonly Unit[] {
-    let messages = 0;
-    let bytes = 0;
-    let count = 0;
-    for (const unit of queue) {
-      if (count > 0 && (messages + unit.messages.length > MAX_BATCH_MESSAGES || bytes + unit.bytes > MAX_BATCH_BYTES)) break;
-      count++;
-      messages += unit.messages.length;
-      bytes += unit.bytes;
-    }
-    const units = queue.slice(0, count);
-    queue = queue.slice(count);
-    queued -= messages;
-    return units.filter((unit) => !unit.settled);
-  }
-
-  async function connectProducer(signal: AbortSignal): Promise<void> {
-    for (let attempt = 1; !signal.aborted; attempt++) {
-      try {
-        await producer.connect();
-        connected = true;
-        trouble = undefined;
-        return;
-      } catch (error) {
-        trouble = (error as Error).message;
-        logger.warn({ reason: trouble }, 'Kafka is not reachable: going on trying');
-        await pause(fullJitter(attempt, { baseMs: 200, capMs: 10_000 }), signal);
-      }
-    }
-  }
+  const lanes = new Map(relayTopics.map((topic) => [topic, createLane(topic)]));
+  const allLanes = [...lanes.values()];
 
   // Consumers
 
@@ -212,7 +224,7 @@ export function createKafkaRelay(options: KafkaRelayOptions): Relay {
           await consumer.connect();
           await consumer.subscribe({ topics: [topicPrefix + topic], fromBeginning: true }); // the default loses what came before
           await consumer.run({
-            autoCommit: commit === 'after',
+            autoCommit: false, // it would be waited for before the next fetch
             eachBatchAutoResolve: false,
             partitionsConsumedConcurrently: concurrency,
             eachBatch: (payload) => eachBatch(consumer, payload, signal),
@@ -253,7 +265,11 @@ export function createKafkaRelay(options: KafkaRelayOptions): Relay {
           const beat = await repeat(messages, heartbeat, over, signal);
           if (beat === 'over') return;
           payload.resolveOffset(last);
-          if (beat instanceof Error) throw beat; // the group is being divided anew: kafkajs commits and joins again
+          // Sent before the next heartbeat, so before this member can lose its part; the next messages need not wait for the
+          // answer. One that fails is made good by the next one, and what comes again is known by its ids.
+          const committed = payload.commitOffsetsIfNecessary(payload.uncommittedOffsets()).catch((error: unknown) => logger.warn({ err: error, groupId }, 'Kafka did not take how far a consumer is; it is told again'));
+          if (beat instanceof Error || over()) await committed;
+          if (beat instanceof Error) throw beat; // the group is being divided anew: kafkajs joins again
         }
         behind.set(partition, Number(BigInt(batch.highWatermark) - next));
         await heartbeat();
@@ -310,29 +326,25 @@ export function createKafkaRelay(options: KafkaRelayOptions): Relay {
   const lifecycle = component(
     async () => {
       stopping = new AbortController();
-      const connecting = connectProducer(stopping.signal);
+      const connecting = Promise.all(allLanes.map((lane) => lane.connect(stopping.signal)));
       await Promise.race([connecting, pause(startTimeoutMs, stopping.signal)]);
     },
     async () => {
       await Promise.all(consumers.map((consumer) => consumer.stop()));
       stopping.abort();
-      if (sending !== undefined) await Promise.race([sending, pause(publishTimeoutMs)]);
-      for (const unit of queue) unit.settle(new RelayUnavailable('The relay was stopped'));
-      queue = [];
-      connected = false;
-      await producer.disconnect().catch(() => undefined);
+      await Promise.all(allLanes.map((lane) => lane.close()));
     },
   );
 
   return {
     ...lifecycle,
-    publish,
+    publish: (topic, messages) => lanes.get(topic)!.publish(messages),
     consume,
     health() {
       const idle = consumers.filter((consumer) => !consumer.running()).length;
-      if (!connected || trouble !== undefined) return { healthy: false, detail: trouble ?? 'not connected' };
+      if (trouble !== undefined || !allLanes.every((lane) => lane.connected())) return { healthy: false, detail: trouble ?? 'not connected' };
       if (idle > 0) return { healthy: false, detail: `${idle} of ${consumers.length} consumers have not joined their group` };
-      return { healthy: true, detail: `connected, ${queued} messages waiting` };
+      return { healthy: true, detail: `connected, ${allLanes.reduce((sum, lane) => sum + lane.queued(), 0)} messages waiting` };
     },
   };
 }
