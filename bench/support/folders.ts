@@ -47,13 +47,17 @@ const madeBy = {
   readModels: projections({ sealer: { open: unopened, openMany: unopened } }).map(({ name, version }) => `${name} ${version}`),
 };
 
+/** The name of the folder with these contents. */
+export function keptAs(contents: Contents): string {
+  return createHash('sha256').update(JSON.stringify({ contents, madeBy })).digest('hex').slice(0, 16);
+}
+
 /**
  * A copy of the folder with these contents; they are made on first use and kept by what they are. Its read models end before
  * the past: each run builds them itself.
  */
 export async function folderWith(contents: Contents, say: (text: string) => void): Promise<Folder> {
-  const name = createHash('sha256').update(JSON.stringify({ ...contents, ...madeBy })).digest('hex').slice(0, 16);
-  const kept = join(cacheFolder, name);
+  const kept = join(cacheFolder, keptAs(contents));
   if (!existsSync(kept)) {
     mkdirSync(cacheFolder, { recursive: true });
     const fresh = newFolder(`${kept}.new-`);
