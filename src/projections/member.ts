@@ -50,6 +50,7 @@ export class Member {
   lastEventAt: string | undefined;
   readonly #rows: Readonly<Record<string, TableRows>>;
   readonly #wants: Wants<Tables>;
+  readonly #writes: Wants<Tables>;
 
   constructor(projection: AnyProjection, generation: number, position: bigint, cacheRows: number) {
     this.projection = projection;
@@ -59,6 +60,7 @@ export class Member {
     const tables = Object.entries(projection.tables);
     this.#rows = Object.fromEntries(tables.map(([name, table]) => [name, new TableRows(this.schema, table, cacheRows)]));
     this.#wants = Object.fromEntries(Object.entries(this.#rows).map(([name, rows]) => [name, rows.want]));
+    this.#writes = Object.fromEntries(Object.entries(this.#rows).map(([name, rows]) => [name, rows.writes]));
   }
 
   get name(): string {
@@ -81,7 +83,7 @@ export class Member {
     for (const { event } of events) {
       if (event === undefined) continue;
       if (more) loadMore?.(event, this.#wants, this.#typedRows);
-      else load?.(event, this.#wants);
+      else load?.(event, this.#wants, this.#writes);
     }
   }
 

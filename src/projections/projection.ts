@@ -15,8 +15,12 @@ export interface Projection<T extends Tables = Tables> {
   /** Categories (the stream name up to its first `-`) of which this read model must know every event type. */
   readonly categories: readonly string[];
   readonly tables: T;
-  /** Names the rows that the event's handler will read. */
-  readonly load?: (event: Recorded, want: Wants<T>) => void;
+  /**
+   * Names the rows that the event's handler will read, and with `writes` those that it writes without a look: later events of
+   * the batch read what it wrote, so nobody asks the database for them. A rebuild waits for each such question until
+   * what it wrote before is written.
+   */
+  readonly load?: (event: Recorded, want: Wants<T>, writes: Wants<T>) => void;
   /** Names rows that any event's handler may read: asked for once in every batch. */
   readonly always?: (want: Wants<T>) => void;
   /** A second look, for rows whose key is in a row that `load` named. */

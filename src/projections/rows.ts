@@ -40,6 +40,12 @@ export class TableRows implements Rows<AnyRow> {
     else this.#loaded.set(key, known);
   };
 
+  /** Says that the batch writes this row before it reads it: what the table has is of no use. */
+  readonly writes = (key: string): void => {
+    if (this.#staged.has(key) || this.#loaded.has(key) || this.#wanted.has(key) || this.#cache?.has(key) === true) return;
+    this.#loaded.set(key, ABSENT);
+  };
+
   /** The read for the rows that were asked for and are not known; undefined when all are. */
   loading(): Statement | undefined {
     return this.#wanted.size === 0 ? undefined : { ...this.#statements.load, values: [[...this.#wanted]] };

@@ -46,6 +46,31 @@ describe('the rows of a batch', () => {
     expect(() => rows.need('b')).toThrow(/an earlier event is missing/);
   });
 
+  it('does not ask for what the batch writes before it reads it', () => {
+    const rows = rowsOf();
+    rows.writes('a');
+    rows.want('a');
+    expect(rows.loading()).toBeUndefined();
+    rows.put({ id: 'a', owner: 'x', n: 1 });
+    expect(rows.update('a', { n: 2 })).toEqual({ id: 'a', owner: 'x', n: 2 });
+    rows.delete('a');
+    // The table may have one of before.
+    expect(written(rows)).toEqual([['remove', ['a']]]);
+  });
+
+  it('asks for what was to be read before the batch writes it, and keeps what it knows', () => {
+    const rows = rowsOf();
+    rows.want('a');
+    rows.writes('a');
+    expect(rows.loading()?.values).toEqual([['a']]);
+    rows.loaded([{ id: 'a', owner: 'x', n: 1 }]);
+    rows.writes('a');
+    expect(rows.get('a')).toEqual({ id: 'a', owner: 'x', n: 1 });
+    rows.keep();
+    rows.writes('a');
+    expect(rows.get('a')).toEqual({ id: 'a', owner: 'x', n: 1 });
+  });
+
   it('does not take an unknown row for an absent one', () => {
     const rows = rowsOf();
     expect(() => rows.get('a')).toThrow(/load does not name it/);

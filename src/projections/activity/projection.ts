@@ -82,9 +82,13 @@ export const activityProjection = defineProjection({
   categories: ['device'],
   tables,
 
-  load(event, want) {
-    if (categoryOfStream(event.stream) === 'device') want.owners(idOfStream(event.stream));
+  load(event, want, writes) {
+    if (event.type !== 'DeviceRegistered' && categoryOfStream(event.stream) === 'device') want.owners(idOfStream(event.stream));
     switch (event.type) {
+      case 'DeviceRegistered':
+        return writes.owners(idOfStream(event.stream));
+      case 'UnlockRequested':
+        return writes.unlocks(event.data.unlockId);
       case 'UnlockConfirmed':
       case 'UnlockFailed':
       case 'UnlockOutcomeUnknown':

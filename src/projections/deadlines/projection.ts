@@ -56,9 +56,12 @@ export const deadlinesProjection = defineProjection({
   version: 1,
   categories: ['device'],
   tables: { deadlines },
-  load(event, want) {
+  load(event, want, writes) {
     if (!event.stream.startsWith('device-')) return;
-    for (const change of deadlinesOf(idOfStream(event.stream), event)) if (change.kind === 'postpone') want.deadlines(change.key);
+    for (const change of deadlinesOf(idOfStream(event.stream), event)) {
+      if (change.kind === 'set') writes.deadlines(change.key);
+      if (change.kind === 'postpone') want.deadlines(change.key);
+    }
   },
   on: {
     UnlockRequested: apply,

@@ -92,8 +92,9 @@ export const devicesProjection = defineProjection({
   version: 5,
   categories: ['device'],
   tables: { devices, fleet },
-  load(event, want) {
-    if (event.type !== 'DeviceRegistered' && event.stream.startsWith('device-')) want.devices(idOfStream(event.stream));
+  load(event, want, writes) {
+    if (event.type === 'DeviceRegistered') writes.devices(event.data.deviceId);
+    else if (event.stream.startsWith('device-')) want.devices(idOfStream(event.stream));
   },
   on: {
     DeviceRegistered({ data, metadata }, rows) {

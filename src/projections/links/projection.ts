@@ -91,9 +91,13 @@ export const linksProjection = defineProjection({
   categories: ['device'],
   tables,
 
-  load(event, want) {
+  load(event, want, writes) {
     switch (event.type) {
+      case 'DeviceAssigned':
+        return writes.assignments(event.data.assignmentId);
       case 'LinkCreated':
+        writes.links(event.data.linkId);
+        return want.assignments(event.data.assignmentId);
       case 'DeviceUnlinked':
       case 'OwnerSuspended':
         return want.assignments(event.data.assignmentId);
@@ -103,6 +107,7 @@ export const linksProjection = defineProjection({
       case 'LinkExpired':
         return want.links(event.data.linkId);
       case 'UnlockRequested':
+        writes.uses(event.data.unlockId);
         return event.data.cause.kind === 'link' ? want.links(event.data.cause.id) : undefined;
       case 'UnlockConfirmed':
       case 'UnlockFailed':

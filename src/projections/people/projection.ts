@@ -184,8 +184,12 @@ export function peopleProjection(opener: SealOpener): AnyProjection {
     categories: ['device', 'user', 'refusal'],
     tables: { people },
     prepare,
-    load(event, want) {
+    load(event, want, writes) {
       switch (event.type) {
+        case 'DeviceAssigned':
+          return writes.people(event.data.assignmentId);
+        case 'LinkCreated':
+          return writes.people(event.data.linkId);
         case 'DeviceRenamed':
         case 'DeviceLocationChanged':
         case 'DeviceUnlinkRequested':

@@ -56,11 +56,21 @@ function take(event: RecordedEvent, { leaves, nodes, tree }: RowsOf<typeof table
   const before = tree.get(TREE);
   const size = Number(before?.size ?? 0);
   const leaf = leafHash(event);
-  const { peaks, finished } = grow(size, (before?.peaks ?? []).map((peak) => Buffer.from(peak, 'hex')), leaf);
+  // The last peaks alone grow together with the leaf: the others stay as they are written.
+  const peaks = before?.peaks ?? [];
+  const kept = peaks.length - joined(size);
+  const grown = grow(size, peaks.slice(kept).map((peak) => Buffer.from(peak, 'hex')), leaf);
   const position = String(event.position);
   leaves.put({ leaf_index: size, position, event_id: event.eventId, hash: `\\x${leaf.toString('hex')}` });
-  for (const { id, hash } of finished.slice(1)) nodes.put({ node: `${id.level}:${id.index}`, hash: `\\x${hash.toString('hex')}` });
-  tree.put({ tree: TREE, size: size + 1, position, peaks: peaks.map((peak) => peak.toString('hex')) });
+  for (const { id, hash } of grown.finished.slice(1)) nodes.put({ node: `${id.level}:${id.index}`, hash: `\\x${hash.toString('hex')}` });
+  tree.put({ tree: TREE, size: size + 1, position, peaks: [...peaks.slice(0, kept), ...grown.peaks.map((peak) => peak.toString('hex'))] });
+}
+
+/** How many peaks of a tree of this size the next leaf is joined with. */
+function joined(size: number): number {
+  let peaks = 0;
+  for (let rest = size; rest % 2 === 1; rest = (rest - 1) / 2) peaks++;
+  return peaks;
 }
 
 /** The Merkle tree of the log: what its signed heads and proofs are made of. */

@@ -87,9 +87,12 @@ export const unlocksProjection = defineProjection({
   categories: ['device'],
   tables,
 
-  load(event, want) {
+  load(event, want, writes) {
     switch (event.type) {
+      case 'DeviceAssigned':
+        return writes.assignments(event.data.assignmentId);
       case 'UnlockRequested':
+        writes.unlocks(event.data.unlockId);
         if (event.data.assignmentId !== undefined) want.assignments(event.data.assignmentId);
         return event.data.cause.kind === 'link' ? want.slots(slotOf(event.metadata.occurredAt)) : undefined;
       case 'UnlockConfirmed':

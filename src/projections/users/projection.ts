@@ -37,8 +37,9 @@ export const usersProjection = defineProjection({
   version: 1,
   categories: ['user'],
   tables: { users },
-  load(event, want) {
-    if (event.type !== 'UserRegistered' && event.stream.startsWith('user-')) want.users(idOfStream(event.stream));
+  load(event, want, writes) {
+    if (event.type === 'UserRegistered') writes.users(event.data.userId);
+    else if (event.stream.startsWith('user-')) want.users(idOfStream(event.stream));
   },
   on: {
     UserRegistered({ data, metadata }, rows) {
