@@ -3,11 +3,12 @@ import type { DomainEvent, Recorded, RecordedOf } from '../domain/events.ts';
 import type { Aggregates, Continuation } from '../commands/handle.ts';
 import type { Reactor } from '../commands/policies/reactor.ts';
 import type { CommandContext } from '../commands/port.ts';
-import { deviceAggregate } from '../domain/registry.ts';
+import { deviceAggregate, userAggregate } from '../domain/registry.ts';
 import type { DeviceCommandOf } from '../domain/device/commands.ts';
-import type { DeviceSettings } from '../domain/device/events.ts';
+import type { DeviceSettings, UnlockCause } from '../domain/device/events.ts';
 import type { DeviceState } from '../domain/device/state.ts';
 import { currentUnlock } from '../domain/device/unlock.ts';
+import type { UserState } from '../domain/user/state.ts';
 import { boundedCache } from '../platform/bounded-cache.ts';
 import { instant, type Clock } from '../platform/clock.ts';
 import { derivedCommandId, newId } from '../platform/ids.ts';
@@ -142,6 +143,13 @@ export function createDispatcher(deps: {
 
   const mayReach = (device: LiveDevice): boolean => isReachable(device, clock.now()) && (device.level === 1 || allowLevel0);
 
+  /** An administrator stands on no assignment that the box knows of: what became of the role since is in another stream. */
+  async function mayStill({ kind, id }: UnlockCause): Promise<boolean> {
+    if (kind !== 'admin') return true;
+    const { state } = await bus.load<UserState>(userAggregate, id);
+    return state.kind === 'unregistered' || (state.admin !== null && !state.suspended);
+  }
+
   async function claimAndSend(event: RecordedOf<'UnlockRequested'>, claimed: RecordedOf<'UnlockDispatched'> | undefined): Promise<void> {
     const since = clock.monotonic();
     const deviceId = event.stream.slice('device-'.length);
@@ -152,7 +160,7 @@ export function createDispatcher(deps: {
     const context = claimContext(event);
     if (claimed !== undefined && device !== undefined && keys !== undefined) return send(event, claimed, device, keys.current, since);
     if (device === undefined || keys === undefined || !isReachable(device, clock.now())) return cancel(deviceId, unlockId, 'device_unreachable', context);
-    if (device.level === 0 && !allowLevel0) return cancel(deviceId, unlockId, 'undeliverable', context);
+    if ((device.level === 0 && !allowLevel0) || !(await mayStill(event.data.cause))) return cancel(deviceId, unlockId, 'undeliverable', context);
     const outcome = await bus.execute(claimOf(device, keys.current, unlockId), context);
     // Repeated: this process's own claim, whose append or bytes got stuck half way. Nobody else's has this id.
     const events = outcome.kind === 'refused' ? [] : outcome.repeated ? await bus.recall(event.stream, context.commandId) : outcome.events;
@@ -279,7 +287,7 @@ export function createDispatcher(deps: {
       const deviceId = stream.slice('device-'.length);
       const [device, keys] = await Promise.all([live.byId(deviceId), keyring.of(deviceId)]);
       // What cannot be claimed now is left to the dispatch after the append, which says why.
-      if (device === undefined || keys === undefined || !mayReach(device)) return undefined;
+      if (device === undefined || keys === undefined || !mayReach(device) || !(await mayStill(request.data.cause))) return undefined;
       const { unlockId } = request.data;
       claimedWith.set(unlockId, { device, keys: keys.current });
       return { command: claimOf(device, keys.current, unlockId), context: claimContext(request) };

@@ -39,6 +39,30 @@ describe('a request', () => {
     expect(claimed).toBe(true);
   });
 
+  it('of an administrator who is none any more opens nothing, whether it is claimed at once or later', async () => {
+    for (const atOnce of [false, true]) {
+      for (const ending of ['RevokeAdminRole', 'SuspendUser'] as const) {
+        const backend = await start();
+        if (atOnce) backend.bus.continueWith(backend.dispatcher.continuation);
+        const box = await backend.box();
+        await box.hello();
+        const userId = newId();
+        const open = () => backend.execute(ask(box, newId(), { kind: 'admin', id: userId }));
+        await backend.execute({ type: 'RegisterUser', data: { userId, profile: { email: 'kim@example.com', firstName: 'Kim', lastName: 'A', residentState: '' } } });
+        await backend.execute({ type: 'GrantAdminRole', data: { userId, role: 'admin', permissions: [] } });
+        await open();
+        const [command] = await until('sent', () => (unlocksSent(backend).length === 1 ? backend.downlink.commands('unlock') : undefined));
+        await box.opens(command!);
+        await until('opened', async () => (await backend.types(box.stream)).includes('UnlockConfirmed'));
+        // Admitted before, and waiting for its turn or for its claim while that was taken away.
+        await backend.execute({ type: ending, data: { userId } });
+        await open();
+        expect((await lastEnd(backend, box))?.data).toMatchObject({ reason: 'undeliverable' });
+        expect(unlocksSent(backend)).toHaveLength(1);
+      }
+    }
+  });
+
   it('becomes bytes signed for that box, with what the log says of it', async () => {
     const backend = await start();
     const box = await backend.box();
