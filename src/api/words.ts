@@ -1,3 +1,4 @@
+import type { CancelReason } from '../domain/device/events.ts';
 import type { RefusalCode } from '../domain/kernel.ts';
 import type { UnlockState } from '../projections/read-models.ts';
 import { ApiError, refusalWords, type ErrorDetails } from './errors.ts';
@@ -82,8 +83,8 @@ function cancelledWords(reason: string | null | undefined): CourierWords & { rea
   return { message: refusalWords[code].message, ...(courierWords[code] ?? NOT_OPENED) };
 }
 
-/** Why the dispatcher cancelled, in the words of the refusal that the same reason is at the request. */
-const cancelCodes: Readonly<Record<string, RefusalCode>> = {
+/** Why the dispatcher cancelled, as the refusal that the same reason is at the request. */
+export const cancelCodes: Readonly<Record<string, RefusalCode>> = {
   link_revoked: 'link_revoked',
   link_expired: 'link_expired',
   assignment_ended: 'link_void',
@@ -91,7 +92,7 @@ const cancelCodes: Readonly<Record<string, RefusalCode>> = {
   device_in_maintenance: 'device_in_maintenance',
   device_decommissioned: 'device_decommissioned',
   device_unreachable: 'device_offline',
-};
+} satisfies Record<Exclude<CancelReason, 'undeliverable'>, RefusalCode>;
 
 const NOT_USED_UP = ' Your link has not been used up.';
 

@@ -2,6 +2,7 @@ import type { Instant } from '../domain/kernel.ts';
 import type { DeviceRow, LinkRow, UnlockRow } from '../projections/read-models.ts';
 import { statusOfCode, refusalWords } from '../api/errors.ts';
 import { AFTERGLOW_MS, problemCodes, type Problem } from '../api/routes/delivery.ts';
+import { cancelCodes } from '../api/words.ts';
 import type { Pair, Saying, Words } from './words.ts';
 
 /** What one visit shows, before it is HTML. Everything on it follows from facts; nothing here waits or asks. */
@@ -234,17 +235,6 @@ export function refusedScreen(situation: Situation, { code, details }: Refused):
       return open('not-opened', 'bad', words.notOpened);
   }
 }
-
-/** Why the dispatcher called an opening off, as the refusal that the same reason is before it. */
-const cancelCodes: Readonly<Record<string, string>> = {
-  link_revoked: 'link_revoked',
-  link_expired: 'link_expired',
-  assignment_ended: 'link_void',
-  owner_suspended: 'owner_suspended',
-  device_in_maintenance: 'device_in_maintenance',
-  device_decommissioned: 'device_decommissioned',
-  device_unreachable: 'device_offline',
-};
 
 /** How far an opening has come, or how it ended. */
 export function attemptScreen(situation: Situation, attempt: Attempt, reference: (unlockId: string) => string): Screen {
