@@ -199,6 +199,40 @@ describe('a suspension', () => {
     await until('seen', async () => (await backend.metric('loqey_reactor_events_total')) >= 3);
     expect(await backend.types(box.stream)).not.toContain('OwnerSuspended');
   });
+
+  it('whose request comes again after it was lifted is not carried out again, nor is a lifting after the next suspension', async () => {
+    const backend = await start();
+    await registerUser(backend, ada);
+    const box = await backend.box();
+    const suspension = createSuspension(backend.bus, { deviceIdsOf: async () => [box.deviceId] });
+    const [suspended, lifted] = [asSystem(), asSystem()];
+    const inDoubt = createSuspension({ ...backend.bus, execute: (command, context) => (command.type === 'SuspendUser' || command.type === 'ActivateUser' ? backend.bus.execute(command, context) : Promise.reject(new Error('died'))) }, { deviceIdsOf: async () => [box.deviceId] });
+    // Each is carried by another request, or by the reactor, before its own repeat comes.
+    await expect(inDoubt.suspend(ada, undefined, suspended)).rejects.toThrow('died');
+    await suspension.suspend(ada, undefined, asSystem());
+    expect(await isSuspended(backend, box)).toBe(true);
+    await expect(inDoubt.activate(ada, lifted)).rejects.toThrow('died');
+    await suspension.activate(ada, asSystem());
+    expect((await suspension.suspend(ada, undefined, suspended)).kind).toBe('accepted');
+    expect(await isSuspended(backend, box)).toBe(false);
+    await suspension.suspend(ada, undefined, asSystem());
+    expect((await suspension.activate(ada, lifted)).kind).toBe('accepted');
+    expect(await isSuspended(backend, box)).toBe(true);
+  });
+
+  it('that reached a box after it was lifted, from a process that stood still, is taken back; and so is a lifting', async () => {
+    const backend = await start();
+    await registerUser(backend, ada);
+    const box = await backend.box();
+    await run(backend, suspensionReactor(backend.bus, { deviceIdsOf: async () => [box.deviceId] }));
+    await backend.execute({ type: 'SuspendOwner', data: { deviceId: box.deviceId, userId: ada } });
+    await until('taken back', async () => (await backend.types(box.stream)).at(-1) === 'OwnerActivated');
+    await backend.execute({ type: 'SuspendUser', data: { userId: ada } });
+    await until('suspended', async () => (await isSuspended(backend, box)) === true);
+    await backend.execute({ type: 'ActivateOwner', data: { deviceId: box.deviceId, userId: ada } });
+    await until('suspended again', async () => (await backend.types(box.stream)).filter((type) => type === 'OwnerSuspended').length === 3);
+    expect(await isSuspended(backend, box)).toBe(true);
+  });
 });
 
 /** Filled from the log as the read model is, in memory. */

@@ -391,7 +391,10 @@ export class World {
         pinTag: (deviceId, pin) => `tag:${deviceId}:${pin}`,
       } as ApiDeps['registration'],
       suspension: createSuspension(
-        { execute: (command, context) => this.execute(command, context) },
+        {
+          execute: (command, context) => this.execute(command, context),
+          load: async <State>(_: unknown, userId: string) => ({ state: { kind: 'registered', suspended: this.users.get(userId)?.suspended ?? false } as State, revision: 0n }),
+        },
         { deviceIdsOf: async (userId) => (await this.reads.devices.ofOwner(userId)).map(({ deviceId }) => deviceId) },
       ),
       adminRoles: {

@@ -83,13 +83,13 @@ describeWithServer('eventstoredb', eventStoreDbMissing(), 'EventStoreDB', () => 
     await store.append(stream, 'no_stream', Array.from({ length: 200 }, () => event()));
 
     // As many as may read the whole log: each has taken one event and looks at it.
-    const slow = Array.from({ length: 16 }, () => store.readAll());
+    const slow = Array.from({ length: 16 }, () => store.readAll()[Symbol.asyncIterator]());
     for (const reader of slow) expect((await reader.next()).value?.stream).toBe(stream);
     const reads = Array.from({ length: 400 }, () => all(store.readStream(stream)));
     const waiting = (await metrics.registry.getSingleMetric('loqey_event_store_reads_waiting')?.get())?.values.find(({ labels }) => labels['of'] === 'streams');
     expect(waiting?.value).toBe(400 - 64);
     for (const events of await Promise.all(reads)) expect(events).toHaveLength(200);
-    for (const reader of slow) await reader.return(undefined);
+    for (const reader of slow) await reader.return?.();
     expect(await all(store.readAll({ limit: 3 }))).toHaveLength(3);
   });
 });
