@@ -139,7 +139,7 @@ async function verifyExport(path, heads, key) {
     fail(`The log has ${tree.size} events; ${heads[next].size} were signed at ${heads[next].time}.${holds ? ` Up to event ${holds.size}, position ${held}, it is what it was.` : ''}${signs.words() || end}`);
   }
   if (signs.words()) fail(`What is signed of the log holds, up to event ${holds.size} at ${holds.time}; what came after it does not fit together.${signs.words()}`);
-  process.stdout.write(`OK: ${tree.size} events are what was signed, up to event ${holds.size} at ${holds.time}. ${tree.size - holds.size} after it are not signed yet.\n`);
+  process.stdout.write(`OK: ${tree.size} events are what was signed, up to event ${holds.size} at ${holds.time}.${tree.size > holds.size ? ` ${tree.size - holds.size} after it are not signed yet.` : ''}\n`);
 }
 
 /** The head of so many events: the one from outside if there is any, else the one that came with the proof. */

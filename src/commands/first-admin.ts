@@ -27,17 +27,18 @@ export interface FirstAdmin {
  */
 export async function createAdmin(
   deps: { readonly bus: CommandBus; readonly vault: AccountVault },
-  given: { readonly email: string; readonly password: string | undefined; readonly role?: AdminRole },
+  given: { readonly email: string; readonly password: string | undefined; readonly role?: AdminRole; readonly name?: string },
 ): Promise<FirstAdmin> {
   const { bus, vault } = deps;
-  const { password, role = 'super_admin' } = given;
+  const { password, role = 'super_admin', name = 'First Administrator' } = given;
+  const [firstName = '', ...rest] = name.split(' ');
   // As people sign in: without regard to case.
   const email = given.email.trim().toLowerCase();
   const chosen = password ?? readablePassword();
   const hash = await vault.hashPassword(chosen);
   const userId = await vault.claimEmail(email, newId());
   await vault.storePassword(userId, hash);
-  const profile = { email, firstName: 'First', lastName: 'Administrator', residentState: '' };
+  const profile = { email, firstName, lastName: rest.join(' '), residentState: '' };
   const registered = await bus.execute({ type: 'RegisterUser', data: { userId, profile } }, boot());
   if (registered.kind === 'refused' && registered.refusal.code !== 'user_exists') throw new Error(`The administrator could not be made: ${registered.refusal.code}`);
   const existed = registered.kind === 'refused';

@@ -12,7 +12,7 @@ import { table, type Terminal } from './terminal.ts';
 export async function adminCreate(options: LocalOptions, email: string, role: AdminRole, terminal: Terminal): Promise<number> {
   // Nobody could sign in with it, and what is in the log stays there.
   if (emailAddress.parse(email.trim()) === undefined) throw new StartFailure(2, [`✖ ${email} is no e-mail address. Nothing was changed.`, '  loqey admin create ana@example.com']);
-  const made = await withLocal(options, ({ bus, accounts }) => createAdmin({ bus, vault: accounts }, { email, password: undefined, role }));
+  const made = await withLocal(options, ({ bus, accounts }) => createAdmin({ bus, vault: accounts }, { email, password: undefined, role, name: email.trim().replace(/@.*/, '') }));
   terminal.event('admin', { email: made.email, role, password: made.generatedPassword, new_account: !made.existed });
   if (!terminal.json) terminal.out(`${made.email}   ${made.generatedPassword ?? ''}`);
   terminal.say(made.existed ? `The account was there: it is ${role} now, has this new password, and is signed out everywhere.` : `A new ${role}. The password is shown once.`);

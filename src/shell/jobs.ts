@@ -22,7 +22,7 @@ export async function jobsList(options: LocalOptions, terminal: Terminal): Promi
   }
   if (!terminal.json) {
     const rows = jobs.map((job) => [job.name, job.state, job.schedule ?? 'when needed', minute(job.lastRun?.startedAt), took(job), minute(job.nextRun), resultOf(job)]);
-    terminal.out(table(['JOB', 'STATE', 'SCHEDULE (UTC)', 'LAST RUN', 'TOOK', 'NEXT RUN', 'RESULT'], rows));
+    terminal.out(table(['JOB', 'STATE', 'SCHEDULE (UTC)', 'LAST RUN', 'TOOK', 'NEXT RUN', 'RESULT'], rows, { columns: terminal.columns, flexible: [6] }));
     for (const { name, lastRun, givenUp } of jobs) {
       if (lastRun?.error != null) terminal.out(`✖ ${name}: ${lastRun.error}`);
       if (givenUp > 0) terminal.out(`  ${name}: ${givenUp} given up`);

@@ -22,7 +22,7 @@ export async function lendAdmin(purpose: 'demo' | 'simulate', { environ, version
   const email = `${purpose}.${randomUUID()}@loqey.invalid`;
   const password = `${purpose} ${randomUUID()}`;
   const userId = await withLocal({ environ, version }, async ({ bus, accounts }) => {
-    await createAdmin({ bus, vault: accounts }, { email, password });
+    await createAdmin({ bus, vault: accounts }, { email, password, name: purpose === 'demo' ? 'Demo' : 'Simulation' });
     return accounts.claimEmail(email, newId());
   });
   return {

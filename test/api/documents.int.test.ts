@@ -52,6 +52,11 @@ describe('the description as pages', () => {
     }
   });
 
+  test('the address of the server alone leads there', async () => {
+    const { status, headers } = await api.ask('GET', '/');
+    expect([status, headers.get('location')]).toEqual([302, '/docs']);
+  });
+
   test('a page can only be read', async () => {
     const { status, headers } = await api.ask('POST', '/docs');
     expect([status, headers.get('allow')]).toEqual([405, 'GET, HEAD, OPTIONS']);

@@ -261,7 +261,7 @@ describe('the past', () => {
     const owner = await newOwner(app.url);
     expect((await cli(['user', 'show', owner.email, '--at', '0s'])).out).toMatch(new RegExp(`^${owner.email} +as it was at (.|\n)*State +active\n`));
     expect(await cli(['user', 'diff', owner.email, '--from', '0s'])).toMatchObject({ code: 0, said: 'Nothing changed.\n' });
-    expect(await cli(['user', 'show', owner.email, '--at', '1d'])).toMatchObject({ code: 5, said: expect.stringContaining('There was no such account yet') as string });
+    expect(await cli(['user', 'show', owner.email, '--at', '1d'])).toMatchObject({ code: 5, said: expect.stringMatching(/^✖ There was no such account yet: exists since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\n/) as string });
     expect(await cli(['user', 'show', owner.email, '--at', 'tomorrow'])).toMatchObject({ code: 2, said: expect.stringContaining('tomorrow is no moment.') as string });
     expect(await cli(['user', 'show', owner.email, '--at', '2099-01-01'])).toMatchObject({ code: 2, said: expect.stringContaining('is in the future') as string });
     expect(await cli(['link', 'explain', '0198ffff'])).toMatchObject({ code: 5, said: expect.stringContaining('begins with 0198ffff') as string });

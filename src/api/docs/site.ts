@@ -63,6 +63,9 @@ export function documentsSite(settings: Pick<ApiSettings, 'name' | 'version'>): 
   add(['/redoc', '/api/redoc', '/api/v1/redoc'], html, () => openApiPage(JSON.parse(openApi()) as OpenApi, '/openapi.json'), { 'Content-Security-Policy': readingPolicy });
   add(['/asyncapi'], html, async () => asyncApiPage(JSON.parse(await asyncApi()) as AsyncApi, '/asyncapi.json'), { 'Content-Security-Policy': readingPolicy });
 
+  // Who types the address of the server alone sees what it has.
+  pages.set('/', { pattern: '/', methods: ['GET'], answer: async () => ({ status: 302, headers: { Location: '/docs', 'Content-Type': html }, body: '' }) });
+
   return { find: (path) => pages.get(path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path) };
 }
 

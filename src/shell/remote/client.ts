@@ -266,9 +266,13 @@ export async function failureOf(response: Response): Promise<RemoteFailure> {
     return new RemoteFailure(remoteExit.unexpected, `The server answered ${response.status} and nothing that this program can read.`);
   }
   const { message, details = {}, trace_id: trace } = envelope;
-  const said = Object.entries(details).flatMap(([name, value]) => (name === 'reason' || typeof value !== 'string' ? [] : [`${name} ${value}`]));
+  const said = Object.entries(details).flatMap(([name, value]) => (name === 'reason' || typeof value !== 'string' ? [] : [`${name.replaceAll('_', ' ')} ${instantInWords(value)}`]));
   const hints = [...(response.status === 401 ? ['Sign in: loqey login'] : []), ...(trace === undefined ? [] : [`request ${trace}`])];
   return new RemoteFailure(exitOf(response.status), [message, ...said].join(': '), hints, envelope);
+}
+
+function instantInWords(text: string): string {
+  return /^\d{4}-\d\d-\d\dT[\d:.]+Z$/.test(text) ? `${text.slice(0, 19).replace('T', ' ')} UTC` : text;
 }
 
 function exitOf(status: number): number {

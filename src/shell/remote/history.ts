@@ -103,10 +103,11 @@ export async function theId(api: Remote, named: string, member: 'link_id' | 'unl
   const { rows } = await api.list<Readonly<Record<typeof member, string | null>>>('/admin/logs/audit', { type, limit: 1_000 });
   const found = [...new Set(rows.flatMap((row) => (row[member]?.startsWith(asked) === true ? [row[member]] : [])))];
   if (found.length === 1) return found[0] as string;
-  if (found.length === 0) throw new RemoteFailure(remoteExit.notFound, `None of the last 1,000 of these begins with ${named}: ${what}.`, [`They are in the audit log: loqey audit list --type ${type}`]);
+  if (found.length === 0) throw new RemoteFailure(remoteExit.notFound, `None of the last 1,000 ${plural(what)} begins with ${named}.`, [`They are in the audit log: loqey audit list --type ${type}`]);
   throw new RemoteFailure(remoteExit.usage, `${named} is the beginning of ${found.length} ids: ${found.slice(0, 3).join(', ')}${found.length > 3 ? ', …' : ''}.`);
 }
 
+const plural = (what: string) => `${what.replace(/^an? /, '')}s`;
 export const theUnlock = (api: Remote, named: string) => theId(api, named, 'unlock_id', 'UnlockRequested', 'an opening');
 const theLink = (api: Remote, named: string) => theId(api, named, 'link_id', 'LinkCreated', 'a link');
 
@@ -280,6 +281,9 @@ interface Why {
   readonly assumed: readonly string[];
 }
 
+/** Whose a box is that has no owner. */
+const NOBODY = '00000000-0000-0000-0000-000000000000';
+
 async function explain(terminal: Terminal, api: Remote, name: string, path: string, query: Query = {}): Promise<number> {
   const found = await api.get<Why>(path, query);
   terminal.event('why', { ...found });
@@ -287,7 +291,7 @@ async function explain(terminal: Terminal, api: Remote, name: string, path: stri
   const { paint } = terminal;
   const { outcome, reason, message, decided_by: decided, facts, recorded, assumed, asked_by: asker } = found;
   terminal.out(`${paint.bold(name)}   ${paint.yellow(`at ${moment(found.as_of)} UTC`)}`);
-  terminal.out(`asked by ${asker.kind} ${asker.id}`);
+  terminal.out(asker.id === NOBODY ? `asked for its owner: it had none` : `asked by ${asker.kind} ${asker.id}`);
   const mark = outcome === 'refused' ? paint.red('✖ refused') : paint.green(`✔ ${outcome}`);
   terminal.out(`${mark}: ${message}${reason === null ? '' : ` (${reason})`}`);
   if (decided === null) terminal.out('  No event decided this: it was always so, or there was nothing to decide on.');
