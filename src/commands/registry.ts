@@ -72,8 +72,6 @@ const rows: { readonly [T in CommandType]: Row } = {
   EraseSubject: { aggregate: 'user' },
 };
 
-export const commandTypes = Object.keys(rows) as readonly CommandType[];
-
 export function routeOf(command: AnyCommand): CommandRoute {
   const { aggregate, creates = false } = rows[command.type];
   if (aggregate === 'device') {

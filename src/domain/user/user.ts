@@ -8,9 +8,9 @@ import { noUser, SESSIONS_KEPT, type LoginState, type RegisteredUser, type Sessi
 export const LOGIN_TRIES = 5;
 export const LOGIN_WINDOW_MS = 15 * 60_000;
 /** From the tenth wrong password in a row on each fifth locks, twice as long as the one before, up to this. */
-export const LONGEST_LOGIN_LOCK_MS = 24 * 3_600_000;
+const LONGEST_LOGIN_LOCK_MS = 24 * 3_600_000;
 /** Wrong passwords in a row, however slowly, after which only a new password opens the account again. */
-export const WRONG_IN_A_ROW = 100;
+const WRONG_IN_A_ROW = 100;
 
 type UserDecision = Decision<UserEvent>;
 

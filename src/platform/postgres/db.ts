@@ -30,7 +30,7 @@ export interface Timeouts {
   readonly query: number;
 }
 
-export const defaultTimeouts: Timeouts = {
+const defaultTimeouts: Timeouts = {
   connect: 3_000,
   statement: 5_000,
   lock: 2_000,
@@ -210,8 +210,6 @@ export async function commit(client: pg.ClientBase): Promise<void> {
 export function sqlState(error: unknown): string | undefined {
   return error instanceof pg.DatabaseError ? error.code : undefined;
 }
-
-export const sqlStates = { uniqueViolation: '23505', serialization: '40001', deadlock: '40P01', diskFull: '53100' } as const;
 
 const transientErrnos = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'EAI_AGAIN']);
 const transientMessages = /connection terminated|timeout exceeded|query read timeout|connection timeout|client has encountered a connection error/i;
