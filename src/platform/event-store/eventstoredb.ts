@@ -21,6 +21,7 @@ import type { Logger } from '../logger.ts';
 import type { Metrics } from '../metrics.ts';
 import { createSemaphore } from '../semaphore.ts';
 import { encodeAppend } from './append-input.ts';
+import { fanOut } from './fan-out.ts';
 import { isSystem, matcher } from './filter.ts';
 import {
   MALFORMED_SCHEMA_VERSION,
@@ -319,8 +320,8 @@ export function createEventStoreDb(options: EventStoreDbOptions): EventStore {
     }
   }
 
-  async function* subscribeAll({ after, filter, signal, maxBatch = MAX_BATCH }: SubscribeOptions): AsyncGenerator<EventBatch> {
-    const matches = matcher(filter);
+  /** A subscription of its own, unfiltered. */
+  async function* subscribe({ after, signal, maxBatch = MAX_BATCH }: Omit<SubscribeOptions, 'filter'>): AsyncGenerator<EventBatch> {
     const either = AbortSignal.any([signal, stopping.signal]);
     let position = after;
     let failures = 0;
@@ -337,7 +338,7 @@ export function createEventStoreDb(options: EventStoreDbOptions): EventStore {
             position = events.at(-1)?.position ?? position;
             failures = 0;
             told = live && source.isEmpty();
-            yield { events: events.filter(matches), position: position ?? 0n, live: told };
+            yield { events: events.filter((event) => !isSystem(event)), position: position ?? 0n, live: told };
           } else if (either.aborted) {
             break;
           } else if (live && told) {
@@ -420,7 +421,7 @@ export function createEventStoreDb(options: EventStoreDbOptions): EventStore {
     },
   );
 
-  return { append, readStream, readAll, subscribeAll, head, readStreamMetadata, writeStreamMetadata, ...lifecycle };
+  return { append, readStream, readAll, subscribeAll: fanOut(subscribe), head, readStreamMetadata, writeStreamMetadata, ...lifecycle };
 }
 
 /**
@@ -459,7 +460,10 @@ async function release(shared: SharedClient): Promise<void> {
 
 /** A subscription that is pulled: what is there at once, then a wait for more. Nothing is pulled between two takes. */
 interface Source {
-  /** `greedy`: goes on while more arrives with each turn of the event loop. @throws when it was dropped and is empty */
+  /**
+   * What is there and what comes within a turn of the event loop: the events of one append arrive in messages of their own.
+   * `greedy`: goes on while more arrives with each turn. @throws when it was dropped and is empty
+   */
   take(limit: number, greedy: boolean): Promise<ResolvedEvent[]>;
   isEmpty(): boolean;
   /** Until there is an event, `ms` have passed or the signal aborted. @throws when the subscription was dropped */
@@ -484,10 +488,10 @@ function openSource(client: EventStoreDBClient, after: bigint | undefined, signa
   return {
     async take(limit, greedy) {
       const events: ResolvedEvent[] = [];
-      for (;;) {
+      for (let turn = 0; ; turn++) {
         const before = events.length;
         for (let next: unknown; events.length < limit && (next = subscription.read()) !== null; ) events.push(next as ResolvedEvent);
-        if (!greedy || events.length === before || events.length === limit) break;
+        if (events.length === before || events.length === limit || (turn > 0 && !greedy)) break;
         await nextTurn();
       }
       if (events.length === 0 && dropped !== undefined) throw dropped;
