@@ -393,7 +393,10 @@ export class World {
       suspension: createSuspension(
         {
           execute: (command, context) => this.execute(command, context),
-          load: async <State>(_: unknown, userId: string) => ({ state: { kind: 'registered', suspended: this.users.get(userId)?.suspended ?? false } as State, revision: 0n }),
+          load: async <State>(_: unknown, userId: string) => {
+            const last = this.commands.findLast(({ command: { type, data } }) => (type === 'SuspendUser' || type === 'ActivateUser') && data.userId === userId);
+            return { state: { kind: 'registered', suspended: last?.command.type === 'SuspendUser' } as State, revision: 0n };
+          },
         },
         { deviceIdsOf: async (userId) => (await this.reads.devices.ofOwner(userId)).map(({ deviceId }) => deviceId) },
       ),
