@@ -86,6 +86,13 @@ describe('an export', () => {
     expect(await ours(lines.join('\n'))).toBeUndefined();
   });
 
+  it('of an earlier version, without numbers', async () => {
+    const older = lines.map((line) => changed(line, (event) => delete event['index']));
+    expect(await run('export', older.join('\n'))).toMatchObject({ code: 0 });
+    expect(await ours(older.join('\n'))).toBeUndefined();
+    expect(await run('export', older.toSpliced(at, 1).join('\n'))).toMatchObject({ code: 3, words: expect.stringContaining(`The stream ${streamOf(at)} lacks its revision`) as string });
+  });
+
   const at = 30; // well before the last head
   const of = (line: number) => (JSON.parse(lines[line]!) as { readonly position: string }).position;
   const streamOf = (line: number) => (JSON.parse(lines[line]!) as { readonly stream: string }).stream;

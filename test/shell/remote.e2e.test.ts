@@ -337,6 +337,13 @@ describe('accounts, rights and what happened', () => {
     expect(entries[0]?.summary).toMatch(/^The log was started/);
     expect((await cli(['audit', 'download', '--format', 'ndjson', '--action', 'log_started'])).out.trimEnd().split('\n').map((line) => (JSON.parse(line) as { type: string }).type)).toEqual(['LogStarted']);
     expect(readdirSync(folder).filter((name) => name.endsWith('.part'))).toEqual([]);
+    // That they left is in the log: by what each was narrowed, and nothing of what was typed.
+    const left = () => cli(['audit', 'list', '--action', 'audit_export_started', '--json']);
+    await until('the three of them', async () => (await left()).out.trimEnd().split('\n').length >= 3);
+    const { out } = await left();
+    expect(out).toContain('began to export the audit log as csv, narrowed by q');
+    expect(out).toContain('began to export the audit log as ndjson, narrowed by action');
+    expect(out.toLowerCase()).not.toContain('registered');
   });
 
   test('are followed as they happen', async () => {
