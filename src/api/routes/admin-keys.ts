@@ -25,7 +25,9 @@ export const adminKeyRoutes: readonly Route[] = [
     // Under way already: the box is being given that one.
     const to = started ?? row.rotatingTo;
     const message = started === undefined ? 'A key rotation is already running' : 'Key rotation started';
-    return { status: 202, body: { message, device_id: deviceId, key_version: row.keyVersion, rotating_to: to } };
+    // The box may have it by now: what is told is what was begun, and from which.
+    const from = started === undefined ? row.keyVersion : started - 1;
+    return { status: 202, body: { message, device_id: deviceId, key_version: from, rotating_to: to } };
   }),
 
   route({
