@@ -58,7 +58,7 @@ export interface AnyTable {
   readonly key: string;
   /** A column by whose value rows are deleted together. */
   readonly group?: string;
-  /** `append`: one new row per event at most, never read by a handler. Its key, too, is indexed after the load. */
+  /** `append`: each row is new and is put once, never read or deleted by a handler. Its key, too, is indexed after the load. */
   readonly kind?: 'append';
   /** Default true. False where rows may be deleted by others than the projection. */
   readonly cached?: boolean;

@@ -21,6 +21,8 @@ export class TableRows implements Rows<AnyRow> {
   readonly #table: AnyTable;
   readonly #cache: LRUCache<string, Known> | undefined;
   readonly #statements: TableStatements;
+  /** Of a table that is only appended to: nobody looks for a row of it by its key. */
+  #appended: AnyRow[] = [];
   #staged = new Map<string, Known>();
   #loaded = new Map<string, Known>();
   #wanted = new Set<string>();
@@ -70,7 +72,8 @@ export class TableRows implements Rows<AnyRow> {
   }
 
   put(row: AnyRow): void {
-    this.#staged.set(this.#keyOf(row), { row });
+    if (this.#table.kind === 'append') this.#appended.push(row);
+    else this.#staged.set(this.#keyOf(row), { row });
   }
 
   update(key: string, change: AnyRow): AnyRow {
@@ -107,7 +110,7 @@ export class TableRows implements Rows<AnyRow> {
   /** What this batch does to the table: groups deleted, then rows deleted, then rows written. */
   writing(): readonly Statement[] {
     const { insert, remove, removeGroups } = this.#statements;
-    const written: AnyRow[] = [];
+    const written = [...this.#appended];
     const removed: string[] = [];
     for (const [key, { row }] of this.#staged) {
       if (row === undefined) removed.push(key);
@@ -131,6 +134,7 @@ export class TableRows implements Rows<AnyRow> {
 
   /** Forgets the batch. */
   discard(): void {
+    this.#appended = [];
     this.#staged = new Map();
     this.#loaded = new Map();
     this.#wanted.clear();

@@ -118,6 +118,18 @@ describe('the rows of a batch', () => {
     expect(rows.get('a')).toBeUndefined();
   });
 
+  it('what is only appended is written in its order, and forgotten with the batch', () => {
+    const rows = new TableRows('s', { ...table, kind: 'append' }, 100);
+    for (const id of ['b', 'a']) rows.put({ id, owner: null, n: 1 });
+    expect(written(rows)).toEqual([['insert', [{ id: 'b', owner: null, n: 1 }, { id: 'a', owner: null, n: 1 }]]]);
+    expect(() => rows.get('a')).toThrow('load does not name it');
+    rows.keep();
+    expect(written(rows)).toEqual([]);
+    rows.put({ id: 'c', owner: null, n: 1 });
+    rows.discard();
+    expect(written(rows)).toEqual([]);
+  });
+
   it('long batches go over in pieces', () => {
     const rows = rowsOf();
     for (let n = 0; n < 2_500; n++) rows.put({ id: `${n}`, owner: null, n });
