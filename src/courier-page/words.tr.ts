@@ -29,7 +29,7 @@ export const tr: Words = {
     again: 'Yeniden dene',
     check: 'Şimdi kontrol et',
     anyway: 'Yine de aç',
-    not: 'Açma',
+    not: 'Vazgeç',
     another: 'Başka bir paket teslim et',
     reload: 'Yenile',
   },

@@ -14,6 +14,9 @@ function withBoard<T>(options: LocalOptions, work: (board: JobBoard) => Promise<
   });
 }
 
+/** Columns from which on the results of the last runs have their place. */
+const WIDE = 110;
+
 /** 0: all is well; 1: one fails. */
 export async function jobsList(options: LocalOptions, terminal: Terminal): Promise<number> {
   const jobs = await withBoard(options, (board) => board.list());
@@ -22,7 +25,13 @@ export async function jobsList(options: LocalOptions, terminal: Terminal): Promi
   }
   if (!terminal.json) {
     const rows = jobs.map((job) => [job.name, job.state, job.schedule ?? 'when needed', minute(job.lastRun?.startedAt), took(job), minute(job.nextRun), resultOf(job)]);
-    terminal.out(table(['JOB', 'STATE', 'SCHEDULE (UTC)', 'LAST RUN', 'TOOK', 'NEXT RUN', 'RESULT'], rows, { columns: terminal.columns, flexible: [6] }));
+    const head = ['JOB', 'STATE', 'SCHEDULE (UTC)', 'LAST RUN', 'TOOK', 'NEXT RUN', 'RESULT'];
+    if (terminal.columns === undefined || terminal.columns >= WIDE) terminal.out(table(head, rows, { columns: terminal.columns, flexible: [6] }));
+    else {
+      // Without what there is no room for; the days are those around today.
+      terminal.out(table(head.slice(0, -1), rows.map((row) => row.slice(0, -1).map((cell) => cell.replace(/^\d{4}-(?=\d\d-\d\d )/, ''))), { columns: terminal.columns, flexible: [2, 0] }));
+      terminal.say('With results: on a wider screen, or loqey jobs list --json');
+    }
     for (const { name, lastRun, givenUp } of jobs) {
       if (lastRun?.error != null) terminal.out(`✖ ${name}: ${lastRun.error}`);
       if (givenUp > 0) terminal.out(`  ${name}: ${givenUp} given up`);

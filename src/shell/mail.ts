@@ -18,7 +18,7 @@ export async function mailList(dataDir: string, terminal: Terminal): Promise<num
   if (terminal.json) return 0;
   if (rows.length === 0) terminal.say(NONE);
   // The beginning of a name is enough to show it.
-  else terminal.out(table(['NAME', 'TO', 'SUBJECT'], rows, { columns: terminal.columns, flexible: [1, 2], lastly: [0] }));
+  else terminal.out(table(['NAME', 'TO', 'SUBJECT'], rows, { columns: terminal.columns, flexible: [0, 1, 2] }));
   return 0;
 }
 

@@ -71,7 +71,8 @@ async function simulate(options: SimulateOptions, terminal: Terminal, serverHere
   const stopped = stopSignal();
   const here = options.api === undefined ? await serverHere() : undefined;
   const api = options.api ?? here?.url ?? DEFAULT_API;
-  const provisionings = options.provisioning === undefined ? await register(options, api, here, terminal) : await load(options.provisioning, options.devices);
+  const provisionings = options.provisioning === undefined ? await register(options, api, here, stopped.asked, terminal) : await load(options.provisioning, options.devices);
+  if (stopped.asked()) throw new StartFailure(130, [`Stopped: ${provisionings.length} of ${options.devices} boxes were registered and stay in the history; none was switched on.`]);
   if (options.save !== undefined) {
     await writeFile(options.save, provisionings.map((block) => `${JSON.stringify(block)}\n`).join(''), { mode: 0o600 });
     terminal.say(`Saved ${provisionings.length} provisioning blocks to ${options.save}. Whoever has it is these boxes.`);
@@ -110,11 +111,11 @@ function lockboxOptions(options: SimulateOptions, provisioning: Provisioning, n:
   };
 }
 
-async function register(options: SimulateOptions, api: string, here: ServerHere | undefined, terminal: Terminal): Promise<readonly Provisioning[]> {
+async function register(options: SimulateOptions, api: string, here: ServerHere | undefined, asked: () => boolean, terminal: Terminal): Promise<readonly Provisioning[]> {
   const { email, password, devices } = options;
   const { registerBoxes } = await import('./register-boxes.ts');
   const registerAs = (admin: { readonly email: string; readonly password: string }): Promise<readonly Provisioning[]> =>
-    registerBoxes({ api, ...admin, count: devices, progress: (done) => terminal.isTty && !terminal.json && process.stderr.write(`\r  Registering boxes ${done}/${devices} `) }).finally(() => {
+    registerBoxes({ api, ...admin, count: devices, asked, progress: (done) => terminal.isTty && !terminal.json && process.stderr.write(`\r  Registering boxes ${done}/${devices} `) }).finally(() => {
       if (terminal.isTty && !terminal.json) process.stderr.write('\r\u001b[K');
     });
   if (email !== undefined && password !== undefined) return registerAs({ email, password });
@@ -223,7 +224,7 @@ function total(counts: Readonly<Record<string, number>>): number {
 }
 
 /** Resolves at the first signal or when the time is over; a second signal ends the process at once. */
-function stopSignal(): { readonly promise: Promise<void>; after(ms: number): void; release(): void } {
+function stopSignal(): { readonly promise: Promise<void>; asked(): boolean; after(ms: number): void; release(): void } {
   let stop: () => void = () => undefined;
   const promise = new Promise<void>((resolve) => (stop = resolve));
   let signals = 0;
@@ -236,6 +237,7 @@ function stopSignal(): { readonly promise: Promise<void>; after(ms: number): voi
   process.on('SIGTERM', onSignal);
   return {
     promise,
+    asked: () => signals > 0,
     after: (ms) => (timer = setTimeout(stop, ms)),
     release: () => clearTimeout(timer),
   };

@@ -7,6 +7,8 @@ export interface RegisterBoxesOptions {
   readonly email: string;
   readonly password: string;
   readonly count: number;
+  /** No further one is begun once this is true. */
+  readonly asked?: () => boolean;
   readonly progress?: (done: number) => void;
 }
 
@@ -16,7 +18,7 @@ const TRIES = 5;
 
 /** Registers new boxes through the admin's API, as the station that flashes them does. */
 export async function registerBoxes(options: RegisterBoxesOptions): Promise<readonly Provisioning[]> {
-  const { api, email, password, count, progress } = options;
+  const { api, email, password, count, asked = () => false, progress } = options;
   const login = await post(`${api}/api/v1/admin/auth/login`, { email, password });
   if (login.status === 401 || login.status === 403) {
     throw new StartFailure(1, [`✖ ${api} refused ${email} and this password.`, '  Set ADMIN_EMAIL and ADMIN_PASSWORD to those of the first admin, printed at the first start.']);
@@ -27,7 +29,7 @@ export async function registerBoxes(options: RegisterBoxesOptions): Promise<read
   const boxes: Provisioning[] = [];
   let next = 0;
   const worker = async (): Promise<void> => {
-    for (let n = next++; n < count; n = next++) {
+    for (let n = next++; n < count && !asked(); n = next++) {
       const serial = `SIM-${run}-${String(n + 1).padStart(4, '0')}`;
       const reply = await post(`${api}/api/v1/admin/devices/register`, { serial_number: serial, device_model: 'simulated' }, token, serial);
       boxes[n] = member(reply, 'provisioning');
@@ -35,7 +37,7 @@ export async function registerBoxes(options: RegisterBoxesOptions): Promise<read
     }
   };
   await Promise.all(Array.from({ length: Math.min(AT_ONCE, count) }, worker));
-  return boxes;
+  return boxes.filter((box) => box !== undefined);
 }
 
 interface Reply {

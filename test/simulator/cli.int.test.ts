@@ -12,6 +12,7 @@ import { downTopics, upTopics } from '../../src/bridge/topics.ts';
 import { createEmbeddedBroker, type EmbeddedBroker } from '../../src/platform/mqtt/embedded-broker.ts';
 import { createTerminal } from '../../src/shell/terminal.ts';
 import { registerSimulateCommand } from '../../src/simulator/cli.ts';
+import { registerBoxes } from '../../src/simulator/register-boxes.ts';
 import { provision } from '../../src/simulator/provisioning.ts';
 
 const masterKey = randomBytes(32);
@@ -116,4 +117,11 @@ it('says what to do when it cannot', async () => {
   await expect(simulate(false, '--api', apiUrl(), '--email', 'a@example.com', '--password', 'wrong')).rejects.toThrow('refused a@example.com');
   await expect(simulate(false, '--api', 'http://127.0.0.1:1', '--email', 'a@example.com', '--password', 'x')).rejects.toThrow('npm start');
   await expect(simulate(false, '--provisioning', join(folder, 'none'))).rejects.toThrow('There is no file');
+});
+
+it('begins no further registration once it is asked to stop', async () => {
+  const { port } = api.address() as AddressInfo;
+  const boxes = await registerBoxes({ api: `http://127.0.0.1:${port}`, email: 'admin@example.com', password: 'right', count: 100, asked: () => registered.length > 0 });
+  expect(boxes).toHaveLength(registered.length);
+  expect(registered.length).toBeLessThanOrEqual(4);
 });
