@@ -38,8 +38,10 @@ describe('router', () => {
   });
 
   test('no path makes it throw', () => {
+    // Not fc.webPath(): to make that one alone takes over a second.
+    const anyPath = fc.stringMatching(/^(\/[\w.~%!$&'()*+,;=:@-]*)+$/);
     fc.assert(
-      fc.property(fc.webPath(), fc.string(), (path, rest) => {
+      fc.property(anyPath, fc.string(), (path, rest) => {
         for (const each of [path, `/api/v1/devices/${rest}`, `/${rest}`]) expect(['found', 'wrong_method', 'nothing', 'malformed']).toContain(router.find('GET', each).kind);
       }),
     );
