@@ -177,8 +177,7 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
   }
   await start('live feed', feed);
   // Those of a new installation are built a moment later, here or by the projector's process.
-  const head = await store.head();
-  const readModelsThere = head === undefined || (await feed.reached(head, READ_MODELS_MS));
+  const readModelsThere = await feed.current(READ_MODELS_MS);
 
   // Commands.
   const refusals = await start('refusals', createRefusalLog({ store, sealer, clock, logger, metrics }));
@@ -219,8 +218,7 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
   };
   /** Better to fail and be repeated than to miss what happened a moment ago. */
   async function caughtUp(readModel: string): Promise<void> {
-    const head = await store.head();
-    if (head !== undefined && !(await feed.reached(head, CAUGHT_UP_MS))) throw new ReadModelUnavailable(readModel, 'behind');
+    if (!(await feed.current(CAUGHT_UP_MS))) throw new ReadModelUnavailable(readModel, 'behind');
   }
   async function superAdmins(): Promise<readonly string[]> {
     await caughtUp('users');

@@ -5,7 +5,7 @@ import { inMemoryRateLimiter, type RateLimiter } from '../platform/rate-limits.t
 import { createAccounts, type Accounts } from './accounts.ts';
 import { createExports, type Exports } from './audit-export.ts';
 import type { Call } from './call.ts';
-import { refused, refusedToOwner } from './errors.ts';
+import { refused, refusedToOwner, unavailable } from './errors.ts';
 import { AccessGate } from './gate.ts';
 import type { ApiDeps } from './ports.ts';
 import { guessLimit, type GuessLimit } from './rate-limit.ts';
@@ -38,6 +38,13 @@ export interface Api {
   execute(call: Call, command: AnyCommand, step?: string): Promise<Accepted>;
   /** Read your writes: the answer that follows may be read from the read models. */
   settle(call: Call, position: bigint | undefined): Promise<void>;
+  /**
+   * What `look` finds in the read models. Nothing is only believed where they have all that the log has: who has just made
+   * something, here or in another process, is not told that it does not exist.
+   *
+   * @throws ApiError 503 while they are behind
+   */
+  found<T>(look: () => Promise<T | undefined>): Promise<T | undefined>;
   /** `in_flight` of a revocation that came too late to stop an opening. */
   inFlight(deviceId: Uuid, linkId?: Uuid): Promise<{ readonly in_flight?: { readonly command_id: string; readonly expires_at: string } }>;
   /** Ends what listens. */
@@ -75,6 +82,13 @@ export function createApi(deps: ApiDeps): Api {
       const byOwner = call.route?.access.kind === 'account' && command.type !== 'AssignDevice';
       if (outcome.kind === 'refused') throw byOwner ? refusedToOwner(outcome.refusal) : refused(outcome.refusal);
       return outcome;
+    },
+
+    async found(look) {
+      const row = await look();
+      if (row !== undefined) return row;
+      if (!(await deps.live.current(settings.readYourWritesMs))) throw unavailable('What was written last cannot be read yet. Try again');
+      return look();
     },
 
     async inFlight(deviceId, linkId) {

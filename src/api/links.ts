@@ -22,12 +22,12 @@ export async function shownUrl(api: Api, row: LinkRow): Promise<string | null> {
 
 /** A link of this owner, by its id or its token; to everyone else it does not exist. */
 export async function ownLink(api: Api, userId: Uuid, idOrToken: string): Promise<LinkRow> {
-  const row = UUID.test(idOrToken) ? await api.deps.reads.links.byId(idOrToken) : await linkOfToken(api, idOrToken);
+  const row = UUID.test(idOrToken) ? await api.found(() => api.deps.reads.links.byId(idOrToken)) : await linkOfToken(api, idOrToken);
   if (row === undefined || row.ownerId !== userId || row.deleted) throw notFound('Access link not found');
   return row;
 }
 
 /** What is not even of a token's form is not looked up. */
 export async function linkOfToken(api: Api, token: string): Promise<LinkRow | undefined> {
-  return linkTokenPattern.test(token) ? api.deps.reads.links.byTokenHash(linkTokenHash(token)) : undefined;
+  return linkTokenPattern.test(token) ? api.found(() => api.deps.reads.links.byTokenHash(linkTokenHash(token))) : undefined;
 }

@@ -60,7 +60,6 @@ export function carryOutErasures(
   const ledger = createErasureLedger(auditFolder(config));
   const traces = createReadableTraces({
     db,
-    store,
     feed,
     reads,
     notifications: createNotificationStore(db, { timeZone: config.timeZone }),

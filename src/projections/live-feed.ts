@@ -142,6 +142,27 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeedComponent {
   /** What the group has passed is there; the log itself may be ahead of it, but not behind. */
   const has = async (at: bigint) => at <= position || at <= ((await store.head()) ?? -1n);
 
+  function reached(at: bigint, timeoutMs: number): Promise<boolean> {
+    if (at <= position) return Promise.resolve(true);
+    if (stopped || waiting.size >= MAX_WAITING) {
+      notReached.inc();
+      return Promise.resolve(false);
+    }
+    return new Promise((resolve) => {
+      const waiter: Waiter = {
+        position: at,
+        done(reached) {
+          clearTimeout(timeout);
+          waiting.delete(waiter);
+          if (!reached) notReached.inc();
+          resolve(reached);
+        },
+      };
+      const timeout = setTimeout(() => waiter.done(false), timeoutMs);
+      waiting.add(waiter);
+    });
+  }
+
   return {
     ...lifecycle,
     has,
@@ -153,25 +174,11 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeedComponent {
       return position;
     },
 
-    reached(at, timeoutMs) {
-      if (at <= position) return Promise.resolve(true);
-      if (stopped || waiting.size >= MAX_WAITING) {
-        notReached.inc();
-        return Promise.resolve(false);
-      }
-      return new Promise((resolve) => {
-        const waiter: Waiter = {
-          position: at,
-          done(reached) {
-            clearTimeout(timeout);
-            waiting.delete(waiter);
-            if (!reached) notReached.inc();
-            resolve(reached);
-          },
-        };
-        const timeout = setTimeout(() => waiter.done(false), timeoutMs);
-        waiting.add(waiter);
-      });
+    reached,
+
+    async current(timeoutMs) {
+      const head = await store.head();
+      return head === undefined || (await reached(head, timeoutMs));
     },
 
     on(topic, listener) {

@@ -431,6 +431,8 @@ export interface LiveChange {
 export interface LiveFeed {
   /** Resolves true once the named read models have passed `position`; false when `timeoutMs` went by first. */
   reached(position: bigint, timeoutMs: number): Promise<boolean>;
+  /** Resolves true once they have passed all that the log has now, whoever wrote it; false when `timeoutMs` went by first. */
+  current(timeoutMs: number): Promise<boolean>;
   /** Calls back for every change of the topic until the returned function is called. */
   on(topic: string, listener: (change: LiveChange) => void): () => void;
   /** Whether the log reaches to `position`: it does not where it was put back to an older backup. */

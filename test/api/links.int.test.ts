@@ -1,6 +1,6 @@
 import decodeQR from 'qr/decode.js';
 import { inflateSync } from 'node:zlib';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { linkTokenHash } from '../../src/api/link-token.ts';
 import { newId } from '../../src/platform/ids.ts';
 import type { LinkRow } from '../../src/projections/read-models.ts';
@@ -62,6 +62,29 @@ describe('lists of links', () => {
     put({ deviceId: foreign.deviceId, status: 'revoked', isActive: false });
     expect((await ask('GET', `/api/v1/links/device/${foreign.deviceId}`)).body).toHaveLength(1);
     expect((await ask('GET', `/api/v1/links/device/${foreign.deviceId}?active=true`)).body).toEqual([]);
+  });
+});
+
+describe('a link that was made a moment ago', () => {
+  afterEach(() => void (api.world.catchUp = () => api.world.reached));
+  const token = 'M'.repeat(32);
+  const made = (): LinkRow => linkRow({ ownerId: owner.userId, deviceId, tokenHash: linkTokenHash(token) });
+
+  test('is found by its owner and its courier once the read models have it, not said not to exist', async () => {
+    const link = made();
+    api.world.catchUp = () => api.world.links.set(link.linkId, link).has(link.linkId);
+    expect(await ask('GET', `/api/v1/access/links/${link.linkId}`)).toMatchObject({ status: 200, body: { id: link.linkId } });
+    api.world.forget();
+    expect((await ask('POST', `/api/v1/access/links/${link.linkId}/deactivate`)).status).toBe(200);
+    api.world.forget();
+    expect((await api.ask('GET', `/api/v1/delivery/link/${token}/info`)).status).toBe(200);
+  });
+
+  test('is nobody’s to deny while the read models are behind', async () => {
+    api.world.catchUp = () => false;
+    for (const answer of [await ask('GET', `/api/v1/access/links/${newId()}`), await api.ask('GET', `/api/v1/delivery/link/${token}/info`)]) {
+      expect(answer).toMatchObject({ status: 503, body: { error: 'unavailable', message: 'What was written last cannot be read yet. Try again' } });
+    }
   });
 });
 

@@ -111,6 +111,8 @@ export class World {
   /** Serial number and command id of each. */
   readonly registrations: string[] = [];
   reached = true;
+  /** What happens while somebody waits for the read models to have all that the log has. */
+  catchUp: () => boolean = () => this.reached;
   /** Reads of `users.byId`: what a cached standing saves. */
   userReads = 0;
   health: HealthReport = {
@@ -158,6 +160,7 @@ export class World {
 
   readonly live: LiveFeed = {
     reached: async () => this.reached,
+    current: async () => this.catchUp(),
     on: (topic, listener) => {
       const set = this.listeners.get(topic) ?? new Set();
       this.listeners.set(topic, set.add(listener));

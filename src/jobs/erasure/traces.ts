@@ -1,6 +1,5 @@
 import type { ReadableTraces } from '../../commands/erasure.ts';
 import type { Uuid } from '../../domain/kernel.ts';
-import type { EventStore } from '../../platform/event-store/port.ts';
 import type { Database } from '../../platform/postgres/db.ts';
 import { forgetSubjects } from '../../projections/people/retention.ts';
 import type { DeliveryRow, LiveFeed, PlaceInTime, ReadModels } from '../../projections/read-models.ts';
@@ -8,8 +7,7 @@ import type { NotificationStore } from '../notifications/store.ts';
 
 export interface TracesDeps {
   readonly db: Database;
-  readonly store: Pick<EventStore, 'head'>;
-  readonly feed: Pick<LiveFeed, 'reached'>;
+  readonly feed: Pick<LiveFeed, 'current'>;
   readonly reads: Pick<ReadModels, 'deliveries'>;
   readonly notifications: Pick<NotificationStore, 'forget'>;
   /** Mails that were kept instead of sent. */
@@ -21,10 +19,9 @@ export interface TracesDeps {
 const READ_MODELS_MS = 5_000;
 const PAGE = 500;
 
-export function createReadableTraces({ db, store, feed, reads, notifications, removeMails, rejected }: TracesDeps): ReadableTraces {
+export function createReadableTraces({ db, feed, reads, notifications, removeMails, rejected }: TracesDeps): ReadableTraces {
   async function caughtUp(): Promise<void> {
-    const head = await store.head();
-    if (head !== undefined && !(await feed.reached(head, READ_MODELS_MS))) throw new Error('The read models are behind; what can be read of a person goes when they have caught up');
+    if (!(await feed.current(READ_MODELS_MS))) throw new Error('The read models are behind; what can be read of a person goes when they have caught up');
   }
   return {
     async deliveriesOf(userId) {
