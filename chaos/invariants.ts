@@ -197,10 +197,13 @@ export const invariants: readonly Invariant[] = [
         const [acked, puback] = [[...box.acked], world.durablePuback ? [...box.puback.keys()] : []];
         const rows = await query<{ report_seq: string }>(url, 'SELECT report_seq::text FROM work.telemetry WHERE device_id = $1', [box.deviceId]);
         // A PUBACK says that the broker has it; what must arrive is repeated until the server's own acknowledgement.
+        // Of those beyond the box's rate the newest are shown, among all that was rejected; and all are counted.
         const tooMany = await query<{ report_seq: string }>(url, `SELECT substring(sample FROM '"report_seq":([0-9]+)') AS report_seq FROM work.rejected_reports WHERE device_id = $1 AND problem = 'rate'`, [box.deviceId]);
+        const [counted] = await query<{ messages: string }>(url, `SELECT messages::text FROM work.rejected_counts WHERE device_id = $1 AND problem = 'rate'`, [box.deviceId]);
         const stored = new Set(rows.map(({ report_seq: seq }) => Number(seq)));
         const known = new Set([...rows, ...tooMany].map(({ report_seq: seq }) => Number(seq)));
-        const lost = [...acked.filter((seq) => !stored.has(seq)), ...puback.filter((seq) => !known.has(seq))];
+        const gone = puback.filter((seq) => !known.has(seq));
+        const lost = [...acked.filter((seq) => !stored.has(seq)), ...(gone.length > Number(counted?.messages ?? 0) - tooMany.length ? gone : [])];
         if (lost.length > 0) found.push(`${box.deviceId}: ${lost.length} acknowledged reports are not stored, the first: ${box.puback.get(lost[0]!) ?? lost[0]}`);
       }
       return found;
