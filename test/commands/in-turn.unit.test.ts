@@ -5,7 +5,7 @@ import { EventStoreUnavailable } from '../../src/platform/event-store/port.ts';
 /** Work that ends when it is told to. */
 function held<T>() {
   const { promise, resolve, reject } = Promise.withResolvers<T>();
-  return { work: vi.fn(() => promise), resolve, reject };
+  return { work: vi.fn<() => Promise<T>>(() => promise), resolve, reject };
 }
 
 describe('work in turn', () => {
@@ -81,7 +81,7 @@ describe('work in turn', () => {
     const turns = new InTurn({ maxWaitMs: 1_000 });
     await Promise.allSettled([turns.run('a', async () => 1), turns.run('a', async () => 2), turns.run('b', () => Promise.reject(new Error('no')))]);
     await vi.advanceTimersByTimeAsync(0);
-    const begun = vi.fn(async () => 3);
+    const begun = vi.fn<() => Promise<number>>(async () => 3);
     void turns.run('a', begun);
     expect(begun).toHaveBeenCalledOnce(); // at once: nothing is before it
   });
