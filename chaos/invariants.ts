@@ -240,7 +240,9 @@ export const invariants: readonly Invariant[] = [
       ).catch((error: unknown) => {
         throw new Error(`${(error as Error).message}: ${String(refused)}`);
       });
-      await owner.post(`/access/links/${id}/deactivate`);
+      // A process that has just come back may say "try again" while its read models are behind.
+      const ended = await until('the link to be ended', async () => (await owner.call('POST', `/access/links/${id}/deactivate`)).status !== 503, 15_000).catch((error: unknown) => (error as Error).message);
+      if (ended !== true) return [`a link cannot be ended: ${ended}`];
       const key = randomUUID();
       const answer = await fetch(`${world.url}/api/v1/delivery/link/${token}/unlock`, { method: 'POST', headers: { 'idempotency-key': key }, signal: AbortSignal.timeout(10_000) });
       if (answer.status !== 422) return [`a tap on a link that was revoked a moment ago is answered ${answer.status}: ${await answer.text()}`];

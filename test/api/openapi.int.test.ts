@@ -128,6 +128,6 @@ describe('the server', () => {
         if (!isOther) expect((await api.ask(method.toUpperCase(), filled(path))).status, `${method} ${path}`).toBe(405);
       }
     }
-    for (const path of ['/', '/api', '/api/v1', '/api/v2/devices', '/api/v1/Devices', '/devices', '/admin', '/api/v1/openapi.yaml']) expect((await api.ask('GET', path)).status, path).toBe(404);
+    for (const path of ['/api', '/api/v1', '/api/v2/devices', '/api/v1/Devices', '/devices', '/admin', '/api/v1/openapi.yaml']) expect((await api.ask('GET', path)).status, path).toBe(404);
   });
 });

@@ -50,7 +50,8 @@ describe('the fleet by what it is called', () => {
   let garages: readonly Box[];
 
   beforeAll(async () => {
-    ada = await aBox({ email: 'ada@berg.example', firstName: 'Ada', lastName: 'Berg' }, '50% off');
+    // Names with a letter that no id has: one of ours was in another's id now and then.
+    ada = await aBox({ email: 'ayla@berg.example', firstName: 'Ayla', lastName: 'Berg' }, '50% off');
     emre = await aBox({ email: 'emre@example.org', firstName: 'Emre', lastName: 'Yıldız' }, 'İskele kapısı', comesOnline);
     garages = [];
     for (let n = 0; n < 5; n++) garages = [...garages, await aBox({ email: `g${n}@garage.example`, firstName: 'Kim', lastName: 'Ito' }, 'Garage', ...(n % 2 === 0 ? [comesOnline] : []))];
@@ -62,11 +63,11 @@ describe('the fleet by what it is called', () => {
   };
 
   it('any part, in any case: of serial number, id, name of box or owner, address of mail', async () => {
-    for (const part of [ada.serialNumber, ada.serialNumber.slice(1), ada.deviceId, ada.deviceId.slice(9, 20), 'ada', 'ADA@BERG', 'da be', '50% o', '%']) {
+    for (const part of [ada.serialNumber, ada.serialNumber.slice(1), ada.deviceId, ada.deviceId.slice(9, 20), 'ayla', 'AYLA@BERG', 'la be', '50% o', '%']) {
       expect(await find({ search: part }), part).toEqual({ ids: [ada.deviceId], total: 1, atLeast: false });
     }
     for (const part of ['Yıldız', 'ıl', 'İskele', 'kapısı']) expect((await find({ search: part })).ids, part).toEqual([emre.deviceId]);
-    for (const part of ['zanzibar', 'adaa', 'a_a', "x'; --", 'ada\u0001berg', '👍👍']) expect(await find({ search: part }), part).toEqual({ ids: [], total: 0, atLeast: false });
+    for (const part of ['zanzibar', 'aylaa', 'a_la', "x'; --", 'ayla\u0001berg', '👍👍']) expect(await find({ search: part }), part).toEqual({ ids: [], total: 0, atLeast: false });
   });
 
   it('what many are called fills its pages in order, and is counted as far as it was looked', async () => {
@@ -85,7 +86,7 @@ describe('the fleet by what it is called', () => {
     expect(await find({ search: 'garage', online })).toEqual({ ids: [last, third, first], total: 3, atLeast: false });
     expect((await find({ search: 'iskele', online })).ids).toEqual([]); // a dotted capital is another letter
     expect((await find({ search: 'yıldız', online })).ids).toEqual([emre.deviceId]);
-    expect((await find({ search: 'ada', online })).ids).toEqual([]);
+    expect((await find({ search: 'ayla', online })).ids).toEqual([]);
     expect((await find({ search: 'garage', lifecycle: 'maintenance' })).ids).toEqual([]);
   });
 
@@ -109,7 +110,7 @@ describe('the fleet by what it is called', () => {
     expect([(await find({ search: 'shed' })).ids, (await find({ search: '50% off' })).ids]).toEqual([[deviceId], []]);
     side.vault.erase(`user:${userId}`);
     await side.happened(`user-${userId}`, [{ type: 'SubjectErased', data: { requestedBy: 'owner', at: '2026-11-22T10:00:00.000Z' } }]);
-    expect([(await find({ search: 'shed' })).ids, (await find({ search: 'ada@' })).ids, (await find({ search: ada.serialNumber })).ids]).toEqual([[], [], [deviceId]]);
+    expect([(await find({ search: 'shed' })).ids, (await find({ search: 'ayla@' })).ids, (await find({ search: ada.serialNumber })).ids]).toEqual([[], [], [deviceId]]);
   });
 });
 
