@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -11,7 +11,7 @@ import { thisMachine } from './support/machine.ts';
 import { flameGraph, framesOf, topCosts, topPaths, topPlaces, type Cost } from './support/profile.ts';
 import { missingEngines } from './support/real-engines.ts';
 import { reportOf } from './support/report.ts';
-import { rounded, withSpread, withUnit, type Run } from './support/run.ts';
+import { renewed, rounded, withSpread, withUnit, type Run } from './support/run.ts';
 
 const HELP = `Measures this system, each figure beside its limit on this machine in the same minutes.
 
@@ -20,7 +20,7 @@ const HELP = `Measures this system, each figure beside its limit on this machine
   npm run bench -- tap reports             two figures
   npm run bench -- --engines real          with EventStoreDB, Mosquitto and Kafka's protocol, where the machine has them
   npm run bench -- tap --profile           and where the time goes: bench/out/tap.svg, bench/out/tap.cpuprofile
-  npm run bench -- --report                and bench/report.md with its charts, from this run and the last one on the other engines
+  npm run bench -- --report                and bench/report.md with its charts; what is not measured now stays in it as it is
 
   --quick, --full     short slices, or long ones (default)
   --engines E         embedded (default) or real
@@ -162,17 +162,16 @@ function keepProfile(name: string, profile: Profiler.Profile): void {
   print(`\n${list('function of ours, with all that it calls', topPaths(root, 25))}`);
 }
 
-/** With the last run on the other engines, so that a report of one does not lose the other. */
+/** With the last run on the other engines, and with what it had of figures that were not measured now. */
 function writeReport(runs: readonly Run[]): void {
   mkdirSync(reportFolder, { recursive: true });
-  for (const run of runs) writeFileSync(join(reportFolder, `${run.engines}.json`), `${JSON.stringify(run, null, 1)}\n`);
-  const kept = (['embedded', 'real'] as const).flatMap((engines) => {
-    try {
-      return [JSON.parse(readFileSync(join(reportFolder, `${engines}.json`), 'utf8')) as Run];
-    } catch {
-      return []; // not measured yet
-    }
-  });
+  const file = (engines: Run['engines']) => join(reportFolder, `${engines}.json`);
+  const last = (engines: Run['engines']) => (existsSync(file(engines)) ? [JSON.parse(readFileSync(file(engines), 'utf8')) as Run] : []);
+  for (const run of runs) {
+    const whole = last(run.engines).reduce((_, kept) => renewed(kept, run), run);
+    writeFileSync(file(run.engines), `${JSON.stringify(whole, null, 1)}\n`);
+  }
+  const kept = (['embedded', 'real'] as const).flatMap(last);
   const { markdown, charts } = reportOf(kept, Object.fromEntries(figures.map(({ name, beyond }) => [name, beyond])));
   writeFileSync(reportFile, markdown);
   for (const engines of ['embedded', 'real']) for (const name of ['times', 'rates', 'growth-events', 'growth-boxes']) rmSync(join(reportFolder, `${engines}-${name}.svg`), { force: true });

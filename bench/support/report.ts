@@ -61,6 +61,7 @@ function sectionOf(run: Run, beyond: Readonly<Record<string, string>>, charts: R
     '',
     `${run.at.slice(0, 10)}, ${run.mode} run of ${Math.round(run.seconds / 60)} minutes, seed ${run.seed}. ${machine.cores} cores (${machine.processor}), ${machine.memoryGb} GB,`,
     `${machine.system}, Node ${machine.node}, PostgreSQL ${machine.postgres}. ${PARTS[engines]}`,
+    ...(run.again ?? []).map(({ at, figures }) => `Measured again on ${at.slice(0, 16).replace('T', ' ')}: ${figures.join(', ')}.`),
     '',
     ...worstOf(base, beyond),
     '| what | measured | p99 | limit | measured | times its limit |',

@@ -16,6 +16,24 @@ export interface Run {
   readonly readings: readonly Reading[];
   /** What could not be measured, and why. */
   readonly failures: readonly { readonly figure: string; readonly reason: string }[];
+  /** Figures that were measured in later runs, each run with its day. */
+  readonly again?: readonly { readonly at: string; readonly figures: readonly string[] }[];
+}
+
+/** What `later` measured takes the place of what `kept` has of it; the other figures stay, where both were as thorough on such a machine. */
+export function renewed(kept: Run, later: Run): Run {
+  const whole = kept.figures.every((figure) => later.figures.includes(figure));
+  if (whole || kept.mode !== later.mode || JSON.stringify(kept.machine) !== JSON.stringify(later.machine)) return later;
+  const isRenewed = (figure: string): boolean => later.figures.includes(figure);
+  const figureOf = ({ figure, at }: Reading): string => (at === undefined ? figure : 'growth');
+  const again = (kept.again ?? []).map(({ at, figures }) => ({ at, figures: figures.filter((figure) => !isRenewed(figure)) })).filter(({ figures }) => figures.length > 0);
+  return {
+    ...kept,
+    figures: [...new Set([...kept.figures, ...later.figures])],
+    readings: [...kept.readings.filter((reading) => !isRenewed(figureOf(reading))), ...later.readings],
+    failures: [...kept.failures.filter(({ figure }) => !isRenewed(figure)), ...later.failures],
+    again: [...again, { at: later.at, figures: later.figures }],
+  };
 }
 
 /** Three digits that count, with thousands apart. */

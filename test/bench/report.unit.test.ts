@@ -3,7 +3,7 @@ import { figures } from '../../bench/registry.ts';
 import { barChart, lineChart } from '../../bench/support/charts.ts';
 import { measuredOnce, type Point, type Reading, type Unit } from '../../bench/support/figure.ts';
 import { axesOf, costOf, reportOf, worst } from '../../bench/support/report.ts';
-import { rounded, withSpread, withUnit, type Run } from '../../bench/support/run.ts';
+import { renewed, rounded, withSpread, withUnit, type Run } from '../../bench/support/run.ts';
 
 const line = (figure: string, what: string, unit: Unit, values: readonly number[], limit?: readonly number[], at?: Point): Reading =>
   measuredOnce({ figure, what, unit, values, ...(limit === undefined ? {} : { limit: { what: `limit of ${figure}`, values: limit } }), ...(at === undefined ? {} : { at }) });
@@ -123,6 +123,30 @@ describe('the registry', () => {
       expect(about).toMatch(/\.$/);
       expect(beyond).toMatch(/\.$/);
       expect(engines).toContain('embedded');
+    }
+  });
+});
+
+describe('a run of some figures', () => {
+  const whole: Run = { ...run, figures: ['tap', 'reads', 'start', 'growth'], readings: run.readings };
+  const later: Run = { ...run, at: '2026-11-22T08:30:00.000Z', figures: ['growth', 'fleet'], readings: [grown(10_000, 9), line('fleet', 'memory', 'MB', [1])], failures: [] };
+
+  it('takes the place of what there was of them; the rest stays, and the report says which were measured again', () => {
+    const both = renewed(whole, later);
+    expect(both.readings.filter(({ at }) => at !== undefined)).toEqual([later.readings[0]]);
+    expect(both.readings.filter(({ at }) => at === undefined)).toEqual([...whole.readings.slice(0, 4), later.readings[1]]);
+    expect(both.failures).toEqual([]); // the fleet's is mended
+    expect(both.figures).toEqual(['tap', 'reads', 'start', 'growth', 'fleet']);
+    expect(reportOf([both], {}).markdown).toContain('Measured again on 2026-11-22 08:30: growth, fleet.');
+    expect(renewed(both, { ...later, at: '2026-11-23T00:00:00.000Z', figures: ['growth'] }).again).toEqual([
+      { at: later.at, figures: ['fleet'] },
+      { at: '2026-11-23T00:00:00.000Z', figures: ['growth'] },
+    ]);
+  });
+
+  it('stands alone where all was measured, as a short run beside a long one, and on another machine', () => {
+    for (const other of [{ ...later, figures: [...whole.figures, 'fleet'] }, { ...later, mode: 'quick' as const }, { ...later, machine: { ...run.machine, cores: 4 } }]) {
+      expect(renewed(whole, other)).toBe(other);
     }
   });
 });
