@@ -61,8 +61,8 @@ const ATTEMPT_MS = 3_000;
 const READ_TIMEOUT_MS = 10_000;
 /**
  * A connection has 100 HTTP/2 streams, and a call beyond them waits for one without a word, its time-out running. Appends share
- * one and subscriptions have one each; reads have these, and wait for them here, in turn, before their time begins. Reads of the
- * whole log have their own: whoever takes an export slowly keeps no command from its stream.
+ * one, and so do the subscriptions that have caught up; reads have these, and wait for them here, in turn, before their time begins.
+ * Reads of the whole log have their own: whoever takes an export slowly keeps no command from its stream.
  */
 const READS = { streams: 64, log: 16 };
 const MAX_WAITING_READS = 2_000;
