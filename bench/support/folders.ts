@@ -117,6 +117,8 @@ async function fill(dataDir: string, { cast, past, seed }: Contents, environ: Re
       }
     }
     await writePast(store, (...given) => sealer.seal(...given), { ...past, known, seed });
+    // Whoever had written this past would have reacted to it, too: a server must not begin with a million reactions.
+    await db.pool.query({ text: 'UPDATE work.reactors SET position = $1', values: [String((await store.head()) ?? 0n)] });
     await db.pool.query('ANALYZE');
   });
 }

@@ -7,7 +7,7 @@ import type { EventStore, EventToAppend, JsonObject } from '../../src/platform/e
 import { seededRandom } from '../../src/simulator/random.ts';
 
 /** Raise it when what is written below changes: filled folders of before are then made anew. */
-export const PAST_VERSION = 1;
+export const PAST_VERSION = 2;
 
 export type Seal = (subject: string, type: string, path: string, value: string | JsonObject) => Sealed | Promise<Sealed>;
 
