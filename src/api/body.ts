@@ -4,21 +4,24 @@ import { ApiError, invalid } from './errors.ts';
 
 /** What no route needs more of, unless it says so. */
 const MAX_BODY_BYTES = 32 * 1_024;
-/** What is a little too large is read to its end, so that whoever sends it gets to read the answer. What is more is cut off. */
-const CUT_OFF_BYTES = 1_024 * 1_024;
+/**
+ * What is too large is read to its end and thrown away: a connection that is closed while somebody still sends over it takes
+ * the answer away from them (RFC 9112, 9.6). Beyond this, or the time that a request has, it is closed all the same.
+ */
+const CUT_OFF_BYTES = 64 * 1_024 * 1_024;
 const MAX_DEPTH = 32;
 
 /**
- * The body as the bytes that it is.
+ * The body as the bytes that it is, at most `most` of them.
  *
- * @throws ApiError 413 beyond `most` · 415 when it is compressed · 400 when it ends before its announced length
+ * @throws ApiError 413 beyond `most`, with the words `otherwise` · 415 when it is compressed · 400 when it ends before its announced length
  */
-export function readBytes(req: IncomingMessage, most = MAX_BODY_BYTES): Promise<Buffer> {
+export function readBytes(req: IncomingMessage, most = MAX_BODY_BYTES, otherwise = 'The request body is too large'): Promise<Buffer> {
+  const tooLarge = (headers: Readonly<Record<string, string>> = {}) => new ApiError('payload_too_large', otherwise, undefined, headers);
   const { 'content-encoding': encoding = 'identity', 'content-length': announced = '0' } = req.headers;
   // A few bytes can unfold to gigabytes.
   if (encoding.toLowerCase() !== 'identity') throw new ApiError('unsupported_media_type', 'The body must not be compressed');
-  const cutOff = Math.max(CUT_OFF_BYTES, most);
-  if (Number(announced) > cutOff) throw tooLarge({ Connection: 'close' });
+  if (Number(announced) > CUT_OFF_BYTES) throw tooLarge({ Connection: 'close' });
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;
@@ -26,7 +29,7 @@ export function readBytes(req: IncomingMessage, most = MAX_BODY_BYTES): Promise<
       size += chunk.length;
       if (size <= most) chunks.push(chunk);
       else chunks.length = 0;
-      if (size > cutOff) {
+      if (size > CUT_OFF_BYTES) {
         req.pause();
         reject(tooLarge({ Connection: 'close' }));
       }
@@ -73,10 +76,6 @@ function requireType({ headers }: IncomingMessage, allowed: RegExp, message: str
   const [type = '', ...parameters] = (headers['content-type'] ?? '').split(';').map((part) => part.trim());
   const charset = parameters.find((parameter) => /^charset=/i.test(parameter))?.slice('charset='.length).replaceAll('"', '');
   if (!allowed.test(type) || (charset !== undefined && !/^utf-?8$/i.test(charset))) throw new ApiError('unsupported_media_type', message);
-}
-
-function tooLarge(headers: Readonly<Record<string, string>> = {}): ApiError {
-  return new ApiError('payload_too_large', 'The request body is too large', undefined, headers);
 }
 
 /** Counts brackets outside of strings: what recurses over a body, ours or anybody's, is never given a thousand of them. */

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import type { Static } from 'typebox';
 import { normaliseSerial } from '../platform/ids.ts';
+import { readBytes } from './body.ts';
 import { CsvError, readCsv, type CsvRecord } from './csv.ts';
 import { ApiError, invalid } from './errors.ts';
 import { NewDevice } from './schemas/admin.ts';
@@ -41,46 +42,24 @@ const columns: Readonly<Record<string, keyof Static<typeof NewDevice>>> = {
 const UUID = /^[0-9A-F]{8}-(?:[0-9A-F]{4}-){3}[0-9A-F]{12}$/;
 const check = bodyCheck(NewDevice);
 
-/**
- * Reads the body of a request as it comes; of what is too large, no more than that.
- *
- * @throws ApiError 400 for a file that cannot be read as a whole · 413 · 415
- */
+/** @throws ApiError 400 for a file that cannot be read as a whole · 413 · 415 */
 export async function readDeviceFile(req: IncomingMessage): Promise<DeviceFile> {
-  const { 'content-type': type = '', 'content-encoding': encoding = 'identity', 'content-length': length = '0' } = req.headers;
+  const { 'content-type': type = '', 'content-encoding': encoding = 'identity' } = req.headers;
   if (!/^text\/csv\s*(?:;|$)/i.test(type) || encoding !== 'identity') {
     throw new ApiError('unsupported_media_type', 'The body must be a CSV file: Content-Type: text/csv');
   }
-  const tooLarge = () => new ApiError('payload_too_large', `The file must have at most ${MAX_FILE_BYTES / 1_024 / 1_024} MiB and ${MAX_FILE_ROWS.toLocaleString('en')} rows`, undefined, { Connection: 'close' });
-  if (Number(length) > MAX_FILE_BYTES) throw tooLarge();
-  const hash = createHash('sha256');
-  let bytes = 0;
-  async function* measured(): AsyncGenerator<Buffer> {
-    try {
-      // The connection outlives the reading: the answer to what is too large goes over it.
-      for await (const chunk of (req as Readable).iterator({ destroyOnReturn: false })) {
-        bytes += (chunk as Buffer).length;
-        if (bytes > MAX_FILE_BYTES) throw tooLarge();
-        hash.update(chunk as Buffer);
-        yield chunk as Buffer;
-      }
-    } catch (error) {
-      if (error instanceof ApiError || req.complete) throw error;
-      // Who sends it hung up: its ECONNRESET is not that of a server of ours.
-      throw invalid('file', 'ended before its announced length');
-    }
-  }
-
+  const tooLarge = `The file must have at most ${MAX_FILE_BYTES / 1_024 / 1_024} MiB and ${MAX_FILE_ROWS.toLocaleString('en')} rows`;
+  const bytes = await readBytes(req, MAX_FILE_BYTES, tooLarge);
   const rows: DeviceFileRow[] = [];
   const lines = new Map<string, number>();
   let names: readonly (keyof Static<typeof NewDevice>)[] | undefined;
   try {
-    for await (const record of readCsv(measured(), LIMITS)) {
+    for await (const record of readCsv(Readable.from([bytes]), LIMITS)) {
       if (names === undefined) {
         names = namesOf(record);
         continue;
       }
-      if (rows.length >= MAX_FILE_ROWS) throw tooLarge();
+      if (rows.length >= MAX_FILE_ROWS) throw new ApiError('payload_too_large', tooLarge);
       const row = rowOf(record, names);
       const first = lines.get(row.serialNumber);
       if (first !== undefined) rows.push({ line: row.line, serialNumber: row.serialNumber, kind: 'duplicate', of: first });
@@ -94,7 +73,7 @@ export async function readDeviceFile(req: IncomingMessage): Promise<DeviceFile> 
     throw error;
   }
   if (names === undefined) throw invalid('file', 'is empty: its first line names the columns');
-  return { sha256: hash.digest('hex'), rows };
+  return { sha256: createHash('sha256').update(bytes).digest('hex'), rows };
 }
 
 function namesOf({ cells }: CsvRecord): readonly (keyof Static<typeof NewDevice>)[] {

@@ -172,6 +172,22 @@ describe('bodies', () => {
     expect(statusOf(await say(post(`${chunk}${chunk}0\r\n\r\n`, 'Transfer-Encoding: chunked')))).toBe(413);
   });
 
+  test('that are far too long are heard to their end, so that their sender is there for the answer', async () => {
+    const [megabyte, megabytes] = [Buffer.alloc(1_024 * 1_024, ' '), 24];
+    let sent = 0;
+    const answer = await say(post('', `Content-Length: ${megabytes * megabyte.length}`), (socket) => {
+      const more = () => {
+        while (sent < megabytes && socket.write(megabyte)) sent++;
+      };
+      socket.on('drain', () => {
+        sent++;
+        more();
+      });
+      more();
+    });
+    expect([statusOf(answer), sent]).toEqual([413, megabytes]);
+  });
+
   test('that are compressed, of another kind or in other letters', async () => {
     const body = '{"email":"a@example.com","password":"x"}';
     const length = `Content-Length: ${body.length}`;
