@@ -56,6 +56,7 @@ import { createTags } from './platform/vault/tags.ts';
 
 import { createProjectionAdmin } from './projections/admin.ts';
 import { createDeadlineQueue } from './projections/deadlines/queries.ts';
+import { createFreshReads } from './projections/fresh-reads.ts';
 import { createLiveFeed } from './projections/live-feed.ts';
 import { forgetCouriers, forgetRefused } from './projections/people/retention.ts';
 import { createProofs } from './projections/proof/proofs.ts';
@@ -300,6 +301,8 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
       clock,
       metrics,
     });
+    // A database in this process's own folder: nobody else answers for it.
+    const fresh = config.databaseUrl === undefined && has('projector') ? createFreshReads(reads, feed, clock) : undefined;
     const registration = createRegistration({
       bus,
       provisioner,
@@ -319,7 +322,8 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
       adminRoles,
       idempotency,
       refusals,
-      reads,
+      reads: fresh?.models ?? reads,
+      ...(fresh === undefined ? {} : { fresh }),
       live: feed,
       credentials: { passwords, emails, sessions },
       logins: { unknown: unknownLogins, sources: loginSources },

@@ -36,8 +36,15 @@ export interface Api {
    * @throws ApiError with the words of its refusal
    */
   execute(call: Call, command: AnyCommand, step?: string): Promise<Accepted>;
-  /** Read your writes: the answer that follows may be read from the read models. */
-  settle(call: Call, position: bigint | undefined): Promise<void>;
+  /**
+   * Read your writes: the answer that follows may be read from the read models.
+   *
+   * @param of whom the change concerns. What a box or its links are is waited for by whoever reads it, where reads can wait; who
+   *   may do what is known before the answer, everywhere
+   */
+  settle(call: Call, position: bigint | undefined, of?: 'accounts' | 'boxes'): Promise<void>;
+  /** The caller is told of what is at `position`: where reads can wait, those that follow see it. Waits for nothing itself. */
+  told(position: bigint): void;
   /**
    * What `look` finds in the read models. Nothing is only believed where they have all that the log has: who has just made
    * something, here or in another process, is not told that it does not exist.
@@ -56,9 +63,11 @@ export function createApi(deps: ApiDeps): Api {
   const tokens = accessTokens(settings.tokens, clock);
   const gate = new AccessGate({ users: deps.reads.users, sessions: deps.credentials.sessions, live: deps.live, clock });
 
-  async function settle(call: Call, position: bigint | undefined): Promise<void> {
+  async function settle(call: Call, position: bigint | undefined, of: 'accounts' | 'boxes' = 'accounts'): Promise<void> {
     if (position === undefined) return;
     if (call.position === undefined || position > call.position) call.position = position;
+    deps.fresh?.acknowledged(position);
+    if (of === 'boxes' && deps.fresh !== undefined) return;
     if (!(await deps.live.reached(position, settings.readYourWritesMs))) call.consistent = false;
   }
 
@@ -74,10 +83,11 @@ export function createApi(deps: ApiDeps): Api {
     exports: createExports(),
     times: new RecentTimes(),
     settle,
+    told: (position) => deps.fresh?.acknowledged(position),
 
     async execute(call, command, step) {
       const outcome = await deps.bus.execute(command, call.context(step));
-      await settle(call, outcome.position);
+      await settle(call, outcome.position, 'deviceId' in command.data ? 'boxes' : 'accounts');
       // Who claims a box by its serial number is nobody's owner yet, and is told of a wrong one.
       const byOwner = call.route?.access.kind === 'account' && command.type !== 'AssignDevice';
       if (outcome.kind === 'refused') throw byOwner ? refusedToOwner(outcome.refusal) : refused(outcome.refusal);

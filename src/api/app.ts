@@ -84,7 +84,7 @@ export function createApp(api: Api, sites: readonly Site[] = []): Express {
       call.headers,
     );
     if (call.position !== undefined) headers.push('Loqey-Position', api.positions.encode(call.position));
-    if (!call.consistent) headers.push('Loqey-Consistency', 'pending');
+    if (!call.consistent || api.deps.fresh?.behind === true) headers.push('Loqey-Consistency', 'pending');
     res.writeHead(status, headers);
     res.end(body);
   }

@@ -53,7 +53,7 @@ const headers: Readonly<Record<string, Json>> = {
   'Loqey-Count': header('`at_least`: there are more than `X-Total-Count`, which was not counted to its end.', { type: 'string', enum: ['at_least'] }),
   'Loqey-Search': header('`partial`: a name in `q` is that of so many people, boxes, links or couriers that only what happened to the newest of them was looked for; or not all names were looked through, see `Loqey-Search-Since`.', { type: 'string', enum: ['partial'] }),
   'Loqey-Search-Since': header('For `q`, links, couriers and what administrators said were looked through down to this time; `?named_before=` goes on from it. Absent where all were.', { type: 'string', format: 'date-time' }),
-  'Loqey-Consistency': header('`pending`: lists may not show yet what this request changed.', { type: 'string', enum: ['pending'] }),
+  'Loqey-Consistency': header('`pending`: what was changed last may not show yet.', { type: 'string', enum: ['pending'] }),
 };
 const headersOf = (...names: readonly string[]): Json => Object.fromEntries(names.map((name) => [name, { $ref: `#/components/headers/${name}` }]));
 const rateLimit = ['X-RateLimit-Limit', 'X-RateLimit-Remaining', 'X-RateLimit-Reset'] as const;
@@ -210,7 +210,8 @@ function responsesOf(route: Route, alias: boolean, schemas: Record<string, unkno
     ...(route.id === 'auditLog' ? ['Loqey-Count', 'Loqey-Search', 'Loqey-Search-Since'] : []),
     ...(route.id === 'exportAuditLog' ? ['Loqey-Search', 'Loqey-Search-Since'] : []),
     ...(route.id === 'adminDevices' ? ['Loqey-Count'] : []),
-    ...(route.method === 'GET' ? [] : ['Loqey-Position', 'Loqey-Consistency']),
+    'Loqey-Consistency',
+    ...(route.method === 'GET' ? [] : ['Loqey-Position']),
   );
   const contentTypes = route.contentTypes?.map((type) => type.split(';', 1)[0] ?? type) ?? ['application/json'];
   const good = Object.entries(route.replies).map(([status, schema]) => [

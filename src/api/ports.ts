@@ -15,6 +15,7 @@ import type { RateLimiter } from '../platform/rate-limits.ts';
 import type { Tracing } from '../platform/tracing.ts';
 import type { Proofs } from '../projections/proof/proofs.ts';
 import type { ProjectionAdmin } from '../projections/admin.ts';
+import type { FreshReads } from '../projections/fresh-reads.ts';
 import type { LiveFeed, Page, ReadModels } from '../projections/read-models.ts';
 import type { ApiSettings } from './settings.ts';
 
@@ -30,6 +31,8 @@ export interface ApiDeps {
   readonly refusals: RefusalRecorder;
   readonly reads: ReadModels;
   readonly live: LiveFeed;
+  /** Where `reads` wait for what was acknowledged. Default: they do not, and whoever writes waits. */
+  readonly fresh?: Pick<FreshReads, 'acknowledged' | 'behind'>;
   readonly credentials: Credentials;
   readonly logins: Logins;
   readonly sealer: Opener;

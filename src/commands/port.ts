@@ -78,6 +78,8 @@ export interface UnlockProgress {
   readonly reason?: string;
   /** True where the use came back: proven unopened. */
   readonly useReturned: boolean;
+  /** Of the event that it came by. */
+  readonly position: bigint;
 }
 
 export interface UnlockAsk {

@@ -16,39 +16,40 @@ export function unlockIdOf(event: DomainEvent): string | undefined {
 
 /** One step on. Events of other unlocks, and all others, leave it as it is. */
 export function advance(progress: UnlockProgress | undefined, event: Recorded<DomainEvent>): UnlockProgress | undefined {
-  const at = event.metadata.occurredAt;
+  const { position, metadata: { occurredAt: at } } = event;
   if (event.type === 'UnlockRequested') {
     const { unlockId, issuedAt, expiresAt } = event.data;
     const deviceId = event.stream.slice('device-'.length);
-    return { unlockId, deviceId, state: 'requested', requestedAt: issuedAt, expiresAt, at, useReturned: false };
+    return { unlockId, deviceId, state: 'requested', requestedAt: issuedAt, expiresAt, at, position, useReturned: false };
   }
   if (progress === undefined || unlockIdOf(event) !== progress.unlockId) return progress;
   switch (event.type) {
     case 'UnlockDispatched':
-      return { ...progress, state: 'dispatched', at };
+      return { ...progress, state: 'dispatched', at, position };
     case 'UnlockPublished':
       // The box can answer before the broker's own answer is recorded.
-      return progress.state === 'dispatched' ? { ...progress, state: 'published', at } : progress;
+      return progress.state === 'dispatched' ? { ...progress, state: 'published', at, position } : progress;
     case 'UnlockAcknowledged':
-      return { ...progress, state: 'acknowledged', at };
+      return { ...progress, state: 'acknowledged', at, position };
     case 'UnlockConfirmed':
-      return { ...progress, state: 'opened', at };
+      return { ...progress, state: 'opened', at, position };
     case 'UnlockFailed':
-      return { ...progress, state: 'failed', at, reason: event.data.reason, useReturned: event.data.useReturned };
+      return { ...progress, state: 'failed', at, position, reason: event.data.reason, useReturned: event.data.useReturned };
     case 'UnlockOutcomeUnknown':
-      return { ...progress, state: 'unknown', at, reason: event.data.reason };
+      return { ...progress, state: 'unknown', at, position, reason: event.data.reason };
     case 'UnlockSettled':
       return {
         ...progress,
         state: event.data.outcome === 'opened' ? 'opened' : 'failed',
         at,
+        position,
         ...reasonOf(event.data),
         useReturned: event.data.useReturned,
       };
     case 'UnlockCancelled':
-      return { ...progress, state: 'cancelled', at, reason: event.data.reason, useReturned: true };
+      return { ...progress, state: 'cancelled', at, position, reason: event.data.reason, useReturned: true };
     case 'UnlockExpired':
-      return { ...progress, state: 'expired', at, useReturned: true };
+      return { ...progress, state: 'expired', at, position, useReturned: true };
     default:
       return progress;
   }

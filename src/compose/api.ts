@@ -10,6 +10,7 @@ import type { ApiSettings } from '../api/settings.ts';
 import { createCourierPage } from '../courier-page/site.ts';
 import type { Config } from '../platform/config.ts';
 import type { Component } from '../platform/lifecycle.ts';
+import { READ_YOUR_WRITES_MS } from '../projections/fresh-reads.ts';
 import type { Secrets } from './ground.ts';
 
 /** The part of the configuration that the API knows. */
@@ -52,7 +53,7 @@ function apiSettings(config: Config, secrets: Secrets, version: string, listenin
       unlock: { perMinute: config.rateLimitUnlockPerMinute },
       unknownLink: { perMinute: config.rateLimitUnknownLinkPerMinute },
     },
-    readYourWritesMs: 250,
+    readYourWritesMs: READ_YOUR_WRITES_MS,
     inFlightWaitMs: 2_000,
   };
 }

@@ -673,6 +673,7 @@ export function progress(over: Partial<UnlockProgress> = {}): UnlockProgress {
     expiresAt: '2026-11-21T10:00:30.000Z',
     at: '2026-11-21T10:00:00.000Z',
     useReturned: false,
+    position: 1n,
     ...over,
   };
 }

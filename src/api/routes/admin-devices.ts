@@ -75,7 +75,7 @@ export const adminDeviceRoutes: readonly Route[] = [
       call.context(),
     );
     if (reply.kind === 'refused') throw refused(reply.refusal);
-    await api.settle(call, reply.position);
+    await api.settle(call, reply.position, 'boxes');
     const { deviceId, pin, provisioning } = reply;
     return {
       status: 201,
@@ -169,7 +169,7 @@ export const adminDeviceRoutes: readonly Route[] = [
     const { device_id: deviceId } = call.params;
     const reply = await api.deps.registration.regeneratePin(deviceId, call.context());
     if (reply.kind === 'refused') throw refused(reply.refusal);
-    await api.settle(call, reply.position);
+    await api.settle(call, reply.position, 'boxes');
     const message = 'PIN regenerated successfully. Previous PIN disabled.';
     return { status: 200, body: { message, device_id: deviceId, new_pin: reply.pin } };
   }),
@@ -204,7 +204,7 @@ export const adminDeviceRoutes: readonly Route[] = [
     bodyOptional: true,
     replies: { 200: AdminUnlock },
     errors: [404, 409, 422],
-  })(async (call, { deps }) => {
+  })(async (call, api) => {
     const { device_id: deviceId } = call.params;
     const reason = call.body.reason?.trim();
     const ask = {
@@ -212,9 +212,10 @@ export const adminDeviceRoutes: readonly Route[] = [
       cause: { kind: 'admin', id: call.who.userId } as const,
       ...(reason === undefined || reason === '' ? {} : { reason }),
     };
-    const reply = await deps.unlocks.request(ask, { ...call.context(), lane: 'urgent' }, 'accepted');
+    const reply = await api.deps.unlocks.request(ask, { ...call.context(), lane: 'urgent' }, 'accepted');
     if (reply.kind === 'refused') throw refused(reply.refusal);
-    const { unlockId, expiresAt } = reply.unlock;
+    const { unlockId, expiresAt, position } = reply.unlock;
+    api.told(position);
     return {
       status: 200,
       body: {

@@ -45,7 +45,7 @@ export const adminKeyRoutes: readonly Route[] = [
     const { device_id: deviceId } = call.params;
     const reply = await api.deps.registration.reprovision(deviceId, call.body.reason, call.context());
     if (reply.kind === 'refused') throw refused(reply.refusal);
-    await api.settle(call, reply.position);
+    await api.settle(call, reply.position, 'boxes');
     return { status: 200, body: { message: 'Device provisioned anew: flash it before it is used', device_id: deviceId, provisioning: reply.provisioning } };
   }),
 ];

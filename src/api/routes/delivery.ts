@@ -75,6 +75,7 @@ export const publicDeliveryRoutes: readonly Route[] = [
     };
     const reply = await api.deps.unlocks.request(ask, { ...call.context(), lane: 'urgent' }, 'outcome');
     if (reply.kind === 'refused') throw forCourier(refused(reply.refusal));
+    api.told(reply.unlock.position);
     const { unlockId, state, reason, useReturned, at, expiresAt } = reply.unlock;
     switch (state) {
       case 'opened':

@@ -174,12 +174,13 @@ export const deviceRoutes: readonly Route[] = [
     bodyOptional: true,
     replies: { 200: UnlockSent },
     errors: [404, 409, 422],
-  })(async (call, { deps }) => {
+  })(async (call, api) => {
     const { device_id: deviceId } = call.params;
     const ask = { deviceId, cause: { kind: 'owner', id: call.who.userId } } as const;
-    const reply = await deps.unlocks.request(ask, { ...call.context(), lane: 'urgent' }, 'accepted');
+    const reply = await api.deps.unlocks.request(ask, { ...call.context(), lane: 'urgent' }, 'accepted');
     if (reply.kind === 'refused') throw refusedToOwner(reply.refusal);
     const { unlock } = reply;
+    api.told(unlock.position);
     return {
       status: 200,
       body: {
