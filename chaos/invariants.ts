@@ -2,6 +2,7 @@ import { createPublicKey, randomUUID } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { HEADS_FILE, PUBLIC_KEY_FILE, readHeads } from '../src/audit/head-file.ts';
+import type { SignedHead } from '../src/audit/heads.ts';
 import { verifyLog } from '../src/audit/verify.ts';
 import { createProjectionAdmin } from '../src/projections/admin.ts';
 import { canonicalHash } from '../src/projections/canonical.ts';
@@ -28,6 +29,8 @@ export interface State {
   readonly model: Model;
   readonly crew: Crew;
   readonly history: History;
+  /** Signed before the log was read: whatever came after them is in it too. */
+  readonly heads: readonly SignedHead[];
 }
 
 /** A movement may begin so long after `expires_at` at most (device protocol, section 13). */
@@ -157,15 +160,14 @@ export const invariants: readonly Invariant[] = [
   {
     id: 'I8',
     text: 'the log is what every signed head says it was, also those of earlier',
-    async check({ world, model }) {
-      const file = join(world.headFolder, HEADS_FILE);
-      if (!existsSync(file)) return [];
+    async check({ world, model, heads }) {
+      if (heads.length === 0) return [];
       const [genesis] = model.log.filter(({ stream }) => stream === 'system-log');
       const logId = (genesis?.data['logId'] ?? '') as string;
       async function* events() {
         yield* model.log;
       }
-      const { finding } = await verifyLog({ events: events(), logId, heads: await readHeads(file), publicKeys: [createPublicKey(readFileSync(join(world.headFolder, PUBLIC_KEY_FILE)))] });
+      const { finding } = await verifyLog({ events: events(), logId, heads, publicKeys: [createPublicKey(readFileSync(join(world.headFolder, PUBLIC_KEY_FILE)))] });
       return finding === undefined ? [] : [`the log is not what was signed: ${JSON.stringify(finding, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value))}`];
     },
   },
@@ -402,7 +404,11 @@ function duplicates(items: readonly string[]): readonly string[] {
   return [...new Set(items.filter((item) => seen.has(item) || !seen.add(item)))];
 }
 
-export function stateOf(world: World, model: Model, crew: Crew): State {
-  return { world, model, crew, history: historyOf(model.log) };
+/** Reads what is new in the log. */
+export async function stateOf(world: World, model: Model, crew: Crew): Promise<State> {
+  const file = join(world.headFolder, HEADS_FILE);
+  const heads = existsSync(file) ? await readHeads(file) : [];
+  await readLog(world, model);
+  return { world, model, crew, history: historyOf(model.log), heads };
 }
 

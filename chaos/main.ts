@@ -5,7 +5,7 @@ import { enginesMissing, startOnEngines } from './engines.ts';
 import { faults as allFaults, type Fault } from './faults.ts';
 import { invariants, stateOf } from './invariants.ts';
 import { eraseSomebody, restoreFromBackup } from './last-acts.ts';
-import { comeToRest, readLog } from './liveness.ts';
+import { comeToRest } from './liveness.ts';
 import { startLoad } from './load.ts';
 import { createModel, pause, type Model } from './model.ts';
 import { gather, type Crew } from './people.ts';
@@ -177,8 +177,7 @@ async function run(options: NonNullable<typeof values>): Promise<number> {
 
   async function look(world: World, model: Model, crew: Crew, at: Omit<Finding, 'of' | 'text'>): Promise<void> {
     // Whether everything has come to its end or not: what is looked at is the log as it is.
-    await readLog(world, model);
-    const state = stateOf(world, model, crew);
+    const state = await stateOf(world, model, crew);
     for (const { id, check } of invariants) {
       count(tally.checks, id);
       reporter.now(`round ${at.round}, ${tally.findings.length} findings: looking at ${id}`);
