@@ -201,7 +201,7 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
   // The devices' side.
   const unlockDb = ground.database('loqey-unlock', 4);
   // With the relay in this process no other one takes in reports: what the boxes said last is then at hand in memory.
-  const live = createLiveDevices(unlockDb, { soleWriter: config.kafkaBrokers === undefined });
+  const live = createLiveDevices(unlockDb, { soleWriter: config.kafkaBrokers === undefined, clock });
   const keyring = createKeyring(deviceKeys);
   const rejected = await start('rejected messages', createRejectedMessages({ db, logger, metrics }));
   const provisioner = createProvisioner({

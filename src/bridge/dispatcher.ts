@@ -285,7 +285,7 @@ export function createDispatcher(deps: {
       const request = decided.find((each) => each.type === 'UnlockRequested');
       if (request?.type !== 'UnlockRequested') return undefined;
       const deviceId = stream.slice('device-'.length);
-      const [device, keys] = await Promise.all([live.byId(deviceId), keyring.of(deviceId)]);
+      const [device, keys] = await Promise.all([live.byIdLately(deviceId), keyring.of(deviceId)]);
       // What cannot be claimed now is left to the dispatch after the append, which says why.
       if (device === undefined || keys === undefined || !mayReach(device) || !(await mayStill(request.data.cause))) return undefined;
       const { unlockId } = request.data;

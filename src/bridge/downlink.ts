@@ -77,7 +77,7 @@ export function createDownlink(deps: {
   /** Losing it loses a step of the trace, never safety: the box's own answer is what counts. */
   async function tell(deviceId: string, unlockId: string, delivered: boolean, traceparent: string | undefined): Promise<void> {
     try {
-      await relay.publish('device-reports', [encodePublished({ deviceId, unlockId, delivered, ...(traceparent === undefined ? {} : { traceparent }) })]);
+      await relay.publish('device-reports', [encodePublished({ deviceId, unlockId, delivered, ...(traceparent === undefined ? {} : { traceparent }) })], { apart: true });
     } catch (error) {
       logger.warn({ err: error, deviceId, unlockId }, 'The broker has a command, but that could not be recorded');
     }

@@ -1,4 +1,5 @@
 import { boundedCache } from '../platform/bounded-cache.ts';
+import { systemClock, type Clock } from '../platform/clock.ts';
 import { type Database } from '../platform/postgres/db.ts';
 import type { Via } from './relay-messages.ts';
 import type { Profile } from './topics.ts';
@@ -70,6 +71,8 @@ export interface LiveDevices {
   /** As the log has it. */
   setLevel(deviceId: string, level: 0 | 1): Promise<void>;
   byId(deviceId: string): Promise<LiveDevice | undefined>;
+  /** As it was a moment ago, where it was looked at then: by whoever just asked whether the box can be reached. */
+  byIdLately(deviceId: string): Promise<LiveDevice | undefined>;
   load(deviceIds: readonly string[]): Promise<Map<string, LiveDevice>>;
   /** Device ids of the old family whose topics name a hardware id. */
   byTopicKey(profile: Profile, keys: readonly string[]): Promise<Map<string, string>>;
@@ -91,14 +94,20 @@ export interface LiveDevicesOptions {
    * through, and neither a report nor an unlock waits to read them.
    */
   readonly soleWriter?: boolean;
+  readonly clock?: Clock;
 }
 
 const ROWS_IN_MEMORY = 50_000;
+/** Less than an append may take after a look, so that nothing is decided on older news than it might be in any case. */
+const LATELY_MS = 25;
+const LOOKS_REMEMBERED = 1_000;
 
-export function createLiveDevices(db: Database, { soleWriter = false }: LiveDevicesOptions = {}): LiveDevices {
+export function createLiveDevices(db: Database, { soleWriter = false, clock = systemClock }: LiveDevicesOptions = {}): LiveDevices {
   const { pool } = db;
   /** Rows here are never changed, only replaced. */
   const memory = soleWriter ? boundedCache<string, LiveDevice>({ max: ROWS_IN_MEMORY }) : undefined;
+
+  const looks = boundedCache<string, { readonly device: LiveDevice; readonly at: number }>({ max: LOOKS_REMEMBERED });
 
   async function select(deviceIds: readonly string[]): Promise<LiveDevice[]> {
     const { rows } = await pool.query<Record<string, unknown>>({
@@ -111,7 +120,7 @@ export function createLiveDevices(db: Database, { soleWriter = false }: LiveDevi
     return devices;
   }
 
-  return {
+  const api: LiveDevices = {
     async add(deviceId, profile, topicKey) {
       const downlinkOf = async () =>
         (await pool.query<{ downlink: boolean }>('SELECT downlink FROM work.device_live WHERE device_id = $1', [deviceId])).rows[0]?.downlink;
@@ -135,12 +144,21 @@ export function createLiveDevices(db: Database, { soleWriter = false }: LiveDevi
 
     async setLevel(deviceId, level) {
       await pool.query('UPDATE work.device_live SET level = $2 WHERE device_id = $1', [deviceId, level]);
+      looks.delete(deviceId);
       const known = memory?.get(deviceId);
       if (known !== undefined) memory?.set(deviceId, { ...known, level });
     },
 
     async byId(deviceId) {
-      return memory?.get(deviceId) ?? (await select([deviceId]))[0];
+      const at = clock.monotonic();
+      const device = memory?.get(deviceId) ?? (await select([deviceId]))[0];
+      if (memory === undefined && device !== undefined) looks.set(deviceId, { device, at });
+      return device;
+    },
+
+    async byIdLately(deviceId) {
+      const known = looks.get(deviceId);
+      return known !== undefined && clock.monotonic() - known.at < LATELY_MS ? known.device : api.byId(deviceId);
     },
 
     async load(deviceIds) {
@@ -170,7 +188,10 @@ export function createLiveDevices(db: Database, { soleWriter = false }: LiveDevi
       const sorted = devices.toSorted((a, b) => (a.deviceId < b.deviceId ? -1 : 1));
       const values = [arrayOf(sorted, (device) => device.deviceId), ...columns.map((column) => arrayOf(sorted, column.of)), ...telemetryColumns.map(({ of }) => arrayOf(telemetry, of))];
       await pool.query({ name: 'save-live', text: saveStatement, values });
-      if (memory !== undefined) for (const device of devices) memory.set(device.deviceId, device);
+      for (const device of devices) {
+        memory?.set(device.deviceId, device);
+        looks.delete(device.deviceId);
+      }
     },
 
     async silentSince(before, limit) {
@@ -203,6 +224,7 @@ export function createLiveDevices(db: Database, { soleWriter = false }: LiveDevi
       await pool.query('DELETE FROM work.telemetry WHERE received_at < $1', [telemetryBefore]);
     },
   };
+  return api;
 }
 
 /** It has spoken, and never signed. A box that has said nothing yet may be either. */

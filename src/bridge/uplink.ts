@@ -38,6 +38,6 @@ export function tellRejected(relay: Relay, metrics: Metrics, clock: Clock): (mes
   const mayTell = tokenBuckets({ perSecond: TOLD_PER_SECOND, burst: TOLD_PER_SECOND, maxKeys: 1, clock });
   return (message) => {
     if (!mayTell('all')) return untold.inc();
-    relay.publish('device-reports', [encodeRejected(message)]).catch(() => untold.inc());
+    relay.publish('device-reports', [encodeRejected(message)], { apart: true }).catch(() => untold.inc());
   };
 }

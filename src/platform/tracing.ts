@@ -82,7 +82,7 @@ export function tracedStore(store: EventStore, tracing: Tracing): EventStore {
 
 /** Each message that belongs to a trace carries the step that sent it. */
 export function tracedRelay(relay: Relay, tracing: Tracing): Relay {
-  return withMember(relay, 'publish', async (topic, messages) => {
+  return withMember(relay, 'publish', async (topic, messages, options) => {
     const spans: Span[] = [];
     const carried = messages.map((message): RelayMessage => {
       const parent = message.headers['traceparent'];
@@ -92,7 +92,7 @@ export function tracedRelay(relay: Relay, tracing: Tracing): Relay {
       return { ...message, headers: { ...message.headers, traceparent: span.traceparent ?? parent } };
     });
     try {
-      await relay.publish(topic, carried);
+      await relay.publish(topic, carried, options);
     } catch (error) {
       for (const span of spans) span.fail(error);
       throw error;

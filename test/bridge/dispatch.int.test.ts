@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { createLiveDevices } from '../../src/bridge/live-devices.ts';
 import { verifyCommand } from '../../src/bridge/protocol/signature.ts';
 import type { AnyCommand } from '../../src/commands/port.ts';
 import { AppendOutcomeUnknown } from '../../src/platform/event-store/port.ts';
@@ -332,6 +333,26 @@ describe('old firmware', () => {
     expect(new Set(shared.filter(([, downlink]) => downlink).map(([deviceId]) => deviceId)).size).toBe(1);
     expect(shared.filter(([, downlink]) => downlink)).toHaveLength(3);
     await expect(backend.live.add(newId(), 'loqey', own)).rejects.toThrow('belong to another box');
+  });
+
+  it('is looked at once for one opening, and not from memory a moment later', async () => {
+    const { db } = await start({ soleWriter: false });
+    let now = 0;
+    const [here, elsewhere] = [createLiveDevices(db, { clock: { now: () => now, monotonic: () => now } }), createLiveDevices(db)];
+    const deviceId = newId();
+    await here.add(deviceId, 'loqey', deviceId);
+    const heard = async (connectId: string) => elsewhere.save([{ ...(await elsewhere.byId(deviceId))!, connectId }], []);
+    expect(await here.byIdLately(deviceId)).not.toHaveProperty('connectId', 'first');
+    await heard('first');
+    now += 24;
+    expect((await here.byIdLately(deviceId))?.connectId).toBeUndefined();
+    now += 1;
+    expect((await here.byIdLately(deviceId))?.connectId).toBe('first');
+    await heard('second');
+    expect((await here.byId(deviceId))?.connectId).toBe('second');
+    // What this process writes itself is never older than that.
+    await here.save([{ ...(await here.byId(deviceId))!, connectId: 'third' }], []);
+    expect((await here.byIdLately(deviceId))?.connectId).toBe('third');
   });
 
   it('of the shared topic has one box that commands go to; the others are read only', async () => {

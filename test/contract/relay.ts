@@ -91,6 +91,19 @@ export function relayContract(name: string, fixture: RelayFixture): void {
       expect(mostAtOnce).toBe(1);
     });
 
+    it('carries what goes apart too, beside what keeps order', async () => {
+      const { relay } = await started();
+      const got: RelayMessage[] = [];
+      await consuming(relay, { handle: async (batch) => void got.push(...batch) });
+      await Promise.all([
+        ...range(50).map((n) => relay.publish('device-reports', [message('a', n)])),
+        relay.publish('device-reports', [message('apart', 0)], { apart: true }),
+      ]);
+      await until('all came', () => got.length === 51);
+      expect(numbersOf(got, 'a')).toEqual(range(50));
+      expect(numbersOf(got, 'apart')).toEqual([0]);
+    });
+
     it('never has two batches of one key in hand, and keeps its order, with concurrency', async () => {
       const { relay } = await started();
       const got: RelayMessage[] = [];

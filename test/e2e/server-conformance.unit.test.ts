@@ -180,6 +180,7 @@ class World {
     add: async () => ({ downlink: true }),
     setLevel: async () => undefined,
     byId: async (id) => this.rows.get(id),
+    byIdLately: async (id) => this.rows.get(id),
     load: async (ids) => new Map([...this.rows].filter(([id]) => ids.includes(id))),
     byTopicKey: async () => new Map(),
     save: async (devices) => {

@@ -71,7 +71,7 @@ export function createKafkaRelay(options: KafkaRelayOptions): Relay {
   // Producers
 
   /**
-   * One topic's connection of its own: the cluster works off a connection's requests one after another, and a command that
+   * A connection of its own for one topic, or part of it: the cluster works off a connection's requests one after another, and a command that
    * is to open a box must not wait for a batch of reports. One request at a time, so that a retry overtakes nothing.
    */
   function createLane(topic: RelayTopic) {
@@ -184,7 +184,9 @@ export function createKafkaRelay(options: KafkaRelayOptions): Relay {
   }
 
   const lanes = new Map(relayTopics.map((topic) => [topic, createLane(topic)]));
-  const allLanes = [...lanes.values()];
+  /** What the broker says of a command goes up while the box's answer to it is on its way. */
+  const apart = createLane('device-reports');
+  const allLanes = [...lanes.values(), apart];
 
   // Consumers
 
@@ -338,7 +340,7 @@ export function createKafkaRelay(options: KafkaRelayOptions): Relay {
 
   return {
     ...lifecycle,
-    publish: (topic, messages) => lanes.get(topic)!.publish(messages),
+    publish: (topic, messages, options) => (options?.apart === true && topic === 'device-reports' ? apart : lanes.get(topic)!).publish(messages),
     consume,
     health() {
       const idle = consumers.filter((consumer) => !consumer.running()).length;

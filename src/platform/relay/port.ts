@@ -10,8 +10,10 @@ export interface Relay {
    * so the publisher is the durable side. Never await a publish inside a handler that this publish waits for, directly
    * or around a corner (A publishes to B's topic, B to A's): it would wait for itself until its timeout.
    * A device topic without a running group is refused; `loqey.events` may have no reader.
+   *
+   * `apart`: these keep no order with the others of their topic, and neither wait for the other.
    */
-  publish(topic: RelayTopic, messages: readonly RelayMessage[]): Promise<void>;
+  publish(topic: RelayTopic, messages: readonly RelayMessage[], options?: PublishOptions): Promise<void>;
 
   /**
    * One named group's consumer. Batches come in order per key; `handle` resolving is the commit. When it rejects, the
@@ -24,6 +26,10 @@ export interface Relay {
   /** Stops taking, waits for handlers in flight, then closes. */
   stop(): Promise<void>;
   health(): RelayHealth;
+}
+
+export interface PublishOptions {
+  readonly apart?: boolean;
 }
 
 export type RelayTopic = 'device-reports' | 'device-commands' | 'loqey.events';
