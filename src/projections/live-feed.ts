@@ -52,7 +52,10 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeedComponent {
   let position = -1n;
   let told = -1n;
   let reading: Promise<void> | undefined;
-  let switching: Promise<void> = Promise.resolve();
+  /** A read model may have been switched: nothing that comes after counts as reached until that was looked up. */
+  let mayBeSwitched = false;
+  /** Of the read models, as the last look found them. A switch that is told while nobody hears it is seen by them. */
+  let generations: string | undefined;
   let stopped = false;
   let timer: NodeJS.Timeout | undefined;
   let pushedAt = -Infinity;
@@ -77,10 +80,12 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeedComponent {
   /** Reads what was committed elsewhere. One at a time; what is told meanwhile is read by the next turn. */
   function read(): Promise<void> {
     reading ??= (async () => {
+      await Promise.resolve(); // what is told in the same turn is read together, and nothing ends before `reading` is set
       try {
-        while (!stopped && told > position) {
-          const upTo = told;
-          await switching;
+        while (!stopped && (told > position || mayBeSwitched)) {
+          const upTo = told; // what comes after a switch is told after it
+          if (mayBeSwitched) await lookUpSwitched();
+          if (upTo <= position) continue;
           // The first look only finds where the group is: nobody here has listened to anything earlier.
           const changes = position < 0n || listeners.size === 0 ? [] : await readChanges(db, position, upTo);
           deliver(changes.filter((change) => change.position > position), upTo); // some may have been pushed meanwhile
@@ -88,26 +93,41 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeedComponent {
       } catch (error) {
         logger.warn({ err: error }, 'Live changes could not be read; the next look comes soon');
       } finally {
-        reading = undefined;
+        reading = undefined; // in the same turn as the last look at what was told: nothing can come in between and be left
       }
     })();
     return reading;
   }
 
+  /** @throws what the database says: then it stays to be done */
+  async function lookUpSwitched(): Promise<void> {
+    mayBeSwitched = false;
+    try {
+      await options.onSwitched?.();
+    } catch (error) {
+      mayBeSwitched = true;
+      throw error;
+    }
+  }
+
   function tell(at: bigint): void {
     if (at > told) told = at;
-    if (told > position) void read();
+    if (told > position || mayBeSwitched) void read();
   }
 
   async function look(): Promise<void> {
     try {
-      const { rows } = await db.pool.query<{ position: string | null }>({
+      const { rows } = await db.pool.query<{ position: string | null; generations: string | null }>({
         name: 'live.position',
-        text: `SELECT min(position) AS position FROM work.projections WHERE state = 'running' AND name <> ALL($1)`,
+        text: `SELECT min(position) FILTER (WHERE state = 'running' AND name <> ALL($1)) AS position,
+                      string_agg(name || ' ' || generation, ',' ORDER BY name) AS generations
+                 FROM work.projections`,
         values: [options.background],
       });
-      const at = rows[0]?.position;
-      if (at !== null && at !== undefined) tell(BigInt(at));
+      const { position: at = null, generations: found = null } = rows[0] ?? {};
+      if (generations !== undefined && (found ?? '') !== generations) mayBeSwitched = true;
+      generations = found ?? '';
+      tell(at === null ? told : BigInt(at));
     } catch (error) {
       logger.warn({ err: error }, 'The position of the live group could not be read; the next look comes soon');
     }
@@ -117,10 +137,11 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeedComponent {
     if (/^\d+$/.test(payload) && performance.now() - pushedAt > PUSHED_LATELY_MS) tell(BigInt(payload));
   });
   notifications?.on(PROJECTIONS_CHANNEL, () => {
-    switching = switching.then(() => options.onSwitched?.()).catch((error: unknown) => logger.warn({ err: error }, 'A switched read model could not be looked up'));
+    mayBeSwitched = true;
+    void read();
   });
   notifications?.onGap(() => {
-    void options.onSwitched?.().catch(() => undefined); // a switch may have been missed; queries retry by themselves
+    mayBeSwitched = true; // one may have been missed
     void look();
   });
 
