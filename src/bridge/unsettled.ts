@@ -11,6 +11,11 @@ import type { LiveDevice } from './live-devices.ts';
 const FIRST_WAIT_MS = 2_000;
 const LONGEST_WAIT_MS = 3_600_000;
 const BOXES_REMEMBERED = 10_000;
+/**
+ * With so many of its next answers it is asked in any case, since one question may be lost: these come when the list in its
+ * status still reaches back, however fast one opening follows the other.
+ */
+const ANSWERS_ASKED = 2;
 
 export type Heard = { readonly kind: 'hello' | 'heartbeat' } | { readonly kind: 'answer'; readonly commandId: string };
 
@@ -25,7 +30,7 @@ export interface Unsettled {
 }
 
 export function createUnsettled({ clock }: { readonly clock: Clock }): Unsettled {
-  const asked = boundedCache<string, { readonly unlockId: string; readonly at: number; readonly waitMs: number }>({ max: BOXES_REMEMBERED });
+  const asked = boundedCache<string, { readonly unlockId: string; readonly at: number; readonly waitMs: number; readonly answers: number }>({ max: BOXES_REMEMBERED });
   return {
     isWorthAsking({ deviceId, journalId }, state, heard) {
       if (state?.kind !== 'registered') return false;
@@ -39,8 +44,13 @@ export function createUnsettled({ clock }: { readonly clock: Clock }): Unsettled
       const before = last?.unlockId === unlockId ? last : undefined;
       // Who is back may be able to tell what it was not before.
       const waitMs = before === undefined || heard.kind === 'hello' ? FIRST_WAIT_MS : before.waitMs;
+      const answers = before?.answers ?? 0;
+      if (heard.kind === 'answer' && answers < ANSWERS_ASKED) {
+        asked.set(deviceId, { unlockId, at: now, waitMs, answers: answers + 1 });
+        return true;
+      }
       if (before !== undefined && now - before.at < waitMs) return false;
-      asked.set(deviceId, { unlockId, at: now, waitMs: before === undefined ? FIRST_WAIT_MS : Math.min(waitMs * 2, LONGEST_WAIT_MS) });
+      asked.set(deviceId, { unlockId, at: now, waitMs: before === undefined ? FIRST_WAIT_MS : Math.min(waitMs * 2, LONGEST_WAIT_MS), answers });
       return true;
     },
   };

@@ -24,10 +24,10 @@ describe('whether to ask a box about an opening of unknown outcome', () => {
       if (unsettled.isWorthAsking(device, open, second % 60 === 0 ? heartbeat : answer)) asked.push(second);
       clock.advance(1_000);
     }
-    expect(asked.slice(0, 7)).toEqual([0, 2, 6, 14, 30, 62, 126]);
+    expect(asked.slice(0, 8)).toEqual([0, 1, 2, 4, 8, 16, 32, 64]);
     expect(asked.every((second, index) => index === 0 || second - asked[index - 1]! <= 3_600)).toBe(true);
     expect(asked.at(-1)).toBeLessThanOrEqual(86_400);
-    expect(asked).toHaveLength(34);
+    expect(asked).toHaveLength(36);
   });
 
   it('with the answer after the one that left it open: nine more, and the list of the box would not reach back', () => {
@@ -37,8 +37,16 @@ describe('whether to ask a box about an opening of unknown outcome', () => {
     expect(unsettled.isWorthAsking(device, open, answer)).toBe(true);
   });
 
+  // Asked a moment ago, before the box could prove anything; and eight openings may take no two seconds.
+  it('with its next two answers, however lately it was asked', () => {
+    const { clock, unsettled, open } = setUp();
+    const heard = [heartbeat, answer, heartbeat, answer, answer, heartbeat];
+    expect(heard.map((each) => (clock.advance(30), unsettled.isWorthAsking(device, open, each)))).toEqual([true, true, false, true, false, false]);
+  });
+
   it('when it is back, as if it were the first time, and never twice at once', () => {
     const { clock, unsettled, open } = setUp();
+    for (const each of [answer, answer]) unsettled.isWorthAsking(device, open, each);
     for (let n = 0; n < 12; n++) {
       unsettled.isWorthAsking(device, open, heartbeat);
       clock.advance(HOUR);
