@@ -7,7 +7,7 @@ import { silentLogger as logger } from '../../src/platform/logger.ts';
 import { admin } from '../support/cast.ts';
 import { measuredOnce, type Figure } from '../support/figure.ts';
 import { folderWith } from '../support/folders.ts';
-import { settingsFor } from '../support/server.ts';
+import { settingsFor, startBenchServer } from '../support/server.ts';
 import { quantile } from '../support/statistics.ts';
 
 /** The program as a person starts it (`npm start`): how fast it is there, what it weighs, and whether logins hold it up. */
@@ -34,11 +34,13 @@ export const start: Figure = {
       const quiet = await pings(server.url, 2_000);
       const busy = await whileEightSignIn(server.url);
       await server.stop();
+      const late = await loopDelays(dataDir);
       const inSeconds = (values: readonly number[]) => values.map((value) => value / 1_000);
       return [
         measuredOnce({ figure: 'start', what: 'npm start → ready, on an existing folder', unit: 's', values: inSeconds(readyMs), limit: { what: 'PostgreSQL alone', values: inSeconds(postgresMs) } }),
         measuredOnce({ figure: 'start', what: `memory, idle for ${bench.size.idleMs / 1_000} s, PostgreSQL apart`, unit: 'MB', values: [memoryMb] }),
         measuredOnce({ figure: 'start', what: 'another request while eight people sign in, p99', unit: 'ms', values: [quantile(busy, 0.99)], limit: { what: 'the same while nobody does', values: [quantile(quiet, 0.99)] } }),
+        measuredOnce({ figure: 'start', what: 'its event loop is late while eight people sign in, p99', unit: 'ms', values: [late.busy], limit: { what: 'the same while nobody does', values: [late.quiet] } }),
       ];
     } finally {
       discard();
@@ -53,6 +55,21 @@ async function postgresAlone(dataDir: string): Promise<number> {
   const took = performance.now() - began;
   await postgres.stop();
   return took;
+}
+
+/** Seen from inside: what a request waits for before anything of it begins. */
+async function loopDelays(dataDir: string): Promise<{ readonly quiet: number; readonly busy: number }> {
+  const server = await startBenchServer({ dataDir });
+  try {
+    const during = async (work: () => Promise<unknown>) => {
+      await server.call.watchLoop();
+      await work();
+      return server.call.loopDelay();
+    };
+    return { quiet: await during(() => pause(2_000)), busy: await during(() => whileEightSignIn(server.url)) };
+  } finally {
+    await server.stop();
+  }
 }
 
 interface Started {

@@ -1,4 +1,5 @@
 import { Session } from 'node:inspector/promises';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { Profiler } from 'node:inspector';
 import { enableCompileCache } from 'node:module';
 import { setFlagsFromString } from 'node:v8';
@@ -26,6 +27,7 @@ const readyMs = performance.now() - began;
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void;
 let profiling: Session | undefined;
+let watching: ReturnType<typeof monitorEventLoopDelay> | undefined;
 
 const calls = {
   addresses: () => ({ ...app.addresses, readyMs }),
@@ -38,6 +40,15 @@ const calls = {
   async metric(name: string): Promise<number> {
     const found = app.metrics.registry.getSingleMetric(name);
     return ((await found?.get())?.values ?? []).reduce((sum, { value }) => sum + value, 0);
+  },
+  watchLoop(): void {
+    watching = monitorEventLoopDelay({ resolution: 1 });
+    watching.enable();
+  },
+  /** Milliseconds that its event loop was late since then, of a hundred looks the second latest; a look waits 1 ms itself. */
+  loopDelay(): number {
+    watching?.disable();
+    return Math.max(0, (watching?.percentile(99) ?? Number.NaN) / 1e6 - 1);
   },
   async profileStart(): Promise<void> {
     profiling = new Session();
