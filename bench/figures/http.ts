@@ -12,7 +12,7 @@ import { signIn } from '../support/cast.ts';
 export const commands: Figure = {
   name: 'commands',
   about: 'Links made over HTTP on 1, 32 and 128 connections; beside appends of one event to the same kind of store by as many writers.',
-  beyond: 'A token, the schema of body and answer, the fold of the box, the link’s token and name sealed, the append, and then the wait until the read models have it, which is a second transaction.',
+  beyond: 'A token, the schema of body and answer, the fold of the box, the link’s token and name sealed, the append, and rows of the read models in a transaction of their own, which on the real engines the answer waits for.',
   engines: ['embedded', 'real'],
   async run(bench) {
     const rig = await bench.rig();

@@ -30,7 +30,7 @@ export interface Api {
   /** Of this process, of what it answered lately. */
   readonly times: RecentTimes;
   /**
-   * Carries out a command for this call and waits for the read models, bounded.
+   * Carries out a command for this call. Whoever reads after the answer sees what it did: see `settle`.
    *
    * @param step names a further command of the same call
    * @throws ApiError with the words of its refusal

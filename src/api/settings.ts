@@ -25,7 +25,7 @@ export interface ApiSettings {
   /** Days that backups are kept: until then they hold what was erased. */
   readonly backupDays: number;
   readonly rateLimits: RateLimitSettings;
-  /** Milliseconds that an accepted command waits for the read models. Default 250. */
+  /** Milliseconds that a request waits for the read models at most. Default 250. */
   readonly readYourWritesMs: number;
   /** Milliseconds that a revocation waits for an opening under way. Default 2,000. */
   readonly inFlightWaitMs: number;
