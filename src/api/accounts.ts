@@ -5,6 +5,7 @@ import { LOGIN_TRIES, LOGIN_WINDOW_MS } from '../domain/user/user.ts';
 import { newId, timeOf } from '../platform/ids.ts';
 import type { RateLimiter } from '../platform/rate-limits.ts';
 import type { UserRow } from '../projections/read-models.ts';
+import type { Api } from './api.ts';
 import type { Call } from './call.ts';
 import { networkOf } from './client.ts';
 import { ApiError, invalid, refused, unauthorized, unavailable } from './errors.ts';
@@ -48,18 +49,12 @@ export interface Accounts {
   endSession(call: Call, by: Session, sessionId: Uuid, reason: 'logout' | 'revoked'): Promise<void>;
 }
 
-export function createAccounts(deps: ApiDeps, tokens: AccessTokens, gate: AccessGate, limiter: RateLimiter): Accounts {
-  const { bus, credentials, logins, reads, live, settings, clock, metrics } = deps;
+export function createAccounts(deps: ApiDeps, tokens: AccessTokens, gate: AccessGate, limiter: RateLimiter, settle: Api['settle']): Accounts {
+  const { bus, credentials, logins, reads, settings, clock, metrics } = deps;
   const { passwords, emails, sessions } = credentials;
   const logger = deps.logger.child({ component: 'accounts' });
   const unknownLogins = metrics.counter('loqey_logins_unknown_total', 'Logins with an address that no account has');
   const guesses = guessLimit(limiter, 'login guesses', LOGIN_TRIES, LOGIN_WINDOW_MS / 1_000);
-
-  async function settled(position: bigint | undefined, call: Call): Promise<void> {
-    if (position === undefined) return;
-    call.position = position;
-    if (!(await live.reached(position, settings.readYourWritesMs))) call.consistent = false;
-  }
 
   /** A session starts as an event; what its holder proves it with comes after. */
   async function startSession(call: Call, userId: Uuid, scope: SessionScope, passwordMatched: boolean, knownSource = false): Promise<Session> {
@@ -72,7 +67,7 @@ export function createAccounts(deps: ApiDeps, tokens: AccessTokens, gate: Access
     }
     // The oldest sessions make room for a new one: what they are proved with ends with them.
     for (const event of outcome.events) if (event.type === 'SessionEnded') await sessions.end(event.data.sessionId);
-    await settled(outcome.position, call);
+    await settle(call, outcome.position);
     return { sessionId, userId, scope };
   }
 
@@ -156,7 +151,7 @@ export function createAccounts(deps: ApiDeps, tokens: AccessTokens, gate: Access
     const context = call.who.kind === 'account' ? call.context() : contextOf(call, { userId, scope: 'user' });
     const outcome = await bus.execute({ type: 'RegisterUser', data: { userId, profile } }, context);
     if (outcome.kind === 'refused') throw refused(outcome.refusal);
-    await settled(outcome.position, call);
+    await settle(call, outcome.position);
     return userId;
   }
 
@@ -228,7 +223,7 @@ export function createAccounts(deps: ApiDeps, tokens: AccessTokens, gate: Access
       await passwords.store(userId, hash);
       await sessions.endAll(userId);
       gate.forget(userId);
-      await settled(outcome.position, call);
+      await settle(call, outcome.position);
       return (await open(call, await startSession(call, userId, scope, true))).tokens;
     },
 
@@ -239,7 +234,7 @@ export function createAccounts(deps: ApiDeps, tokens: AccessTokens, gate: Access
       gate.forget(userId);
       const outcome = await bus.execute({ type: 'EndSession', data: { userId, sessionId, reason } }, contextOf(call, by));
       if (outcome.kind === 'refused' && outcome.refusal.code !== 'session_not_found') throw refused(outcome.refusal);
-      await settled(outcome.position, call);
+      await settle(call, outcome.position);
     },
   };
 }

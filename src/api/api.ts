@@ -76,7 +76,7 @@ export function createApi(deps: ApiDeps): Api {
     deps,
     tokens,
     gate,
-    accounts: createAccounts(deps, tokens, gate, limiter),
+    accounts: createAccounts(deps, tokens, gate, limiter, settle),
     limiter,
     claimGuesses: guessLimit(limiter, 'claim guesses', PIN_TRIES, PIN_WINDOW_MS / 1_000),
     positions: positionTokens(deps.logId),
