@@ -1,5 +1,6 @@
 import { pause } from '../platform/backoff.ts';
 import type { Database } from '../platform/postgres/db.ts';
+import { readCheckpoints, type Checkpoint } from './checkpoints.ts';
 import type { AnyProjection } from './projection.ts';
 import type { Session } from './session.ts';
 
@@ -37,4 +38,9 @@ export async function isStillFed(db: Database, name: string, version: number, si
     if (signal?.aborted === true || (await canBeFed(db, name, version))) return true;
   }
   return false;
+}
+
+/** Of those of `projections`, what is read in another version than theirs. */
+export async function otherVersions(db: Database, projections: readonly AnyProjection[]): Promise<readonly Checkpoint[]> {
+  return (await readCheckpoints(db)).filter((checkpoint) => projections.some(({ name, version }) => name === checkpoint.name && version !== checkpoint.version));
 }

@@ -1,7 +1,8 @@
 import { component, type Component } from '../platform/lifecycle.ts';
 import { createBuilder } from './builder.ts';
 import type { ProjectionError } from './checkpoints.ts';
-import { createProjectionGroup, type GroupHealth, type ProjectionGroupOptions } from './group.ts';
+import { createProjectionGroup, type GroupHealth } from './group.ts';
+import type { ProjectionGroupOptions } from './leadership.ts';
 import { groupOf, type Group } from './projection.ts';
 
 export interface ProjectionRunnerOptions extends Omit<ProjectionGroupOptions, 'group' | 'failures'> {
