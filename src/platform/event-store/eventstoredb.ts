@@ -1,17 +1,13 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
   BACKWARDS,
   END,
   ErrorType,
-  EventStoreDBClient,
   FORWARDS,
   START,
   StreamNotFoundError,
   WrongExpectedVersionError,
   jsonEvent,
-  type AllStreamSubscription,
-  type EventData,
-  type ReadPosition,
+  type EventStoreDBClient,
   type ResolvedEvent,
   type StreamingRead,
 } from '@eventstore/db-client';
@@ -21,10 +17,12 @@ import type { Logger } from '../logger.ts';
 import type { Metrics } from '../metrics.ts';
 import { createSemaphore } from '../semaphore.ts';
 import { encodeAppend } from './append-input.ts';
+import { acquire, release, settled, within, type SharedClient } from './eventstoredb-client.ts';
+import { AHEAD, openSource, type Source } from './eventstoredb-source.ts';
+import { decode, fromStored, positionOf, toClient } from './eventstoredb-wire.ts';
 import { fanOut } from './fan-out.ts';
 import { isSystem, matcher } from './filter.ts';
 import {
-  MALFORMED_SCHEMA_VERSION,
   AppendOutcomeUnknown,
   EventStoreUnavailable,
   WrongExpectedRevision,
@@ -34,8 +32,6 @@ import {
   type EventStore,
   type EventToAppend,
   type ExpectedRevision,
-  type Json,
-  type JsonObject,
   type ReadAllOptions,
   type ReadStreamOptions,
   type RecordedEvent,
@@ -71,10 +67,6 @@ const WATCHDOG_MS = 5_000;
 /** How long a silence, while catching up, before the end of the log is asked for. */
 const SETTLE_MS = 20;
 const START_TIMEOUT_MS = 30_000;
-const CLOSE_TIMEOUT_MS = 1_000;
-const DISPOSE_TIMEOUT_MS = 200;
-/** Events buffered between the connection and the consumer of a read or a subscription, twice. */
-const AHEAD = 128;
 const MAX_BATCH = 1_000;
 /** Where a repeat at `any` looks for its own events: behind whatever others appended meanwhile. */
 const REPEAT_WINDOW = 256;
@@ -424,149 +416,6 @@ export function createEventStoreDb(options: EventStoreDbOptions): EventStore {
   return { append, readStream, readAll, subscribeAll: fanOut(subscribe), head, readStreamMetadata, writeStreamMetadata, ...lifecycle };
 }
 
-/**
- * Two clients in one process share a table of pending appends: when one loses its connection, the other's hang. So the
- * stores of one process share one client, and a second server is refused.
- */
-interface SharedClient {
-  readonly client: EventStoreDBClient;
-  readonly connectionString: string;
-  users: number;
-}
-
-let current: SharedClient | undefined;
-
-function acquire(connectionString: string): SharedClient {
-  if (current !== undefined && current.connectionString !== connectionString) {
-    throw new Error('One process can talk to one EventStoreDB only; stop the store of the other first');
-  }
-  current ??= { client: EventStoreDBClient.connectionString(withKeepAlive(connectionString)), connectionString, users: 0 };
-  current.users++;
-  return current;
-}
-
-/** A connection that has gone silent is noticed after at most 13 s instead of 20, unless the operator says otherwise. */
-function withKeepAlive(connectionString: string): string {
-  if (/[?&]keepAliveTimeout=/i.test(connectionString)) return connectionString;
-  return `${connectionString}${connectionString.includes('?') ? '&' : '?'}keepAliveTimeout=3000`;
-}
-
-async function release(shared: SharedClient): Promise<void> {
-  if (--shared.users > 0) return;
-  current = undefined;
-  // Without it the process never ends. It cancels at once, and then waits for an end that the append stream never tells.
-  await settled(shared.client.dispose(), DISPOSE_TIMEOUT_MS);
-}
-
-/** A subscription that is pulled: what is there at once, then a wait for more. Nothing is pulled between two takes. */
-interface Source {
-  /**
-   * What is there and what comes within a turn of the event loop: the events of one append arrive in messages of their own.
-   * `greedy`: goes on while more arrives with each turn. @throws when it was dropped and is empty
-   */
-  take(limit: number, greedy: boolean): Promise<ResolvedEvent[]>;
-  isEmpty(): boolean;
-  /** Until there is an event, `ms` have passed or the signal aborted. @throws when the subscription was dropped */
-  more(ms: number): Promise<void>;
-  close(): Promise<void>;
-}
-
-function openSource(client: EventStoreDBClient, after: bigint | undefined, signal: AbortSignal): Source {
-  const subscription: AllStreamSubscription = client.subscribeToAll({ fromPosition: positionOf(after, START) }, { highWaterMark: AHEAD });
-  let dropped: Error | undefined;
-  let wake = () => {};
-  const drop = (error: Error) => {
-    dropped ??= error;
-    wake();
-  };
-  subscription.on('readable', () => wake());
-  subscription.on('error', drop);
-  // A server that closes the stream ends it like a finished read: to a subscription that is a drop.
-  subscription.on('end', () => drop(new Error('The server ended the subscription')));
-  subscription.on('close', () => drop(new Error('The subscription was closed')));
-
-  return {
-    async take(limit, greedy) {
-      const events: ResolvedEvent[] = [];
-      for (let turn = 0; ; turn++) {
-        const before = events.length;
-        for (let next: unknown; events.length < limit && (next = subscription.read()) !== null; ) events.push(next as ResolvedEvent);
-        if (events.length === before || events.length === limit || (turn > 0 && !greedy)) break;
-        await nextTurn();
-      }
-      if (events.length === 0 && dropped !== undefined) throw dropped;
-      return events;
-    },
-    isEmpty: () => subscription.readableLength === 0,
-    async more(ms) {
-      if (subscription.readableLength > 0 || dropped !== undefined || signal.aborted) return;
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(() => wake(), ms);
-        wake = () => {
-          clearTimeout(timer);
-          signal.removeEventListener('abort', wake);
-          wake = () => {};
-          resolve();
-        };
-        signal.addEventListener('abort', wake);
-      });
-    },
-    async close() {
-      wake();
-      await settled(subscription.unsubscribe());
-      subscription.destroy();
-    },
-  };
-}
-
-/** All positions of EventStoreDB's events since version 20 have commit = prepare. */
-function positionOf<T extends typeof START | typeof END>(position: bigint | undefined, otherwise: T): ReadPosition {
-  if (position === undefined || position === 0n) return position === 0n ? START : otherwise;
-  return { commit: position, prepare: position };
-}
-
-function toClient({ eventId, type, data, metadata }: EventToAppend): EventData {
-  return jsonEvent({ id: eventId, type, data: data as Record<string, unknown>, metadata: metadata as unknown as Record<string, unknown> });
-}
-
-function decode({ event, commitPosition }: ResolvedEvent): RecordedEvent | undefined {
-  if (event === undefined) return undefined; // a link whose event is gone
-  const recorded = {
-    stream: event.streamId,
-    revision: event.revision,
-    position: event.position?.commit ?? commitPosition ?? 0n,
-    eventId: event.id,
-    type: event.type,
-    recordedAt: event.created.toISOString(),
-  };
-  const data: unknown = event.data;
-  const metadata: unknown = event.metadata;
-  if (isObject(data) && isObject(metadata)) return { ...recorded, data, metadata: metadata as unknown as RecordedEvent['metadata'] };
-  return { ...recorded, ...malformed(data, metadata) };
-}
-
-/** The client hands out bytes, or the text that it could not parse. */
-function malformed(data: unknown, metadata: unknown): Pick<RecordedEvent, 'data' | 'metadata'> {
-  const text = (value: unknown) => (value instanceof Uint8Array ? Buffer.from(value).toString('base64') : JSON.stringify(value));
-  return {
-    data: isObject(data) ? data : { $malformed: text(data) ?? '' },
-    metadata: { ...(isObject(metadata) ? metadata : {}), schemaVersion: MALFORMED_SCHEMA_VERSION } as unknown as RecordedEvent['metadata'],
-  };
-}
-
-function isObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array);
-}
-
-function fromStored(data: Readonly<Record<string, Json | undefined>>): StreamMetadata {
-  const { $maxCount, $maxAge, ...custom } = data;
-  return {
-    ...(typeof $maxCount === 'number' ? { maxCount: $maxCount } : {}),
-    ...(typeof $maxAge === 'number' ? { maxAgeSeconds: $maxAge } : {}),
-    ...(Object.keys(custom).length > 0 ? { custom } : {}),
-  };
-}
-
 function outcomeOf(error: unknown): string {
   if (error instanceof WrongExpectedRevision) return 'conflict';
   if (error instanceof AppendOutcomeUnknown) return 'unknown';
@@ -589,25 +438,4 @@ function isFinal(error: unknown): boolean {
 /** The connection was refused: the only failure after which nothing can have been appended. */
 function wasNotSent(error: unknown): boolean {
   return error instanceof Error && /ECONNREFUSED|No connection established|Name resolution failed/.test(error.message);
-}
-
-/** The work goes on, but nobody waits for it any longer. */
-async function within<T>(ms: number, work: Promise<T>): Promise<T> {
-  work.catch(() => undefined);
-  let timer: NodeJS.Timeout | undefined;
-  try {
-    return await Promise.race([
-      work,
-      new Promise<never>((_, reject) => {
-        timer = setTimeout(() => reject(new Error(`No answer within ${Math.round(ms)} ms`)), Math.max(0, ms));
-      }),
-    ]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-/** A tidying-up must not hang with the server that it says goodbye to. */
-async function settled(work: Promise<unknown>, ms = CLOSE_TIMEOUT_MS): Promise<void> {
-  await within(ms, work).catch(() => undefined);
 }
