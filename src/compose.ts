@@ -307,6 +307,7 @@ async function build(options: ComposeOptions, parts: Stack): Promise<App> {
       bus,
       provisioner,
       sealer,
+      refusals,
       pinTag: tags.pinTag,
       settings: { pinLength: config.devicePinLength, pinExpiryHours: config.devicePinExpiryHours, defaultModel: 'LoqeyBox-V1' },
       clock,

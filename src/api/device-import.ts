@@ -47,7 +47,8 @@ async function outcomeOf(api: Api, call: Call, row: DeviceFileRow, dryRun: boole
     if (dryRun) return reportOf(row, 'would_register', {});
     const reply = await registration.register(present({ serialNumber: row.serialNumber, model, profile, hardwareId }), call.context(`import:${row.serialNumber}`));
     if (reply.kind === 'registered') return reportOf(row, 'registered', secretsOf(reply));
-    const { message } = refusalWords[reply.refusal.code];
+    const { message, field } = refusalWords[reply.refusal.code];
+    if (field !== undefined) return reportOf(row, 'invalid', { message, details: { [field[0]]: field[1] } });
     return reportOf(row, reply.refusal.code === 'device_exists' ? 'exists' : 'failed', { message });
   } catch (error) {
     api.deps.logger.warn({ err: error, line: row.line }, 'A box of a file could not be registered');

@@ -64,6 +64,7 @@ interface Words {
 export const refusalWords: Readonly<Record<RefusalCode, Words>> = {
   device_not_found: { code: 'not_found', message: 'Device not found' },
   device_exists: { code: 'conflict', message: 'A device with this serial number is already registered' },
+  hardware_id_taken: { code: 'conflict', message: 'A device with this hardware id is already registered', field: ['hardware_id', 'belongs to another device'] },
   device_decommissioned: { code: 'unprocessable', message: 'This device is out of service for good' },
   device_in_maintenance: { code: 'unprocessable', message: 'The device is in maintenance' },
   device_assigned: { code: 'conflict', message: 'Device already assigned to another user' },

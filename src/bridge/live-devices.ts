@@ -1,3 +1,4 @@
+import { TopicsTaken } from '../commands/port.ts';
 import { boundedCache } from '../platform/bounded-cache.ts';
 import { systemClock, type Clock } from '../platform/clock.ts';
 import { type Database } from '../platform/postgres/db.ts';
@@ -66,7 +67,7 @@ export interface TelemetryRow {
 }
 
 export interface LiveDevices {
-  /** Called at registration; again for the same box it changes nothing. */
+  /** Called before the registration; again for the same box it changes nothing. @throws TopicsTaken */
   add(deviceId: string, profile: Profile, topicKey: string): Promise<{ readonly downlink: boolean }>;
   /** As the log has it. */
   setLevel(deviceId: string, level: 0 | 1): Promise<void>;
@@ -138,7 +139,7 @@ export function createLiveDevices(db: Database, { soleWriter = false, clock = sy
         );
         const downlink = rows[0]?.downlink ?? (await downlinkOf());
         if (downlink !== undefined) return { downlink };
-        if (attempt === 2) throw new Error(`The topics of ${deviceId} belong to another box`);
+        if (attempt === 2) throw new TopicsTaken(`The topics of ${deviceId} belong to another box`);
       }
     },
 

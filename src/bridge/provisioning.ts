@@ -80,7 +80,9 @@ export function createProvisioner(deps: {
   }
 
   return {
-    async prepare(deviceId, keyVersion) {
+    async prepare(device, keyVersion) {
+      const { deviceId, profile } = device;
+      await live.add(deviceId, profile, topicKeyOf(device));
       // A box that has a key keeps it: its serial number asked for again must not begin a rotation.
       if ((await keys.keyring(deviceId)).current === undefined) await keys.create(deviceId, keyVersion);
     },

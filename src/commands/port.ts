@@ -60,6 +60,11 @@ export class ConcurrencyConflict extends Error {
   override readonly name = 'ConcurrencyConflict';
 }
 
+/** By its topics a box would be another one: old firmware names itself by its hardware id. */
+export class TopicsTaken extends Error {
+  override readonly name = 'TopicsTaken';
+}
+
 /** Keys are kept for a day. What this one stood for before is done and over; nothing was done now. */
 export class KeyUsedLongAgo extends Error {
   override readonly name = 'KeyUsedLongAgo';

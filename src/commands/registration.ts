@@ -10,12 +10,14 @@ import type { Sealer } from '../platform/vault/sealer.ts';
 import type { Reactor } from './policies/reactor.ts';
 import type { Aggregates } from './handle.ts';
 import type { AwaitInFlight } from './in-flight.ts';
-import type { DeviceRegistration, ProvisioningBlock } from './port.ts';
+import { TopicsTaken, type DeviceRegistration, type ProvisioningBlock } from './port.ts';
+import type { RefusalLog } from './refusals.ts';
 
 /** What a new box needs outside its stream: keys, a broker credential, a row. Each call can be repeated. */
 export interface Provisioner {
-  /** The master key, before the registration: a registered box always has one. */
-  prepare(deviceId: string, keyVersion: number): Promise<void>;
+  /** Its topics and the master key, before the registration: a registered box always has them. @throws TopicsTaken */
+  prepare(device: ProvisionedDevice, keyVersion: number): Promise<void>;
+  /** @throws TopicsTaken */
   provision(device: ProvisionedDevice): Promise<ProvisioningBlock>;
   /** What a box is flashed with anew: another key, and every one before it is worth nothing from here on. Can be repeated. */
   reprovision(deviceId: string, keyVersion: number): Promise<ProvisioningBlock>;
@@ -48,11 +50,12 @@ export function createRegistration(deps: {
   readonly bus: Pick<Aggregates, 'execute' | 'load' | 'recall'>;
   readonly provisioner: Provisioner;
   readonly sealer: Pick<Sealer, 'open'>;
+  readonly refusals: Pick<RefusalLog, 'recordAs'>;
   readonly pinTag: (deviceId: string, pin: string) => string;
   readonly settings: RegistrationSettings;
   readonly clock: Clock;
 }): DeviceRegistration {
-  const { bus, provisioner, sealer, pinTag, settings, clock } = deps;
+  const { bus, provisioner, sealer, refusals, pinTag, settings, clock } = deps;
 
   function newPin(deviceId: string): { readonly pin: string; readonly pinTag: string; readonly pinExpiresAt: string } {
     const pin = `${randomInt(10 ** settings.pinLength)}`.padStart(settings.pinLength, '0');
@@ -75,8 +78,16 @@ export function createRegistration(deps: {
       const serialNumber = normaliseSerial(input.serialNumber);
       const deviceId = deviceIdOfSerial(serialNumber);
       const profile = input.profile ?? 'loqey';
-      await provisioner.prepare(deviceId, FIRST_KEY_VERSION);
       const hardware = input.hardwareId === undefined ? {} : { hardwareId: input.hardwareId };
+      const device: ProvisionedDevice = { deviceId, serialNumber, profile, ...hardware };
+      try {
+        await provisioner.prepare(device, FIRST_KEY_VERSION);
+      } catch (error) {
+        if (!(error instanceof TopicsTaken)) throw error;
+        const refusal = { code: 'hardware_id_taken' } as const;
+        refusals.recordAs('RegisterDevice', { kind: 'device', id: deviceId }, refusal, context);
+        return { kind: 'refused', refusal };
+      }
       const outcome = await bus.execute(
         {
           type: 'RegisterDevice',
@@ -89,7 +100,7 @@ export function createRegistration(deps: {
       const { state } = outcome.repeated ? await bus.load<DeviceState>(deviceAggregate, deviceId) : { state: undefined };
       if (state?.kind === 'registered' && state.decommissioned) return { kind: 'refused', refusal: { code: 'device_decommissioned' } };
       const pin = await pinOf(outcome.events, 'DeviceRegistered');
-      const provisioning = await provisioner.provision({ deviceId, serialNumber, profile, ...hardware });
+      const provisioning = await provisioner.provision(device);
       return { kind: 'registered', deviceId, serialNumber, pin, provisioning, position: outcome.position };
     },
 
@@ -136,7 +147,10 @@ export function provisioningReactor(provisioner: Provisioner, awaitInFlight: Awa
       switch (event.type) {
         case 'DeviceRegistered': {
           const { serialNumber, profile, hardwareId } = event.data;
-          await provisioner.provision({ deviceId, serialNumber, profile, ...(hardwareId === undefined ? {} : { hardwareId }) });
+          // Where another box of the log has its topics, as older versions let happen, this one can never be reached; the others can.
+          await provisioner.provision({ deviceId, serialNumber, profile, ...(hardwareId === undefined ? {} : { hardwareId }) }).catch((error: unknown) => {
+            if (!(error instanceof TopicsTaken)) throw error;
+          });
           return;
         }
         case 'DeviceDecommissioned':

@@ -35,6 +35,7 @@ export type RefusalCode =
   // whom and what
   | 'device_not_found'
   | 'device_exists'
+  | 'hardware_id_taken'
   | 'device_decommissioned'
   | 'device_in_maintenance'
   | 'device_assigned'

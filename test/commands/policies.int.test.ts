@@ -456,6 +456,7 @@ describe('a registration', () => {
         settings: { brokerUrl: () => 'mqtt://broker.test:1883', caPem: undefined },
       }),
       sealer: backend.sealer,
+      refusals: backend.refusals,
       pinTag: backend.registration.pinTag,
       settings: { pinLength: 6, pinExpiryHours: 24, defaultModel: 'LoqeyBox-V1' },
       clock: { now: Date.now, monotonic: () => performance.now() },
@@ -490,6 +491,36 @@ describe('a registration', () => {
     const again = await backend.registration.register({ serialNumber: box.owner.serialNumber }, asSystem());
     expect(again).toMatchObject({ kind: 'refused', refusal: { code: 'device_exists' } });
     expect((await backend.deviceKeys.keyring(box.deviceId)).pending).toBeUndefined();
+  });
+
+  it('with the hardware id of another box is refused before anything is recorded of it', async () => {
+    const backend = await start();
+    const smartlock = (hardwareId: string) => backend.registration.register({ serialNumber: `LQ-${newId().slice(-12)}`, profile: 'smartlock', hardwareId }, { ...asSystem(), actor: { kind: 'admin', id: newId() } });
+    expect((await smartlock('hw-7')).kind).toBe('registered');
+    const both = await Promise.all([smartlock('hw-8'), smartlock('hw-8')]);
+    expect(both.map(({ kind }) => kind).sort()).toEqual(['refused', 'registered']);
+    const second = await smartlock('hw-7');
+    expect(second).toEqual({ kind: 'refused', refusal: { code: 'hardware_id_taken' } });
+    const registered: string[] = [];
+    for await (const { type, data } of backend.store.readAll()) if (type === 'DeviceRegistered') registered.push(data['hardwareId'] as string);
+    expect(registered.sort()).toEqual(['hw-7', 'hw-8']);
+  });
+
+  // Older versions let it into the log, where it stays: a reactor that waited for it would do nothing more for any box.
+  it('of two boxes with one hardware id in the log gives it to one, and goes on', async () => {
+    const backend = await start();
+    const inAnHour = new Date(Date.now() + 3_600_000).toISOString();
+    const [first, second, third] = [newId(), newId(), newId()];
+    for (const [deviceId, hardwareId] of [[first, 'hw-9'], [second, 'hw-9'], [third, 'hw-10']] as const) {
+      await backend.deviceKeys.create(deviceId, 1);
+      await backend.execute({ type: 'RegisterDevice', data: { deviceId, serialNumber: `LQ-${deviceId}`, model: 'm', profile: 'smartlock', hardwareId, keyVersion: 1, pin: '1', pinTag: 't', pinExpiresAt: inAnHour } });
+    }
+    const reactor = await run(backend, provisioningReactor(backend.provisioner, async () => undefined));
+    await until('the third may connect', () => backend.credentials.credential(third));
+    const other = await until('so may one of the others', async () => (await backend.credentials.credential(first)) ?? (await backend.credentials.credential(second)));
+    await reactor.stop();
+    expect(await backend.credentials.credential(other.deviceId === first ? second : first)).toBeUndefined();
+    expect(reactor.health()).toMatchObject({ healthy: true });
   });
 
   it('does not let a decommissioned box in again by its repeat', async () => {

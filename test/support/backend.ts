@@ -173,6 +173,7 @@ export async function startBackend(server: Pick<TestPostgres, 'connect'>, option
     bus,
     provisioner,
     sealer,
+    refusals,
     pinTag: tags.pinTag,
     settings: { pinLength: 6, pinExpiryHours: 24, defaultModel: 'LoqeyBox-V1' },
     clock,

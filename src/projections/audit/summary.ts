@@ -122,6 +122,7 @@ const sentences: Sentences = {
 const refusals: Readonly<Record<RefusalCode, string>> = {
   device_not_found: 'there is no such box',
   device_exists: 'this serial number is registered already',
+  hardware_id_taken: 'another box has this hardware id',
   device_decommissioned: 'the box is out of service for good',
   device_in_maintenance: 'the box is in maintenance',
   device_assigned: 'the box is assigned to another account',
