@@ -49,7 +49,7 @@ export interface HttpReport {
 const INTERNALS = /\.(?:ts|js|mjs):\d+|node:internal|node_modules|\bat [\w.<>]+ \(|SQLSTATE|syntax error at or near|ECONNREFUSED|duplicate key value|violates [\w-]+ constraint|invalid input syntax|\$2[aby]\$\d\d\$/;
 
 /** A 503 is deliberate where it says what is not available. */
-const deliberate: readonly RegExp[] = [/^The service is catching up/, /^The service is not available right now/, /^The registration took too long/, /^It is not known whether/, /^The report could not be stored/];
+const deliberate: readonly RegExp[] = [/^The service is catching up/, /^The service is not available right now/, /^The registration took too long/, /^It is not known whether/, /^The report could not be stored/, /^What was written last cannot be read yet/];
 
 /** Answers that wait for a box, each as long as it may. */
 const patient: readonly (readonly [RegExp, number])[] = [

@@ -26,7 +26,8 @@ export function accessLog(logger: Logger, metrics: Metrics, clock: Clock, times:
     child.observe(ms / 1_000);
     if (pattern !== undefined && !WATCHED.test(path)) times.add(ms);
 
-    const level = status >= 500 ? 'error' : WATCHED.test(path) ? 'debug' : 'info';
+    // "Try again" that was meant is no fault of ours; where it has a cause, that is one.
+    const level = status >= 500 ? (status === 503 && error === undefined ? 'warn' : 'error') : WATCHED.test(path) ? 'debug' : 'info';
     if (!log.isLevelEnabled(level)) return;
     const line = {
       requestId: call.id,

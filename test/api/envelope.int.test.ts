@@ -129,6 +129,7 @@ describe('refusals', () => {
         "device_not_assigned": "unprocessable: The device is not assigned to a user",
         "device_not_found": "not_found: Device not found",
         "device_offline": "conflict: Device is offline",
+        "hardware_id_taken": "conflict: A device with this hardware id is already registered",
         "identity_required": "validation_error: Name and company are required",
         "key_rotation_unsupported": "unprocessable: The firmware of this device cannot take a new key",
         "last_super_admin": "conflict: The last super_admin cannot be removed: make another one first",
