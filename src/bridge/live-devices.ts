@@ -1,4 +1,4 @@
-import { TopicsTaken } from '../commands/port.ts';
+import { NotProvisionable } from '../commands/port.ts';
 import { boundedCache } from '../platform/bounded-cache.ts';
 import { systemClock, type Clock } from '../platform/clock.ts';
 import { type Database } from '../platform/postgres/db.ts';
@@ -67,7 +67,7 @@ export interface TelemetryRow {
 }
 
 export interface LiveDevices {
-  /** Called before the registration; again for the same box it changes nothing. @throws TopicsTaken */
+  /** Called before the registration; again for the same box it changes nothing. @throws NotProvisionable */
   add(deviceId: string, profile: Profile, topicKey: string): Promise<{ readonly downlink: boolean }>;
   /** As the log has it. */
   setLevel(deviceId: string, level: 0 | 1): Promise<void>;
@@ -139,7 +139,7 @@ export function createLiveDevices(db: Database, { soleWriter = false, clock = sy
         );
         const downlink = rows[0]?.downlink ?? (await downlinkOf());
         if (downlink !== undefined) return { downlink };
-        if (attempt === 2) throw new TopicsTaken(`The topics of ${deviceId} belong to another box`);
+        if (attempt === 2) throw new NotProvisionable('topics_taken', `The topics of ${deviceId} belong to another box`);
       }
     },
 

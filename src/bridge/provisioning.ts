@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { ProvisioningBlock } from '../commands/port.ts';
+import { NotProvisionable, type ProvisioningBlock } from '../commands/port.ts';
 import type { Provisioner } from '../commands/registration.ts';
 import type { CredentialRegistry } from '../platform/mqtt/port.ts';
 import type { DeviceKey, DeviceKeyring, DeviceKeys as DeviceKeyStore } from '../platform/vault/device-keys.ts';
@@ -89,12 +89,12 @@ export function createProvisioner(deps: {
 
     async provision(device) {
       const { deviceId, profile } = device;
+      const owner: TopicOwner = device;
+      const { downlink } = await live.add(deviceId, profile, topicKeyOf(owner));
       const ring = await keys.keyring(deviceId);
       const { current: master } = ring;
-      if (master === undefined) throw new Error(`Box ${deviceId} has no key to be provisioned with`);
-      const owner: TopicOwner = device;
+      if (master === undefined) throw new NotProvisionable('no_key', `Box ${deviceId} has no key to be provisioned with`);
       const passwords = passwordsOf(deviceId, ring);
-      const { downlink } = await live.add(deviceId, profile, topicKeyOf(owner));
       await allow(owner, downlink, passwords);
       return blockOf(owner, master);
     },

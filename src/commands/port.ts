@@ -60,9 +60,16 @@ export class ConcurrencyConflict extends Error {
   override readonly name = 'ConcurrencyConflict';
 }
 
-/** By its topics a box would be another one: old firmware names itself by its hardware id. */
-export class TopicsTaken extends Error {
-  override readonly name = 'TopicsTaken';
+/** A box cannot be let in, and asking again does not change that. */
+export class NotProvisionable extends Error {
+  override readonly name = 'NotProvisionable';
+  /** By its topics it would be another box (old firmware names itself by its hardware id); its key was erased, or lost with a restore. */
+  readonly reason: 'topics_taken' | 'no_key';
+
+  constructor(reason: NotProvisionable['reason'], message: string) {
+    super(message);
+    this.reason = reason;
+  }
 }
 
 /** Keys are kept for a day. What this one stood for before is done and over; nothing was done now. */

@@ -10,14 +10,14 @@ import type { Sealer } from '../platform/vault/sealer.ts';
 import type { Reactor } from './policies/reactor.ts';
 import type { Aggregates } from './handle.ts';
 import type { AwaitInFlight } from './in-flight.ts';
-import { TopicsTaken, type DeviceRegistration, type ProvisioningBlock } from './port.ts';
+import { NotProvisionable, type DeviceRegistration, type ProvisioningBlock } from './port.ts';
 import type { RefusalLog } from './refusals.ts';
 
 /** What a new box needs outside its stream: keys, a broker credential, a row. Each call can be repeated. */
 export interface Provisioner {
-  /** Its topics and the master key, before the registration: a registered box always has them. @throws TopicsTaken */
+  /** Its topics and the master key, before the registration: a registered box always has them. @throws NotProvisionable */
   prepare(device: ProvisionedDevice, keyVersion: number): Promise<void>;
-  /** @throws TopicsTaken */
+  /** @throws NotProvisionable */
   provision(device: ProvisionedDevice): Promise<ProvisioningBlock>;
   /** What a box is flashed with anew: another key, and every one before it is worth nothing from here on. Can be repeated. */
   reprovision(deviceId: string, keyVersion: number): Promise<ProvisioningBlock>;
@@ -83,7 +83,7 @@ export function createRegistration(deps: {
       try {
         await provisioner.prepare(device, FIRST_KEY_VERSION);
       } catch (error) {
-        if (!(error instanceof TopicsTaken)) throw error;
+        if (!(error instanceof NotProvisionable)) throw error;
         const refusal = { code: 'hardware_id_taken' } as const;
         refusals.recordAs('RegisterDevice', { kind: 'device', id: deviceId }, refusal, context);
         return { kind: 'refused', refusal };
@@ -147,9 +147,10 @@ export function provisioningReactor(provisioner: Provisioner, awaitInFlight: Awa
       switch (event.type) {
         case 'DeviceRegistered': {
           const { serialNumber, profile, hardwareId } = event.data;
-          // Where another box of the log has its topics, as older versions let happen, this one can never be reached; the others can.
+          // One that has no key any more (decommissioned, or the vault was put back to a backup from before it) or no topics of its own
+          // (older versions let that happen) cannot be reached until it is provisioned anew; the others can, and wait for nothing.
           await provisioner.provision({ deviceId, serialNumber, profile, ...(hardwareId === undefined ? {} : { hardwareId }) }).catch((error: unknown) => {
-            if (!(error instanceof TopicsTaken)) throw error;
+            if (!(error instanceof NotProvisionable)) throw error;
           });
           return;
         }

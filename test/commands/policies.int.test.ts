@@ -523,6 +523,24 @@ describe('a registration', () => {
     expect(reactor.health()).toMatchObject({ healthy: true });
   });
 
+  it('whose key is lost with a vault that was put back holds up nobody, and can be provisioned anew', async () => {
+    const backend = await start();
+    const inAnHour = new Date(Date.now() + 3_600_000).toISOString();
+    const [lost, other] = [newId(), newId()];
+    await backend.deviceKeys.create(other, 1);
+    for (const deviceId of [lost, other]) {
+      await backend.execute({ type: 'RegisterDevice', data: { deviceId, serialNumber: `LQ-${deviceId}`, model: 'm', profile: 'loqey', keyVersion: 1, pin: '1', pinTag: 't', pinExpiresAt: inAnHour } });
+    }
+    const reactor = await run(backend, provisioningReactor(backend.provisioner, async () => undefined));
+    await until('the other may connect', () => backend.credentials.credential(other));
+    await until('the first is known', () => backend.live.byId(lost));
+    expect(reactor.health()).toMatchObject({ healthy: true });
+    expect(await backend.credentials.credential(lost)).toBeUndefined();
+    const again = await backend.registration.reprovision(lost, 'Its key was lost', asSystem());
+    expect(again).toMatchObject({ kind: 'reprovisioned', provisioning: { key_version: 2 } });
+    expect(await backend.credentials.credential(lost)).toBeDefined();
+  });
+
   it('does not let a decommissioned box in again by its repeat', async () => {
     const backend = await start();
     const serialNumber = `LQ-${newId().slice(-12)}`;
