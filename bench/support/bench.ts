@@ -55,7 +55,7 @@ export const sizes: Readonly<Record<'quick' | 'full', Size>> = {
     ],
     rebuildEvents: 100_000,
     courierRounds: 100,
-    idleMs: 10_000,
+    idleMs: 30_000,
   },
 };
 
